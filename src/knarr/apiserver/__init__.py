@@ -1,0 +1,1 @@
+"""The Kubernetes API server: requests in, stored JSON and watch streams out."""

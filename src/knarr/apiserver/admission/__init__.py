@@ -1,0 +1,1 @@
+"""Admission steps, in the order of the chain."""

@@ -1,0 +1,1 @@
+"""What everything may use: errors, clock, ids, tasks, back-off, logs, failpoints."""

@@ -1,0 +1,51 @@
+"""Time as a value.
+
+Pure code takes `now: Instant` as an argument. Edges ask a Clock. `SystemClock` couples wall time to nothing;
+under a fake event loop a `LoopClock` moves with the loop, so a day passes in milliseconds.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+Instant = datetime
+"""A moment: an aware datetime in UTC."""
+
+
+class Clock(Protocol):
+    def now(self) -> Instant:
+        """The moment now, in UTC."""
+        ...
+
+
+class SystemClock:
+    def now(self) -> Instant:
+        return datetime.now(UTC)
+
+
+class LoopClock:
+    """Reads the running loop's time, counted from `start`: a fake loop makes fake time."""
+
+    def __init__(self, start: Instant) -> None:
+        self._start = start
+
+    def now(self) -> Instant:
+        return self._start + timedelta(seconds=asyncio.get_running_loop().time())
+
+
+def rfc3339(instant: Instant) -> str:
+    """Kubernetes' metav1.Time: whole seconds, UTC, `Z`."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339_micro(instant: Instant) -> str:
+    """Kubernetes' metav1.MicroTime: six digits of a second."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_rfc3339(text: str) -> Instant:
+    """The moment that an RFC 3339 text names; ValueError if it names none."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return moment.astimezone(UTC)

@@ -1,0 +1,53 @@
+"""Tasks: named, owned by a TaskGroup, ended on request.
+
+A part that runs for ever is `async def run(self, ready: Ready) -> None`; it calls `ready()` once it serves and
+returns only when cancelled. `race` and `deadline` keep waits bounded.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from knarr.base.errors import DeadlineExceeded
+
+T = TypeVar("T")
+Ready = Callable[[], None]
+
+
+async def deadline(awaitable: Awaitable[T], seconds: float, what: str) -> T:
+    """The awaitable's result, or DeadlineExceeded naming `what` after that many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await awaitable
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"{what}: no answer within {seconds:g} s") from error
+
+
+async def start(
+    group: asyncio.TaskGroup, name: str, run: Callable[[Ready], Coroutine[Any, Any, None]]
+) -> asyncio.Task[None]:
+    """Start `run` in the group and return once it reported ready; its failure is raised here if it comes first."""
+    ready = asyncio.get_running_loop().create_future()
+
+    def report() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    task = group.create_task(run(report), name=name)
+    await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+    if not ready.done():
+        ready.cancel()
+        task.result()
+        raise RuntimeError(f"{name} returned before it was ready")
+    return task
+
+
+async def cancel(task: "asyncio.Task[Any]") -> None:
+    """Cancel a task and wait until it has cleaned up; its own errors are raised."""
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise

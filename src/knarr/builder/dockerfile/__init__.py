@@ -1,0 +1,1 @@
+"""Dockerfile syntax: text in, instructions out; no I/O."""

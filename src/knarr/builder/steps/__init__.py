@@ -1,0 +1,1 @@
+"""Build steps that touch the disk or start a container."""

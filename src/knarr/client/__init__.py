@@ -1,0 +1,1 @@
+"""Clients of the Kubernetes API: one Protocol, in-process and HTTP transports, caches."""

@@ -1,0 +1,35 @@
+"""View: the read-only, indexed picture of the cluster that plans are made from.
+
+client/cache.py keeps it by list and watch and decodes each object's lens once per (uid, revision). Readers name the
+lens type they want (`view.owned(Pod, uid)`); what comes back is shared and frozen.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from knarr.base.ids import Revision
+
+Lens = TypeVar("Lens", bound=msgspec.Struct)
+
+
+class View(Protocol):
+    @property
+    def revision(self) -> Revision:
+        """Every change up to this revision of every kind in the view is seen."""
+        ...
+
+    def get(self, lens: type[Lens], namespace: str, name: str) -> Lens | None: ...
+
+    def list(self, lens: type[Lens], namespace: str = "") -> Sequence[Lens]:
+        """All objects of one namespace, or of all when it is "", in the order of namespace and name."""
+        ...
+
+    def owned(self, lens: type[Lens], owner_uid: str) -> Sequence[Lens]:
+        """Objects with an ownerReference to that uid (controller or not)."""
+        ...
+
+    def on_node(self, lens: type[Lens], node: str) -> Sequence[Lens]:
+        """Pods whose spec.nodeName is that node ("" gives those without one)."""
+        ...

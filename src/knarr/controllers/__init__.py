@@ -1,0 +1,1 @@
+"""Controllers: plan(object, view, now) -> Plan, run by one runner."""

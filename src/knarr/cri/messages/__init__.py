@@ -1,0 +1,1 @@
+"""CRI v1 messages as plain values, one file per subject."""

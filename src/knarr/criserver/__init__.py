@@ -1,0 +1,1 @@
+"""The CRI runtime: sandboxes, containers and images behind RuntimeService and ImageService."""

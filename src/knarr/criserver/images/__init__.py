@@ -1,0 +1,1 @@
+"""Images, one RPC a file."""

@@ -1,0 +1,1 @@
+"""Pod sandboxes, one RPC a file."""

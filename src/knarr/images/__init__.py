@@ -1,0 +1,1 @@
+"""Image content and file-system snapshots, shared by builder, registry and runtime."""

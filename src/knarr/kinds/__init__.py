@@ -1,0 +1,1 @@
+"""Kinds as rows, and what each row derives."""

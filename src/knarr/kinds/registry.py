@@ -1,0 +1,91 @@
+"""Kinds as rows: what the API serves, read from the facts table and completed by the rows of this package.
+
+A `Kind` is one served group, version and kind. Routes, discovery, OpenAPI, defaulting, table columns and controllers
+read it; nothing else in the program asks `if kind ==`. The rows themselves are in core_pod.py, apps.py, …
+"""
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """One subresource: the body's kind if it differs from the parent's, its verbs, and the facts row."""
+
+    name: str
+    verbs: tuple[str, ...]
+    kind: tuple[str, str, str] | None
+    facts: Mapping[str, Any] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One served kind. `type_name` keys kinds/facts/types.json; `lens` is the msgspec.Struct that readers decode."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    short_names: tuple[str, ...]
+    categories: tuple[str, ...]
+    is_namespaced: bool
+    verbs: tuple[str, ...]
+    subresources: Mapping[str, Subresource] = field(repr=False, compare=False)
+    type_name: str
+    served_by_default: bool
+    storage_prefix: str
+    lens: type[msgspec.Struct] | None = field(repr=False, compare=False)
+    facts: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def api_version(self) -> str:
+        """`v1` or `apps/v1`, as objects carry it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def __hash__(self) -> int:
+        return hash((self.group, self.version, self.kind))
+
+
+@functools.cache
+def facts(name: str) -> Any:
+    """A facts table (`kinds`, `types`, `defaults`, `field_selectors`), decoded once."""
+    return msgspec.json.decode(resources.files("knarr.kinds").joinpath(f"facts/{name}.json").read_bytes())
+
+
+def row(group: str, version: str, kind: str, lens: type[msgspec.Struct] | None = None) -> Kind:
+    """The facts row of one kind as a Kind; LookupError if the table has none."""
+    for entry in facts("kinds")["kinds"]:
+        if (entry["group"], entry["version"], entry["kind"]) == (group, version, kind):
+            return _kind(entry, lens)
+    raise LookupError(f"{group}/{version} {kind} is not in kinds/facts/kinds.json")
+
+
+def _kind(entry: Mapping[str, Any], lens: type[msgspec.Struct] | None) -> Kind:
+    return Kind(
+        group=entry["group"],
+        version=entry["version"],
+        kind=entry["kind"],
+        plural=entry["plural"],
+        singular=entry["singular"],
+        short_names=tuple(entry.get("shortNames", ())),
+        categories=tuple(entry.get("categories", ())),
+        is_namespaced=entry["namespaced"],
+        verbs=tuple(entry["verbs"]),
+        subresources={name: _subresource(name, facts) for name, facts in entry.get("subresources", {}).items()},
+        type_name=entry["type"],
+        served_by_default=entry["servedByDefault"],
+        storage_prefix=entry.get("storage", {}).get("prefix", entry["plural"]),
+        lens=lens,
+        facts=entry,
+    )
+
+
+def _subresource(name: str, entry: Mapping[str, Any]) -> Subresource:
+    body = entry.get("kind")
+    return Subresource(name, tuple(entry["verbs"]), tuple(body) if body else None, entry)

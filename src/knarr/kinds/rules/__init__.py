@@ -1,0 +1,1 @@
+"""Cross-field checks of kinds, named by their rows."""

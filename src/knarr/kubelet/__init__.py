@@ -1,0 +1,1 @@
+"""The kubelet: makes the node's containers what the pods' specs say, through CRI."""

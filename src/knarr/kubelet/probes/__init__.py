@@ -1,0 +1,1 @@
+"""Probes: the state machine (pure) and one attempt of each handler."""

@@ -1,0 +1,1 @@
+"""Pure walks over JSON objects guided by a Schema."""

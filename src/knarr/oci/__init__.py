@@ -1,0 +1,1 @@
+"""OCI words: digests, references, descriptors, manifests, image configuration, mounts."""

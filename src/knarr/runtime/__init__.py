@@ -1,0 +1,1 @@
+"""Low-level container runtime: crun or runc under conmon."""
