@@ -1,0 +1,115 @@
+"""The knarr command: finds the verb in the table, imports its module alone, runs it, and turns errors into exit codes.
+
+Starting must cost little (a cached build answers in tens of milliseconds), so nothing is imported here that a verb
+does not need. Each verb module has `configure(parser)` and `run(arguments) -> exit code`.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from knarr import __version__
+from knarr.base import errors
+from knarr.cli import printing
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One row: the word, the module in knarr.cli that has it, what it does; hidden ones are for knarr itself."""
+
+    word: str
+    module: str
+    help: str
+    is_hidden: bool = False
+
+
+VERBS = (
+    Verb("up", "up", "bring the cluster up and point kubectl at it"),
+    Verb("down", "down", "stop every pod and process; keep objects and images"),
+    Verb("delete", "delete", "stop the cluster and remove everything it stored"),
+    Verb("status", "status", "say what runs and whether it is ready"),
+    Verb("doctor", "doctor", "check what this machine offers and what is missing"),
+    Verb("logs", "logs", "print the log of a knarr process"),
+    Verb("build", "build", "build an image from a Dockerfile"),
+    Verb("push", "push", "push an image to a registry"),
+    Verb("pull", "pull", "pull an image from a registry"),
+    Verb("images", "images", "list images"),
+    Verb("tag", "tag", "give an image another name"),
+    Verb("rmi", "rmi", "remove an image name"),
+    Verb("save", "save", "write images to an archive"),
+    Verb("load", "load", "read images from an archive"),
+    Verb("history", "history", "show the steps that made an image"),
+    Verb("inspect", "inspect", "show an image's configuration"),
+    Verb("prune", "prune", "remove what no image and no build needs"),
+    Verb("registry", "registry", "serve the image registry without a cluster"),
+    Verb("version", "version", "print the version"),
+    Verb("completion", "completion", "print a completion script for a shell"),
+    Verb("control", "control", "the control process", is_hidden=True),
+    Verb("node", "node", "the node process", is_hidden=True),
+)
+
+# Errors that a verb did not turn into a Failure itself.
+EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.NotFound, printing.EXIT_MISSING),
+    (errors.Forbidden, printing.EXIT_NOT_ALLOWED),
+    (errors.Unavailable, printing.EXIT_NOT_RUNNING),
+    (errors.Invalid, printing.EXIT_USAGE),
+    (errors.BadRequest, printing.EXIT_USAGE),
+    (errors.KnarrError, printing.EXIT_FAILED),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _run(words)
+    except printing.Failure as failure:
+        printing.show_failure(failure)
+        return failure.code
+    except errors.KnarrError as error:
+        printing.show_failure(printing.Failure(str(error)))
+        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+    except KeyboardInterrupt:
+        return printing.EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away (`knarr images | head`): that is its right. Python must not complain at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return printing.EXIT_FAILED
+
+
+def _run(words: list[str]) -> int:
+    verb = next((row for row in VERBS if words and row.word == words[0]), None)
+    if verb is None:
+        return _overview(words)
+    module = importlib.import_module(f"knarr.cli.{verb.module}")
+    parser = argparse.ArgumentParser(prog=f"knarr {verb.word}", description=f"knarr {verb.word}: {verb.help}.")
+    module.configure(parser)
+    code: int = module.run(parser.parse_args(words[1:]))
+    return code
+
+
+def _overview(words: list[str]) -> int:
+    if words in (["--version"], ["-V"]):
+        printing.show(f"knarr {__version__}")
+        return 0
+    shown = [verb for verb in VERBS if not verb.is_hidden]
+    lines = ["knarr: Kubernetes for application developers", "", "usage: knarr VERB [OPTIONS]", ""]
+    lines += [f"  {verb.word:<11} {verb.help}" for verb in shown]
+    lines += ["", "knarr VERB --help shows a verb's options."]
+    if words in ([], ["--help"], ["-h"], ["help"]):
+        printing.show("\n".join(lines))
+        return 0 if words else printing.EXIT_USAGE
+    raise printing.Failure(
+        f"knarr has no verb {words[0]!r}", _nearest(words[0], shown), "knarr --help lists them", printing.EXIT_USAGE
+    )
+
+
+def _nearest(word: str, verbs: Sequence[Verb]) -> str:
+    import difflib  # only on the way out with an error
+
+    near = difflib.get_close_matches(word, [verb.word for verb in verbs], n=1)
+    return f"did you mean {near[0]!r}?" if near else ""
