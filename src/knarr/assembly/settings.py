@@ -43,6 +43,11 @@ class Settings:
         return self.data_dir / "pki"
 
     @property
+    def secrets_dir(self) -> Path:
+        """Where the key that encrypts Secrets lies: outside the state, so that a copied state gives nothing away."""
+        return Path("/etc/knarr") / self.name if str(self.run_dir).startswith("/run/") else self.data_dir / "keys"
+
+    @property
     def log_dir(self) -> Path:
         return self.data_dir / "logs"
 

@@ -1,0 +1,96 @@
+"""`knarr doctor`: what this machine offers a node, what is missing, and which versions have known holes."""
+
+import argparse
+import os
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from knarr.cli import printing, requirements
+
+Verdict = Literal["ok", "warn", "fail"]
+
+# Floors: below them the runtime has a published escape; knarr guards root file systems itself, an update is better.
+FLOORS = {"crun": (1, 28), "runc": (1, 3, 6)}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    verdict: Verdict
+    what: str
+    why: str = ""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--strict", action="store_true", help="a warning fails too")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    findings = [finding for check in CHECKS for finding in check()]
+    for finding in findings:
+        printing.show(f"{finding.verdict:<4}  {finding.what}" + (f": {finding.why}" if finding.why else ""))
+    bad = {"fail", "warn"} if arguments.strict else {"fail"}
+    return printing.EXIT_MISSING if any(finding.verdict in bad for finding in findings) else 0
+
+
+def _programs() -> list[Finding]:
+    lacking = requirements.missing()
+    found = [Finding("ok", " or ".join(need.programs)) for need in requirements.REQUIREMENTS if need not in lacking]
+    return found + [
+        Finding("fail", " or ".join(need.programs), f"{need.purpose}; apt-get install {need.package}")
+        for need in lacking
+    ]
+
+
+def _runtimes() -> list[Finding]:
+    findings = []
+    for program, floor in FLOORS.items():
+        version = _version(program)
+        if version and version < floor:
+            want, have = ".".join(map(str, floor)), ".".join(map(str, version))
+            findings.append(Finding("warn", f"{program} {have}", f"older than {want}, which mends known escapes"))
+    return findings
+
+
+def _version(program: str) -> tuple[int, ...] | None:
+    if not shutil.which(program):
+        return None
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", answer)
+    return tuple(int(part) for part in found.groups() if part) if found else None
+
+
+def _cgroups() -> list[Finding]:
+    if Path("/sys/fs/cgroup/cgroup.controllers").exists():
+        return [Finding("ok", "cgroup v2")]
+    if Path("/sys/fs/cgroup/memory").is_dir():
+        return [Finding("ok", "cgroup v1")]
+    return [Finding("fail", "cgroups", "neither v1 nor v2 is mounted at /sys/fs/cgroup")]
+
+
+def _kernel() -> list[Finding]:
+    findings = [Finding("ok", f"kernel {platform.release()}")]
+    file_systems = Path("/proc/filesystems").read_text()
+    if "\toverlay\n" not in file_systems:
+        findings.append(Finding("fail", "overlayfs", "the kernel does not list it; modprobe overlay"))
+    if not Path("/proc/self/ns/net").exists():
+        findings.append(Finding("fail", "network namespaces", "the kernel has none"))
+    return findings
+
+
+def _rights() -> list[Finding]:
+    if os.getuid() == 0:
+        return [Finding("ok", "root")]
+    return [Finding("warn", "not root", "knarr up asks sudo; --api-only works without")]
+
+
+def _clients() -> list[Finding]:
+    return [Finding("ok", "kubectl")] if shutil.which("kubectl") else [Finding("warn", "kubectl", "not on the PATH")]
+
+
+CHECKS: tuple[Callable[[], list[Finding]], ...] = (_rights, _programs, _runtimes, _cgroups, _kernel, _clients)

@@ -1,0 +1,179 @@
+"""`knarr up`: check the machine, start control and node, point kubectl at the cluster. Run twice it changes nothing.
+
+Not here: what the processes do (assembly/), where things lie (assembly/settings.py).
+"""
+
+import argparse
+import errno
+import shutil
+import socket
+import time
+from pathlib import Path
+
+from knarr.assembly import settings as settings_module
+from knarr.assembly import supervise
+from knarr.assembly.settings import Settings
+from knarr.cli import kubeconfig, printing, requirements, target
+from knarr.cli.printing import Failure
+
+READY_SECONDS = 60.0
+"""How long a process may take to be ready: a cold disk and a large store, with room to spare."""
+DISK_FREE_MIN = 200 * 1024 * 1024
+"""Bytes that must be free in the state directory: a store, its log, and one small image."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    target.configure(parser)
+    parser.add_argument(
+        "--api-only", action="store_true", default=None, help="start the API server alone; no root needed"
+    )
+    parser.add_argument("--port", type=int, default=None, help="the API's port on 127.0.0.1 (default 6443)")
+    parser.add_argument(
+        "--registry-port", type=int, default=None, help="the registry's port on localhost (default 5000)"
+    )
+    parser.add_argument(
+        "--kubelet-port", type=int, default=None, help="the kubelet's port on 127.0.0.1 (default 10250)"
+    )
+    parser.add_argument("--pod-network", default=None, help="addresses of pods (default 10.244.0.0/16)")
+    parser.add_argument("--service-network", default=None, help="addresses of Services (default 10.96.0.0/16)")
+    parser.add_argument("--backoff", choices=("standard", "dev"), default=None, help="restart back-off; dev is quicker")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if not arguments.api_only:
+        target.need_root("up")
+    began = time.monotonic()
+    settings = _settings(arguments)
+    running = [role for role in supervise.roles(settings) if supervise.running_pid(settings, role)]
+    if len(running) == len(supervise.roles(settings)):
+        _point_kubectl(settings)
+        printing.say(f"knarr {settings.name} is up already; kubectl context {settings.context}")
+        return 0
+    _check_machine(settings, is_fresh=not running)
+    _prepare(settings)
+    _start(settings, running)
+    printing.say(
+        f"knarr {settings.name} is up after {time.monotonic() - began:.2f} s; kubectl context {settings.context}"
+    )
+    return 0
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    kept = target.settings(arguments)
+    wanted = settings_module.changed(
+        kept,
+        port=arguments.port,
+        registry_port=arguments.registry_port,
+        kubelet_port=arguments.kubelet_port,
+        api_only=arguments.api_only,
+        pod_network=arguments.pod_network,
+        service_network=arguments.service_network,
+        backoff=arguments.backoff,
+    )
+    if wanted != kept and supervise.running_pid(kept, "control"):
+        raise Failure(
+            f"knarr {kept.name} is up with other settings",
+            "ports and networks cannot change while it runs",
+            f"knarr down --name {kept.name}, then knarr up with the new ones",
+            printing.EXIT_IN_USE,
+        )
+    return wanted
+
+
+def _check_machine(settings: Settings, *, is_fresh: bool) -> None:
+    data_dir = settings.data_dir
+    foreign = data_dir.is_dir() and any(data_dir.iterdir()) and not (data_dir / settings_module.FILE_NAME).exists()
+    if foreign or (data_dir.exists() and not data_dir.is_dir()):
+        raise Failure(
+            f"{data_dir} is not a state directory of knarr",
+            f"it holds other things and no {settings_module.FILE_NAME}",
+            "give another directory with --data-dir, or empty this one",
+        )
+    if not settings.api_only:
+        requirements.check()
+    if is_fresh:
+        ports = [("API", settings.port)]
+        if not settings.api_only:
+            ports += [("registry", settings.registry_port), ("kubelet", settings.kubelet_port)]
+        for what, port in ports:
+            _check_port(what, port)
+
+
+def _check_port(what: str, port: int) -> None:
+    if not 0 < port < 65536:
+        raise Failure(f"{port} is not a port", f"the {what} needs one of 1 to 65535", "", printing.EXIT_USAGE)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            flag = {"API": "--port", "registry": "--registry-port", "kubelet": "--kubelet-port"}[what]
+            raise Failure(
+                f"port {port} on 127.0.0.1 cannot be used for the {what}",
+                "another program listens there" if error.errno == errno.EADDRINUSE else str(error),
+                f"end that program (ss -ltnp 'sport = :{port}' names it) or use {flag}",
+                printing.EXIT_IN_USE,
+            ) from error
+
+
+def _prepare(settings: Settings) -> None:
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        free = shutil.disk_usage(settings.data_dir).free
+        if free < DISK_FREE_MIN:
+            raise _disk_full(settings.data_dir, f"only {printing.size(free)} are free")
+        settings_module.save(settings)
+        settings.run_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise _disk_full(settings.data_dir, str(error)) from error
+        raise Failure(
+            f"{error.filename} cannot be written", str(error.strerror), "", printing.EXIT_NOT_ALLOWED
+        ) from error
+    supervise.stopping_file(settings).unlink(missing_ok=True)
+
+
+def _disk_full(where: Path, why: str) -> Failure:
+    return Failure(
+        f"the disk of {where} is full",
+        f"{why}; a cluster needs {printing.size(DISK_FREE_MIN)}",
+        "free some space, or give another place with --data-dir",
+    )
+
+
+def _start(settings: Settings, running: list[supervise.Role]) -> None:
+    # Both at once: the node's imports and recovery overlap with the API server's start.
+    started = {role: supervise.start(settings, role) for role in supervise.roles(settings) if role not in running}
+    if "control" in started:
+        with printing.step(f"API server answers on https://127.0.0.1:{settings.port}"):
+            _await(settings, started["control"])
+    _point_kubectl(settings)
+    if "node" in started:
+        with printing.step(f"node {settings.node_name} is Ready; registry on localhost:{settings.registry_port}"):
+            _await(settings, started["node"])
+
+
+def _await(settings: Settings, started: supervise.Started) -> None:
+    answer = supervise.await_report(started, READY_SECONDS)
+    if "error" in answer:
+        supervise.stop(settings, supervise.roles(settings))
+        raise Failure(
+            f"knarr {started.role} did not start",
+            answer["error"],
+            answer.get("todo") or f"knarr logs {started.role} --name {settings.name} says more",
+        )
+
+
+def _point_kubectl(settings: Settings) -> None:
+    pki = settings.pki_dir
+    credentials = kubeconfig.Credentials(
+        server=f"https://127.0.0.1:{settings.port}",
+        ca=(pki / "ca.crt").read_bytes(),
+        certificate=(pki / "admin.crt").read_bytes(),
+        key=(pki / "admin.key").read_bytes(),
+    )
+    file = kubeconfig.path(settings.owner_uid)
+    before = kubeconfig.read(file)
+    after = kubeconfig.merged(before, settings.context, credentials)
+    if after != before or file.stat().st_mode & 0o077:
+        kubeconfig.write(file, after, (settings.owner_uid, settings.owner_gid))

@@ -1,0 +1,1 @@
+"""Scores: one preference among the nodes a pod may run on, one file."""
