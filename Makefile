@@ -1,21 +1,48 @@
 # knarr: `make run` brings a cluster up and runs the main job; `make test` runs every test this machine can run.
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: run test check bench soak lock setup clean
+.PHONY: run test check unit e2e bench soak lock clean packages packages-test
 
-setup: $(VENV)/.ready
+run: packages .venv/.run
+	@tools/main-job.sh
 
-$(VENV)/.ready: requirements.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+test: packages-test .venv/.test check
+	$(BIN)/pytest tests/contracts tests/scenarios tests/simulation tests/conformance tests/e2e
 
-check: setup
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+check: .venv/.test
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest tests/tidy tests/unit -n 2
+	$(BIN)/pytest -n 2 tests/tidy tests/unit
+
+bench: .venv/.run
+	@for claim in bench/*.py; do echo "== $$claim"; $(BIN)/python $$claim || exit 1; done
+
+soak: .venv/.test
+	KNARR_SOAK=1 $(BIN)/pytest --timeout 3600 tests/simulation tests/contracts tests/e2e
+
+packages:
+	@tools/packages.sh run
+
+packages-test:
+	@tools/packages.sh test
+
+.venv/.run: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install --require-hashes -r requirements.lock
+	$(PIP) install --no-deps --no-build-isolation -e .
+	touch $@
+
+.venv/.test: .venv/.run requirements-test.lock
+	$(PIP) install --require-hashes -r requirements-test.lock
+	touch $@
+
+lock:
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra build -o requirements.lock pyproject.toml
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra build --extra test -c requirements.lock -o requirements-test.lock pyproject.toml
+
+clean:
+	rm -rf .venv .cache
