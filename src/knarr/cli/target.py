@@ -43,11 +43,14 @@ def existing(arguments: argparse.Namespace) -> Settings:
     return found
 
 
-def need_root(verb: str) -> None:
-    """Return only as root: else run the same command through sudo. Raises Failure where that cannot be."""
-    if os.getuid() == 0:
+def need_root(verb: str, uid: int | None = None, has_terminal: bool | None = None) -> None:
+    """Return only as root: else run the same command through sudo. Raises Failure where that cannot be.
+
+    `uid` and `has_terminal` are this process's own when None.
+    """
+    if (os.getuid() if uid is None else uid) == 0:
         return
-    if shutil.which("sudo") and sys.stdin.isatty():
+    if shutil.which("sudo") and (sys.stdin.isatty() if has_terminal is None else has_terminal):
         printing.say(f"knarr {verb} needs root for namespaces, mounts and the bridge: asking sudo")
         keep = [f"{key}={os.environ[key]}" for key in ("KUBECONFIG", "HOME") if key in os.environ]
         os.execvp("sudo", ["sudo", *keep, sys.executable, "-m", "knarr", *sys.argv[1:]])  # noqa: S606  no shell
