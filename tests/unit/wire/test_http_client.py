@@ -1,0 +1,160 @@
+"""wire/http_client.py against wire/http_server.py, over Unix sockets and TLS with client certificates."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from knarr.base import errors
+from knarr.wire import http, tls
+from knarr.wire.http_client import Client, Target
+from knarr.wire.http_server import Limits, Server
+
+NOW = datetime.now(UTC)
+
+
+async def answer(request: http.Request) -> http.Response:
+    """/echo gives the body back, /chunks streams, /up upgrades, /who names the certificate, /stuck never answers."""
+    match request.path:
+        case "/chunks":
+            return http.Response(200, (), _parts())
+        case "/up":
+            return http.Response(101, (("upgrade", "raw"), ("connection", "Upgrade")), b"", _shout)
+        case "/who":
+            name = tls.subject(request.peer.certificate) if request.peer.certificate else ("nobody", ())
+            return http.Response(200, (), f"{name[0]} {','.join(name[1])}".encode())
+        case "/stuck":
+            await asyncio.Event().wait()
+        case "/refuse":
+            return http.Response(403, (), b"no")
+    return http.Response(200, (("x-one", "1"),), await request.read(100_000_000))
+
+
+async def _parts() -> AsyncIterator[bytes]:
+    for number in range(1000):
+        yield b"%d " % number * 100
+
+
+async def _shout(connection: http.Connection) -> None:
+    while content := await connection.read():
+        await connection.write(content.upper())
+
+
+async def _pieces(count: int) -> AsyncIterator[bytes]:
+    for _ in range(count):
+        yield b"a" * 10_000
+
+
+@asynccontextmanager
+async def running(path: Path) -> AsyncIterator[tuple[Server, Client, Target]]:
+    server, client = Server(answer, limits=Limits(body_bytes=None)), Client()
+    await server.listen_unix(path / "s")
+    try:
+        yield server, client, Target(unix_path=str(path / "s"))
+    finally:
+        await client.close()
+        await server.close(0.2)
+
+
+async def test_a_connection_is_kept_between_requests(tmp_path: Path) -> None:
+    async with running(tmp_path) as (server, client, target):
+        for _ in range(5):
+            response = await client.request(target, http.Request("POST", "/echo", body=b"hello"))
+            assert (response.status, response.header("x-one"), await response.read(100)) == (200, "1", b"hello")
+        assert len(server.connections) == 1
+
+
+async def test_bodies_stream_both_ways(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_, client, target):
+        response = await client.request(target, http.Request("PUT", "/echo", body=_pieces(500)))
+        assert len(await response.read(10_000_000)) == 5_000_000
+        counted = http.Request("PUT", "/echo", headers=(("content-length", "30000"),), body=_pieces(3))
+        response = await client.request(target, counted)
+        assert len(await response.read(10_000_000)) == 30_000
+        response = await client.request(target, http.Request("GET", "/chunks"))
+        whole = b"".join([part async for part in response.chunks()])
+        assert whole == b"".join([part async for part in _parts()])
+
+
+async def test_a_response_past_the_readers_limit_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_, client, target):
+        with pytest.raises(errors.TooLarge):
+            await (await client.request(target, http.Request("GET", "/chunks"))).read(1000)
+
+
+async def test_head_and_early_answers_leave_the_client_usable(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_, client, target):
+        for request in (http.Request("HEAD", "/echo"), http.Request("PUT", "/refuse", body=_pieces(2000))):
+            response = await client.request(target, request)
+            await response.read(100)
+        response = await client.request(target, http.Request("GET", "/echo"))
+        assert response.status == 200
+
+
+async def test_an_upgrade_returns_the_raw_stream_only_with_101(tmp_path: Path) -> None:
+    headers = (("connection", "Upgrade"), ("upgrade", "raw"))
+    async with running(tmp_path) as (_, client, target):
+        response, stream = await client.upgrade(target, http.Request("GET", "/up", headers=headers))
+        assert response.status == 101
+        assert stream is not None
+        await stream.write(b"abc")
+        assert await stream.read() == b"ABC"
+        await stream.close_write()
+        assert await stream.read() == b""
+        stream.close()
+        response, nothing = await client.upgrade(target, http.Request("GET", "/refuse", headers=headers))
+        assert (response.status, nothing, await response.read(10)) == (403, None, b"no")
+
+
+async def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
+    async with running(tmp_path) as (_, client, target):
+        with pytest.raises(errors.DeadlineExceeded):
+            await client.request(target, http.Request("GET", "/stuck"), head_seconds=0.05)
+
+
+async def test_no_server_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(errors.Unavailable):
+        await Client().request(Target(unix_path=str(tmp_path / "none")), http.Request("GET", "/"))
+
+
+async def test_a_restarted_server_is_reached_again(tmp_path: Path) -> None:
+    async with running(tmp_path) as (server, client, target):
+        await (await client.request(target, http.Request("GET", "/echo"))).read(10)
+        await server.close(0.1)
+        again = Server(answer)
+        await again.listen_unix(tmp_path / "s")
+        response = await client.request(target, http.Request("GET", "/echo"))
+        assert response.status == 200
+        await again.close(0.1)
+
+
+def certificates(path: Path) -> None:
+    authority = tls.new_authority("test-ca", NOW)
+    server = tls.issue_server(authority, "server", ["localhost", "127.0.0.1"], NOW, days=1)
+    user = tls.issue_client(authority, "anna", ["dev", "ops"], NOW)
+    tls.write(path / "ca.crt", authority.certificate)
+    for name, pair in (("server", server), ("anna", user)):
+        tls.write(path / f"{name}.crt", pair.certificate)
+        tls.write(path / f"{name}.key", pair.key)
+
+
+async def test_a_client_certificate_names_user_and_groups(tmp_path: Path) -> None:
+    certificates(tmp_path)
+    assert (tmp_path / "anna.key").stat().st_mode & 0o777 == 0o600
+    server, client = Server(answer), Client()
+    context = tls.server_context(tmp_path / "server.crt", tmp_path / "server.key", client_authority=tmp_path / "ca.crt")
+    port = await server.listen_tcp("127.0.0.1", 0, tls=context)
+    anna = tls.client_context(
+        authority=tmp_path / "ca.crt", certificate=tmp_path / "anna.crt", key=tmp_path / "anna.key"
+    )
+    anonymous = tls.client_context(authority=tmp_path / "ca.crt")
+    for context, who in ((anna, b"anna dev,ops"), (anonymous, b"nobody ")):
+        response = await client.request(Target("127.0.0.1", port, context), http.Request("GET", "/who"))
+        assert await response.read(100) == who
+    with pytest.raises(errors.Unavailable):
+        await client.request(Target("127.0.0.1", port, tls.client_context()), http.Request("GET", "/who"))
+    await client.close()
+    await server.close(0.2)
