@@ -51,6 +51,10 @@ class Watcher(Protocol):
 
     async def __anext__(self) -> Change: ...
 
+    async def batch(self) -> "list[Change]":
+        """All changes that wait, at least one; ends as iteration does."""
+        ...
+
     def close(self) -> None:
         """Stop; a waiting iteration ends with StopAsyncIteration."""
         ...

@@ -1,0 +1,115 @@
+"""Fan-out: hands every change to the watchers of its prefix. The writer never waits for a watcher.
+
+A watcher has a queue with a bound; past it the watcher ends with Expired and its reader must list again.
+Not here: which changes a watcher starts with (history.py), encoding (apiserver/verbs/watch.py).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+
+from knarr.base.errors import Expired
+from knarr.store.store import Change
+
+QUEUE_MAX = 16384
+"""Changes that may wait for one reader: at 500 changes/s half a minute of silence."""
+
+
+class QueueWatcher:
+    """One reader of one prefix. Single consumer; everything happens on the loop's thread."""
+
+    def __init__(self, fanout: "Fanout", prefix: str, backlog: Iterable[Change]) -> None:
+        self.prefix = prefix
+        self._fanout = fanout
+        self._queue = deque(backlog)
+        self._limit = len(self._queue) + fanout.queue_max
+        self._waiter: asyncio.Future[None] | None = None
+        self._end: Exception | None = None
+
+    def __aiter__(self) -> "QueueWatcher":
+        return self
+
+    async def __anext__(self) -> Change:
+        if not self._queue:
+            await self._wait()
+        return self._queue.popleft()
+
+    async def batch(self) -> list[Change]:
+        """All changes that wait, at least one. Raises as iteration does."""
+        if not self._queue:
+            await self._wait()
+        changes = list(self._queue)
+        self._queue.clear()
+        return changes
+
+    async def _wait(self) -> None:
+        if self._end is not None:
+            raise self._end
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+        if not self._queue:
+            assert self._end is not None
+            raise self._end
+
+    def put(self, change: Change) -> None:
+        """Called by the fan-out only."""
+        if len(self._queue) >= self._limit:
+            self._queue.clear()
+            self._finish(Expired("the watcher fell behind and lost changes: list again"))
+            return
+        self._queue.append(change)
+        self._wake()
+
+    def close(self) -> None:
+        self._queue.clear()
+        self._finish(StopAsyncIteration())
+
+    def expire(self, message: str) -> None:
+        """End after the changes that wait, with Expired."""
+        self._finish(Expired(message))
+
+    def _finish(self, end: Exception) -> None:
+        if self._end is None:
+            self._end = end
+            self._fanout.forget(self)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Fanout:
+    """The watchers by prefix."""
+
+    def __init__(self, queue_max: int = QUEUE_MAX) -> None:
+        self.queue_max = queue_max
+        self._watchers: dict[str, list[QueueWatcher]] = {}
+
+    def watcher(self, prefix: str, backlog: Iterable[Change]) -> QueueWatcher:
+        watcher = QueueWatcher(self, prefix, backlog)
+        self._watchers.setdefault(prefix, []).append(watcher)
+        return watcher
+
+    def forget(self, watcher: QueueWatcher) -> None:
+        """Drop the watcher; forgetting twice is no fault."""
+        watchers = self._watchers.get(watcher.prefix, [])
+        if watcher in watchers:
+            watchers.remove(watcher)
+        if not watchers:
+            self._watchers.pop(watcher.prefix, None)
+
+    def publish(self, change: Change) -> None:
+        key = change.key
+        for prefix, watchers in tuple(self._watchers.items()):
+            if key.startswith(prefix):
+                for watcher in tuple(watchers):
+                    watcher.put(change)
+
+    def close(self) -> None:
+        for watchers in tuple(self._watchers.values()):
+            for watcher in tuple(watchers):
+                watcher.expire("the store was closed")

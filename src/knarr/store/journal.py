@@ -1,0 +1,214 @@
+"""The journal: one thread, one SQLite connection, all writes and all checkpoints.
+
+`append` hands steps over; the thread commits everything that queued while the last fsync ran and only then answers.
+A batch is one INSERT of many rows: one SQLite step, hence one release of the interpreter lock and one fsync.
+After a failed write nothing is retried (a failed fsync may have lost pages): the journal stays failed.
+Table: `step` is append-only, a row per change; (key, previous) is unique, so history can never fork.
+"""
+
+import fcntl
+import os
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import apsw
+
+from knarr.base.errors import Invalid, Unavailable
+from knarr.base.failpoints import failpoint
+from knarr.base.ids import Revision
+from knarr.store.history import Step
+from knarr.store.store import Entry
+
+APPLICATION_ID = 0x6B6E6172  # "knar"
+SCHEMA_VERSION = 1
+ROWS_MAX = 512
+"""Rows of one INSERT: 5 values each stay far below SQLite's limit of 32,766 variables."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS step(
+  revision INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, created INTEGER NOT NULL, previous INTEGER NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS step_once ON step(key, previous);
+CREATE TABLE IF NOT EXISTS mark(name TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
+"""
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "mmap_size=0", "cache_size=-2048", "wal_autocheckpoint=2000")
+
+Row = tuple[int, str, bytes | None, int, int]
+"""revision, key, value (None: deleted), created, the key's revision before (0: never)."""
+_NOTHING: Row = (0, "", None, 0, 0)
+Answer = Callable[[Exception | None], None]
+"""Called in the journal's thread when the act is durable (None) or lost."""
+Committed = Callable[[int, Exception | None], None]
+"""Called in the journal's thread: so many appended rows, the oldest unanswered first, are durable (None) or lost."""
+
+
+class Journal:
+    """Owner of the database file; opening one that is owned raises Unavailable."""
+
+    def __init__(self, path: Path, committed: Committed) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = _locked(path.with_name(path.name + ".lock"))
+        self._failure: Exception | None = None
+        self._committed = committed
+        self._queue: queue.SimpleQueue[Row | Callable[[], None] | None] = queue.SimpleQueue()
+        try:
+            self._connection = _opened(path)
+        except Exception as error:
+            os.close(self._lock)
+            if isinstance(error, apsw.Error):
+                raise Invalid(f"{path}: cannot be read as knarr's store: {error}") from error
+            raise
+        self._thread = threading.Thread(target=self._run, name="store-journal", daemon=True)
+        self._thread.start()
+
+    def rows(self) -> tuple[list[Row], Revision]:
+        """Every kept row in order, and the compacted revision. Call before the first append."""
+        compacted = self._connection.execute("SELECT revision FROM mark WHERE name='compacted'").get or 0
+        rows = list(self._connection.execute("SELECT revision, key, value, created, previous FROM step ORDER BY 1"))
+        return rows, Revision(compacted)
+
+    def append(self, row: Row) -> None:
+        """Make the row durable; `committed` counts it then."""
+        self._queue.put(row)
+
+    def forget(self, compacted: Revision, answer: Answer) -> None:
+        """Delete rows that a later row up to `compacted` replaced, and tombstones up to it."""
+
+        def run() -> None:
+            try:
+                self._refuse_if_failed()
+                self._forget(compacted)
+            except Exception as error:
+                answer(error)
+            else:
+                answer(None)
+
+        self._queue.put(run)
+
+    def close(self) -> None:
+        """Finish what is queued, checkpoint, and let go of the file."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        item = self._queue.get()
+        while item is not None:
+            if callable(item):
+                item()
+                item = self._queue.get()
+                continue
+            batch = [item]
+            item = self._queue.get() if self._queue.qsize() else _NOTHING
+            while isinstance(item, tuple) and item is not _NOTHING:
+                batch.append(item)
+                if len(batch) == ROWS_MAX or not self._queue.qsize():
+                    item = _NOTHING
+                else:
+                    item = self._queue.get()
+            self._commit(batch)
+            if item is _NOTHING:
+                item = self._queue.get()
+        self._end()
+
+    def _commit(self, rows: Sequence[Row]) -> None:
+        failure: Exception | None = None
+        try:
+            self._refuse_if_failed()
+            failpoint("store.before_commit")
+            values = ",".join(["(?,?,?,?,?)"] * len(rows))
+            flat = [value for row in rows for value in row]
+            self._connection.execute(f"INSERT INTO step VALUES {values}", flat)  # noqa: S608  # only placeholders
+            failpoint("store.after_commit")
+        except Exception as error:
+            failure = self._failed(error)
+        self._committed(len(rows), failure)
+
+    def _failed(self, error: Exception) -> Exception:
+        if self._failure is None:
+            self._failure = Unavailable(f"the store cannot write and is read-only now: {error}")
+            self._failure.__cause__ = error
+        return self._failure
+
+    def _refuse_if_failed(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _forget(self, compacted: Revision) -> None:
+        failpoint("store.before_compaction")
+        execute = self._connection.execute
+        with self._connection:
+            execute(
+                "DELETE FROM step WHERE revision IN (SELECT older.revision FROM step older JOIN step younger "
+                "ON younger.key = older.key AND younger.previous = older.revision WHERE younger.revision <= ?)",
+                (compacted,),
+            )
+            execute("DELETE FROM step WHERE value IS NULL AND revision <= ?", (compacted,))
+            # The newest row may be gone now: the mark keeps the revision from running backwards.
+            execute("INSERT OR REPLACE INTO mark VALUES('compacted', ?)", (compacted,))
+        failpoint("store.after_compaction")
+
+    def _end(self) -> None:
+        try:
+            self._connection.close()
+        finally:
+            os.close(self._lock)
+
+
+def _locked(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise Unavailable(f"{path.parent}: another knarr owns this store") from error
+    return descriptor
+
+
+def _opened(path: Path) -> apsw.Connection:
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = apsw.Connection(str(path))
+    found = connection.pragma("application_id")
+    version = connection.pragma("user_version")
+    if found not in (0, APPLICATION_ID) or version not in (0, SCHEMA_VERSION):
+        connection.close()
+        raise Invalid(f"{path} is not a store of this knarr (application {found}, schema {version})")
+    for pragma in _PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+    with connection:
+        connection.execute(_SCHEMA)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+    return connection
+
+
+def step_row(step: Step, previous: Revision) -> Row:
+    """The row of a step whose key was last changed at `previous`."""
+    if step.entry is None:
+        return step.revision, step.key, None, 0, previous
+    return step.revision, step.key, step.entry.value, step.entry.created, previous
+
+
+def replayed(rows: Sequence[Row], compacted: Revision) -> tuple[list[Entry], list[Step], dict[str, Revision]]:
+    """From all rows: the entries as of `compacted`, the steps since, and the last revision of each deleted key."""
+    before: dict[str, Entry] = {}
+    steps: list[Step] = []
+    deleted: dict[str, Revision] = {}
+    present: dict[str, Entry] = {}
+    for number, key, value, created, _ in rows:
+        revision = Revision(number)
+        entry = None if value is None else Entry(key, value, Revision(created), revision)
+        if revision > compacted:
+            steps.append(Step(revision, key, entry, present.get(key)))
+        elif entry is not None:
+            before[key] = entry
+        else:
+            before.pop(key, None)
+        if entry is None:
+            present.pop(key, None)
+            deleted[key] = revision
+        else:
+            present[key] = entry
+            deleted.pop(key, None)
+    return list(before.values()), steps, deleted

@@ -1,0 +1,143 @@
+"""The durable store: History for reading, Journal for writing.
+
+A write checks its expectation against what is queued, takes the next revision and waits for the journal's answer;
+only then do readers and watchers see it, in revision order. Runs on one loop; only the journal has another thread.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from pathlib import Path
+
+from knarr.base.errors import Conflict, NotFound
+from knarr.base.ids import Revision
+from knarr.store.fanout import QUEUE_MAX, Fanout, QueueWatcher
+from knarr.store.history import WINDOW_MAX, History, Step
+from knarr.store.journal import Journal, replayed, step_row
+from knarr.store.memory import step
+from knarr.store.store import Entry, Listing
+
+COMPACT_EVERY = 5000
+"""The file is compacted to the window after that many writes."""
+
+
+class SqliteStore:
+    """store.Store in one SQLite file; needs a running loop."""
+
+    def __init__(self, path: Path, *, window_max: int = WINDOW_MAX, queue_max: int = QUEUE_MAX) -> None:
+        self._history = History(window_max)
+        self._fanout = Fanout(queue_max)
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[Step, asyncio.Future[None]]] = deque()
+        self._journal = Journal(path, self._committed)
+        rows, compacted = self._journal.rows()
+        entries, steps, self._deleted = replayed(rows, compacted)
+        self._history.load(entries, compacted)
+        for past in steps:
+            self._history.apply(past)
+        self._next = self._history.revision + 1
+        self._queued: dict[str, tuple[Step, asyncio.Future[None]]] = {}
+        self._since_compaction = len(rows) - len(entries)
+        self._closed = False
+
+    @property
+    def revision(self) -> Revision:
+        return self._history.revision
+
+    def get(self, key: str, at: Revision | None = None) -> Entry | None:
+        return self._history.get(key, at)
+
+    def list(self, prefix: str, *, at: Revision | None = None, after: str = "", limit: int = 0) -> Listing:
+        return self._history.list(prefix, at, after, limit)
+
+    async def write(self, key: str, value: bytes | None, *, expect: Revision | None) -> Revision:
+        queued = self._queued.get(key)
+        before = self._history.current(key) if queued is None else queued[0].entry
+        try:
+            made = step(key, value, before, expect, Revision(self._next))
+        except (Conflict, NotFound):
+            # The caller will read again: let it find what it lost against.
+            if queued is not None:
+                await asyncio.wait((queued[1],))
+            raise
+        self._next += 1
+        durable: asyncio.Future[None] = self._loop.create_future()
+        self._queued[key] = made, durable
+        previous = before.modified if before is not None else self._deleted.get(key, Revision(0))
+        if queued is not None and queued[0].entry is None:
+            previous = queued[0].revision
+        self._waiting.append((made, durable))
+        self._journal.append(step_row(made, previous))
+        await asyncio.shield(durable)
+        return made.revision
+
+    def _committed(self, count: int, failure: Exception | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+            self._loop.call_soon_threadsafe(self._done, count, failure)
+
+    def _done(self, count: int, failure: Exception | None) -> None:
+        for _ in range(count):
+            made, durable = self._waiting.popleft()
+            if self._queued.get(made.key, (None,))[0] is made:
+                del self._queued[made.key]
+            if failure is not None:
+                if not durable.done():
+                    durable.set_exception(failure)
+                    durable.exception()  # a caller that was cancelled never asks
+                continue
+            self._show(made)
+            if not durable.done():
+                durable.set_result(None)
+        if self._since_compaction >= COMPACT_EVERY:
+            self._forget()
+
+    def _show(self, made: Step) -> None:
+        """Let readers and watchers see a durable step."""
+        self._since_compaction += 1
+        self._history.apply(made)
+        if made.entry is None:
+            self._deleted[made.key] = made.revision
+        else:
+            self._deleted.pop(made.key, None)
+        self._fanout.publish(made.change)
+
+    def _forget(self) -> None:
+        self._since_compaction = 0
+        compacted = self._history.compacted
+        if compacted:
+            self._deleted = {key: at for key, at in self._deleted.items() if at > compacted}
+            self._journal.forget(compacted, lambda failure: None)
+
+    def watch(self, prefix: str, since: Revision) -> QueueWatcher:
+        backlog = [past.change for past in self._history.after(since) if past.key.startswith(prefix)]
+        return self._fanout.watcher(prefix, backlog)
+
+    async def compact(self, revision: Revision) -> None:
+        self._history.compact(revision)
+        compacted = self._history.compacted
+        self._deleted = {key: at for key, at in self._deleted.items() if at > compacted}
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._journal.forget(compacted, lambda failure: self._settle(done, failure))
+        await done
+
+    def _settle(self, done: "asyncio.Future[None]", failure: Exception | None) -> None:
+        def settle() -> None:
+            if done.done():
+                return
+            if failure is None:
+                done.set_result(None)
+            else:
+                done.set_exception(failure)
+
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(settle)
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        waiting = [durable for _, durable in self._queued.values()]
+        if waiting:
+            await asyncio.wait(waiting)
+        self._fanout.close()
+        await asyncio.to_thread(self._journal.close)
