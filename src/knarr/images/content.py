@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from knarr.base.errors import TooLarge
 from knarr.oci.digest import Digest
 from knarr.oci.mount import Mount
 
@@ -26,7 +27,7 @@ class Ingest(Protocol):
     @property
     def size(self) -> int: ...
 
-    def write(self, chunk: bytes) -> None: ...
+    def write(self, chunk: bytes | memoryview) -> None: ...
 
     def commit(self, expected: Digest | None = None) -> BlobInfo:
         """Make the blob visible and durable; Invalid if the digest differs. Idempotent."""
@@ -51,6 +52,33 @@ class ContentStore(Protocol):
         ...
 
     def walk(self) -> Iterator[BlobInfo]: ...
+
+    def touch(self, digest: Digest) -> bool:
+        """Whether the blob is here; if so it is safe from garbage collection for a grace period."""
+        ...
+
+    def age(self, digest: Digest) -> float:
+        """Seconds since the blob came or was touched; 0 for the absent."""
+        ...
+
+
+def add(content: ContentStore, body: bytes, expected: Digest | None = None) -> BlobInfo:
+    """Put bytes that are in memory into the store. Raises Invalid if they are not what is expected."""
+    ingest = content.ingest()
+    try:
+        ingest.write(body)
+        return ingest.commit(expected)
+    except BaseException:
+        ingest.abort()
+        raise
+
+
+def read(content: ContentStore, digest: Digest, limit: int) -> bytes:
+    """A small blob as bytes. Raises NotFound, TooLarge."""
+    size = content.info(digest).size
+    if size > limit:
+        raise TooLarge(f"blob {digest}: {size} bytes are more than {limit}")
+    return content.path(digest).read_bytes()
 
 
 class Snapshotter(Protocol):

@@ -1,4 +1,4 @@
-"""Image configuration: how a container of the image starts, and which layers it has (OCI image specification config.md).
+"""Image configuration: how a container of the image starts, and which layers it has (OCI config.md).
 
 `ImageConfig` is a lens with the fields that knarr reads and writes; null and absent are the same. `chain_id` names the
 file system that a list of layers adds up to.
@@ -77,7 +77,7 @@ def parse(content: bytes) -> ImageConfig:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"image configuration: not JSON: {error}") from error
     try:
-        parsed = msgspec.convert(_without_null(fields), ImageConfig)
+        parsed = msgspec.convert(without_null(fields), ImageConfig)
     except msgspec.ValidationError as error:
         raise Invalid(f"image configuration: {error}") from error
     for diff_id in parsed.rootfs.diff_ids:
@@ -100,9 +100,10 @@ def chain_id(diff_ids: Sequence[Digest]) -> str:
     return chain
 
 
-def _without_null(value: Any) -> Any:
+def without_null(value: Any) -> Any:
+    """The JSON without members that are null: Go writes null where the specification says absent."""
     if isinstance(value, dict):
-        return {key: _without_null(member) for key, member in value.items() if member is not None}
+        return {key: without_null(member) for key, member in value.items() if member is not None}
     if isinstance(value, list):
-        return [_without_null(member) for member in value]
+        return [without_null(member) for member in value]
     return value

@@ -12,6 +12,7 @@ from knarr.base.errors import BadRequest, Invalid, NotFound, TooLarge
 from knarr.oci import digest as digests
 from knarr.oci import platform as platforms
 from knarr.oci.digest import Digest
+from knarr.oci.image_config import without_null
 from knarr.oci.platform import Platform
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -125,7 +126,7 @@ def _decode(content: bytes) -> dict[str, Any]:
         raise BadRequest(f"manifest: not JSON: {error}") from error
     if not isinstance(fields, dict) or fields.get("schemaVersion") != 2:
         raise Invalid("manifest: schemaVersion is not 2")
-    return {key: field for key, field in fields.items() if field is not None}
+    return without_null(fields)  # type: ignore[no-any-return]  # a dict stays a dict
 
 
 def _convert(fields: dict[str, Any], lens: type[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Platforms: `os/architecture/variant` of an image, and which manifest of an index fits the machine (image-index.md)."""
+"""Platforms: `os/architecture/variant` of an image, and which entry of an index fits the machine (image-index.md)."""
 
 import os
 

@@ -1,0 +1,163 @@
+"""The content store on disk, in the OCI image layout: `blobs/sha256/HEX`, uploads in `ingest/` until they are whole.
+
+A blob becomes visible by one rename, after its bytes and digest are checked and on disk; so what is visible is whole,
+after any crash. It does not know what a blob means, and it does not decide what may go (images/gc.py).
+All calls block: callers on an event loop pass large pieces to a worker thread (hashing leaves the interpreter lock).
+"""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from knarr.base.errors import Invalid, NotFound
+from knarr.base.failpoints import failpoint
+from knarr.images.content import BlobInfo
+from knarr.oci import digest as digests
+from knarr.oci.digest import Digest
+
+_COPY_SIZE = 1 << 20
+_ALGORITHMS = ("sha256", "sha512")
+
+
+class LocalContent:
+    """ContentStore over a directory that one process owns."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._blobs = root / "blobs"
+        self._ingest = root / "ingest"
+        for algorithm in _ALGORITHMS:
+            (self._blobs / algorithm).mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._ingest.mkdir(exist_ok=True, mode=0o700)
+        for left_over in self._ingest.iterdir():
+            left_over.unlink(missing_ok=True)
+
+    def path(self, digest: Digest) -> Path:
+        path = self._file(digest)
+        if not path.is_file():
+            raise NotFound(f"blob {digest} is not here")
+        return path
+
+    def info(self, digest: Digest) -> BlobInfo:
+        try:
+            return BlobInfo(digest, self._file(digest).stat().st_size)
+        except FileNotFoundError as error:
+            raise NotFound(f"blob {digest} is not here") from error
+
+    def ingest(self) -> "LocalIngest":
+        return LocalIngest(self._ingest / secrets.token_hex(16), self._blobs)
+
+    def delete(self, digest: Digest) -> None:
+        self._file(digest).unlink(missing_ok=True)
+
+    def walk(self) -> Iterator[BlobInfo]:
+        for algorithm in _ALGORITHMS:
+            with os.scandir(self._blobs / algorithm) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        yield BlobInfo(Digest(f"{algorithm}:{entry.name}"), entry.stat().st_size)
+
+    def touch(self, digest: Digest) -> bool:
+        """Whether the blob is here; if so, garbage collection leaves it alone for its grace period from now on."""
+        try:
+            os.utime(self._file(digest))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def age(self, digest: Digest) -> float:
+        """Seconds since the blob came or was touched; 0 for one that is gone."""
+        try:
+            return time.time() - self._file(digest).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def _file(self, digest: Digest) -> Path:
+        algorithm, _, encoded = digests.parse(digest).partition(":")
+        return self._blobs / algorithm / encoded
+
+
+class LocalIngest:
+    """One blob on its way in: a file of its own, hashed as it grows."""
+
+    def __init__(self, draft: Path, blobs: Path) -> None:
+        self._draft = draft
+        self._blobs = blobs
+        self._file = open(draft, "xb", buffering=0)  # noqa: SIM115  # closed by commit and abort
+        self._hash = hashlib.sha256()
+        self._size = 0
+        self._committed: BlobInfo | None = None
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        self._hash.update(chunk)
+        left = memoryview(chunk)
+        while left:
+            left = left[self._file.write(left) :]
+        self._size += len(chunk)
+
+    def commit(self, expected: Digest | None = None) -> BlobInfo:
+        if self._committed is None:
+            self._committed = self._commit(expected)
+        return self._committed
+
+    def abort(self) -> None:
+        self._file.close()
+        self._draft.unlink(missing_ok=True)
+
+    def _commit(self, expected: Digest | None) -> BlobInfo:
+        actual = self._digest(expected)
+        if expected is not None and actual != expected:
+            self.abort()
+            raise Invalid(f"digest: the content is {actual}, not {expected}")
+        algorithm, _, encoded = actual.partition(":")
+        target = self._blobs / algorithm / encoded
+        if target.exists():
+            os.utime(target)
+            self.abort()
+            return BlobInfo(actual, self._size)
+        os.fsync(self._file.fileno())
+        self._file.close()
+        failpoint("content.before_rename")
+        self._draft.rename(target)
+        sync_directory(target.parent)
+        return BlobInfo(actual, self._size)
+
+    def _digest(self, expected: Digest | None) -> Digest:
+        """sha256 was kept up; a sha512 that somebody expects is read from the draft."""
+        if expected is None or expected.startswith("sha256:"):
+            return Digest("sha256:" + self._hash.hexdigest())
+        with open(self._draft, "rb") as draft:
+            return Digest("sha512:" + hashlib.file_digest(draft, "sha512").hexdigest())
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames in the directory survive a power loss."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a small file all at once: the old or the new content is there after any crash."""
+    draft = path.with_name(path.name + ".tmp")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with memoryview(content) as left:
+            written = 0
+            while written < len(left):
+                written += os.write(descriptor, left[written:])
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    draft.rename(path)
+    sync_directory(path.parent)

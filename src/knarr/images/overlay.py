@@ -1,0 +1,164 @@
+"""Snapshots as overlayfs layers: each is a directory `snapshots/N` with `fs` (what it adds), `work` and its record.
+
+Decides where a snapshot lies and which mounts show it; it mounts nothing itself (the runtime and images/mounting.py
+do). Short links `l/N` keep the option string of long chains within a page. One process owns the directory; the index
+is read once at the start. Vocabulary: a *chain* is a committed snapshot with its ancestors, named by chain id.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from knarr.base.errors import AlreadyExists, Conflict, Invalid, NotFound
+from knarr.base.failpoints import failpoint
+from knarr.images.local_content import replace_file
+from knarr.oci.mount import Mount
+
+_OPTIONS = ("index=off", "redirect_dir=off", "metacopy=off")
+"""Plain overlays: a layer is exactly the entries that differ, so that it can be packed and moved."""
+
+
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    number: int
+    key: str
+    parent: str
+    is_committed: bool
+
+
+class OverlaySnapshots:
+    """Snapshotter over a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._snapshots = root / "snapshots"
+        self._links = root / "l"
+        for directory in (self._snapshots, self._links):
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._records: dict[str, _Record] = {}
+        self._load()
+        self._next = max((record.number for record in self._records.values()), default=0) + 1
+
+    def prepare(self, key: str, parent: str) -> tuple[Mount, ...]:
+        if key in self._records:
+            raise AlreadyExists(f"snapshot {key} is there already")
+        if parent and not self._record(parent).is_committed:
+            raise Invalid(f"snapshot {key}: its parent {parent} is not committed")
+        record = _Record(number=self._next, key=key, parent=parent, is_committed=False)
+        self._next += 1
+        directory = self._directory(record)
+        (directory / "fs").mkdir(parents=True)
+        (directory / "work").mkdir(mode=0o700)
+        os.chmod(directory / "fs", 0o755)  # noqa: S103  # it becomes the container's `/`
+        self._link(record.number).symlink_to(f"../snapshots/{record.number}/fs")
+        failpoint("snapshots.before_record")
+        self._save(record)
+        return self.mounts(key)
+
+    def mounts(self, key: str) -> tuple[Mount, ...]:
+        record = self._record(key)
+        lowers = [str(self._link(ancestor.number)) for ancestor in self._ancestors(record)]
+        if record.is_committed:
+            lowers.insert(0, str(self._link(record.number)))
+            if len(lowers) == 1:
+                return (Mount("bind", str(self._directory(record) / "fs"), ("ro", "rbind")),)
+            return (Mount("overlay", "overlay", ("lowerdir=" + ":".join(lowers), *_OPTIONS)),)
+        upper, work = self._directory(record) / "fs", self._directory(record) / "work"
+        if not lowers:
+            return (Mount("bind", str(upper), ("rw", "rbind")),)
+        options = ("lowerdir=" + ":".join(lowers), f"upperdir={upper}", f"workdir={work}", *_OPTIONS)
+        return (Mount("overlay", "overlay", options),)
+
+    def commit(self, key: str, name: str) -> None:
+        record = self._record(key)
+        if name in self._records:
+            raise AlreadyExists(f"snapshot {name} is there already")
+        if record.is_committed:
+            raise Invalid(f"snapshot {key} is committed already")
+        del self._records[key]
+        self._save(_Record(number=record.number, key=name, parent=record.parent, is_committed=True))
+        shutil.rmtree(self._directory(record) / "work", ignore_errors=True)
+
+    def upper(self, key: str) -> Path:
+        return self._directory(self._record(key)) / "fs"
+
+    def lowers(self, key: str) -> tuple[Path, ...]:
+        """The directories of the ancestors, nearest first."""
+        return tuple(self._directory(ancestor) / "fs" for ancestor in self._ancestors(self._record(key)))
+
+    def remove(self, key: str) -> None:
+        record = self._records.get(key)
+        if record is None:
+            return
+        child = next((other.key for other in self._records.values() if other.parent == key), None)
+        if child is not None:
+            raise Conflict(f"snapshot {key} is the parent of {child}")
+        del self._records[key]
+        self._erase(record.number)
+
+    def has(self, key: str) -> bool:
+        return key in self._records
+
+    def keys(self) -> tuple[str, ...]:
+        """All snapshots, children after their parents."""
+        return tuple(record.key for record in sorted(self._records.values(), key=lambda record: record.number))
+
+    def is_committed(self, key: str) -> bool:
+        return self._record(key).is_committed
+
+    def parent(self, key: str) -> str:
+        return self._record(key).parent
+
+    def usage(self, key: str) -> tuple[int, int]:
+        size, inodes, pending = 0, 0, [str(self.upper(key))]
+        while pending:
+            inodes += 1
+            with os.scandir(pending.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                        continue
+                    size += entry.stat(follow_symlinks=False).st_blocks * 512
+                    inodes += 1
+        return size, inodes
+
+    def _record(self, key: str) -> _Record:
+        try:
+            return self._records[key]
+        except KeyError as error:
+            raise NotFound(f"snapshot {key} is not here") from error
+
+    def _ancestors(self, record: _Record) -> list[_Record]:
+        ancestors = []
+        while record.parent:
+            record = self._record(record.parent)
+            ancestors.append(record)
+        return ancestors
+
+    def _directory(self, record: _Record) -> Path:
+        return self._snapshots / str(record.number)
+
+    def _link(self, number: int) -> Path:
+        return self._links / str(number)
+
+    def _save(self, record: _Record) -> None:
+        replace_file(self._directory(record) / "record.json", msgspec.json.encode(record))
+        self._records[record.key] = record
+
+    def _load(self) -> None:
+        """Read the records; what has none was being made or removed when the process ended."""
+        for directory in self._snapshots.iterdir():
+            try:
+                record = msgspec.json.decode((directory / "record.json").read_bytes(), type=_Record)
+            except (FileNotFoundError, msgspec.DecodeError):
+                self._erase(int(directory.name))
+                continue
+            self._records[record.key] = record
+
+    def _erase(self, number: int) -> None:
+        """The record goes first, so that a half erased snapshot is never used."""
+        directory = self._snapshots / str(number)
+        (directory / "record.json").unlink(missing_ok=True)
+        shutil.rmtree(directory, ignore_errors=True)
+        self._link(number).unlink(missing_ok=True)
