@@ -1,0 +1,169 @@
+"""The status of one container: waiting, running or terminated, with upstream's reasons, and its last termination.
+
+Pure: spec, report and standing in; JSON of a ContainerStatus out. Which reasons exist: ContainerCreating,
+PodInitializing, CrashLoopBackOff, the image and configuration errors that starting met, Completed, Error, OOMKilled.
+"""
+
+from datetime import UTC
+from typing import Any
+
+from knarr.base.backoff import Backoff
+from knarr.base.clock import Instant, rfc3339
+from knarr.cri.messages.enums import ContainerState
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import members, restarts
+from knarr.kubelet.members import AnyContainer
+from knarr.kubelet.observed import ObservedContainer, ObservedPod
+from knarr.kubelet.standing import Problem, Standing, start_key
+
+Json = dict[str, Any]
+EPOCH = "1970-01-01T00:00:00Z"
+
+
+def container_status(
+    pod: Pod, container: AnyContainer, observed: ObservedPod, standing: Standing, *, runtime: str, waiting: str
+) -> Json:
+    """`waiting` is the reason of a container that has not been made yet; `runtime` prefixes ids."""
+    latest = observed.latest(container.name)
+    state, last = _states(pod, container, observed, standing, runtime=runtime, waiting=waiting)
+    is_running = "running" in state
+    is_started = is_running and latest is not None and _verdicts(container, latest, standing)[0]
+    status: Json = {
+        "name": container.name,
+        "state": state,
+        "lastState": last,
+        "ready": _is_ready(pod, container, latest, standing, is_running=is_running),
+        "restartCount": latest.attempt if latest else 0,
+        "image": (latest.image if latest and latest.image else container.image),
+        "imageID": latest.image_id if latest else "",
+        "started": is_started,
+    }
+    if latest is not None:
+        status["containerID"] = f"{runtime}://{latest.id}"
+    if container.resources.limits or container.resources.requests:
+        status["resources"] = {
+            key: value
+            for key, value in (("limits", container.resources.limits), ("requests", container.resources.requests))
+            if value
+        }
+    return status
+
+
+def _states(
+    pod: Pod, container: AnyContainer, observed: ObservedPod, standing: Standing, *, runtime: str, waiting: str
+) -> tuple[Json, Json]:
+    """(state, lastState)."""
+    found = observed.all(container.name)
+    latest = found[0] if found else None
+    previous = terminated(found[1], standing, runtime) if len(found) > 1 else {}
+    problem = standing.problems.get(container.name)
+    is_starting = start_key(container.name) in standing.in_flight
+    if latest is None:
+        return waiting_state(problem, waiting), {}
+    if latest.state == ContainerState.CONTAINER_CREATED:
+        return waiting_state(problem, waiting), previous
+    if latest.is_running:
+        if is_starting:
+            return waiting_state(None, waiting), previous
+        return {"running": {"startedAt": _time(latest.started_at)}}, previous
+    if latest.is_exited or latest.state == ContainerState.CONTAINER_UNKNOWN:
+        ended = terminated(latest, standing, runtime)
+        if problem is not None or is_starting:
+            return waiting_state(problem, waiting), ended
+        if will_restart(pod, container, latest, standing) and _is_backed_off(container.name, latest, standing):
+            return {"waiting": _back_off(pod, container.name, latest, standing)}, ended
+        return ended, previous
+    return waiting_state(problem, waiting), previous
+
+
+def waiting_state(problem: Problem | None, reason: str) -> Json:
+    if problem is None:
+        return {"waiting": {"reason": reason}}
+    waiting = {"reason": problem.reason}
+    if problem.message:
+        waiting["message"] = problem.message
+    return {"waiting": waiting}
+
+
+def terminated(container: ObservedContainer, standing: Standing, runtime: str) -> Json:
+    """The terminated state; the message is what the worker read from the termination log."""
+    if container.state == ContainerState.CONTAINER_UNKNOWN:
+        reason, code = "ContainerStatusUnknown", 137
+    else:
+        reason, code = container.reason or ("Completed" if container.exit_code == 0 else "Error"), container.exit_code
+    state: Json = {
+        "exitCode": code,
+        "reason": reason,
+        "startedAt": _time(container.started_at),
+        "finishedAt": _time(container.finished_at),
+        "containerID": f"{runtime}://{container.id}",
+    }
+    message = standing.messages.get(container.id, "") or container.message
+    if message:
+        state["message"] = message
+    return {"terminated": state}
+
+
+def will_restart(pod: Pod, container: AnyContainer, latest: ObservedContainer, standing: Standing) -> bool:
+    """Whether an ended container is to run again, as far as its own policy says."""
+    if standing.is_gone or standing.stop or pod.metadata.deletion_timestamp is not None:
+        return False
+    if any(c.name == container.name for c in pod.spec.ephemeral_containers):
+        return False
+    if any(c.name == container.name for c in pod.spec.init_containers):
+        return members.is_sidecar(container) or restarts.should_restart(
+            members.init_restart_policy(pod, container), latest.exit_code
+        )
+    return restarts.should_restart(members.restart_policy(pod, container), latest.exit_code)
+
+
+def _is_backed_off(name: str, latest: ObservedContainer, standing: Standing) -> bool:
+    backoff = standing.backoffs.get(name, Backoff())
+    return restarts.fresh(backoff, latest.finished_at or _NEVER, standing.rule).failures > 0
+
+
+def _back_off(pod: Pod, name: str, latest: ObservedContainer, standing: Standing) -> Json:
+    backoff = restarts.fresh(standing.backoffs.get(name, Backoff()), latest.finished_at or _NEVER, standing.rule)
+    text = (
+        f"back-off {seconds_text(backoff.delay(standing.rule))} restarting failed container={name} pod={pod_ref(pod)}"
+    )
+    return {"reason": "CrashLoopBackOff", "message": text}
+
+
+def pod_ref(pod: Pod) -> str:
+    """`web_default(uid)`, as upstream's messages name a pod."""
+    return f"{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})"
+
+
+def seconds_text(seconds: float) -> str:
+    """Seconds as Go prints a duration: 10s, 1m20s, 5m0s."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def _is_ready(
+    pod: Pod, container: AnyContainer, latest: ObservedContainer | None, standing: Standing, *, is_running: bool
+) -> bool:
+    if latest is None:
+        return False
+    is_init = any(c.name == container.name for c in pod.spec.init_containers)
+    if is_init and not members.is_sidecar(container):
+        return latest.is_exited and latest.exit_code == 0
+    if any(c.name == container.name for c in pod.spec.ephemeral_containers):
+        return False
+    started, ready = _verdicts(container, latest, standing)
+    return is_running and started and ready
+
+
+def _verdicts(container: AnyContainer, latest: ObservedContainer, standing: Standing) -> tuple[bool, bool]:
+    verdicts = standing.verdicts(
+        latest.id, probed=container.readiness_probe is not None, gated=container.startup_probe is not None
+    )
+    return verdicts.is_started, verdicts.is_ready
+
+
+def _time(instant: Instant | None) -> str:
+    return rfc3339(instant) if instant else EPOCH
+
+
+_NEVER = Instant.max.replace(tzinfo=UTC)

@@ -1,0 +1,66 @@
+"""The containers of a pod by role: init containers, sidecars (restartable init containers), main, ephemeral.
+
+Answers questions about the spec alone. Vocabulary: a *sidecar* is an init container with restartPolicy Always.
+"""
+
+import hashlib
+
+from knarr.kinds.lens.container import Container, EphemeralContainer
+from knarr.kinds.lens.pod import Pod
+
+AnyContainer = Container | EphemeralContainer
+
+
+def is_sidecar(container: AnyContainer) -> bool:
+    """Whether an init container is a sidecar; ask only about init containers."""
+    return container.restart_policy == "Always"
+
+
+def sidecars(pod: Pod) -> list[Container]:
+    return [c for c in pod.spec.init_containers if is_sidecar(c)]
+
+
+def every(pod: Pod) -> list[AnyContainer]:
+    """All containers, in the order init, main, ephemeral."""
+    return [*pod.spec.init_containers, *pod.spec.containers, *pod.spec.ephemeral_containers]
+
+
+def find(pod: Pod, name: str) -> AnyContainer | None:
+    return next((c for c in every(pod) if c.name == name), None)
+
+
+def spec_hash(container: AnyContainer) -> str:
+    """What of a running container may not differ from the spec: a change restarts it (its image)."""
+    return hashlib.sha256(f"{container.name}\0{container.image}".encode()).hexdigest()[:8]
+
+
+def restart_policy(pod: Pod, container: AnyContainer) -> str:
+    """The policy of a main container: its own, else the pod's."""
+    return container.restart_policy or pod.spec.restart_policy or "Always"
+
+
+def init_restart_policy(pod: Pod, container: AnyContainer) -> str:
+    """The policy of an init container: it runs to success once, so Always means OnFailure."""
+    policy = container.restart_policy or pod.spec.restart_policy
+    return "Never" if policy == "Never" else "OnFailure"
+
+
+def qos_class(pod: Pod) -> str:
+    """Guaranteed, Burstable or BestEffort (docs: Pod Quality of Service Classes)."""
+    if pod.spec.resources is not None and (pod.spec.resources.limits or pod.spec.resources.requests):
+        resources = [pod.spec.resources]
+    else:
+        resources = [c.resources for c in (*pod.spec.init_containers, *pod.spec.containers)]
+    wanted = {name: v for r in resources for name, v in {**r.limits, **r.requests}.items() if _counts(name, v)}
+    if not wanted:
+        return "BestEffort"
+    for requirement in resources:
+        for name in ("cpu", "memory"):
+            limit = requirement.limits.get(name)
+            if limit is None or requirement.requests.get(name, limit) != limit:
+                return "Burstable"
+    return "Guaranteed"
+
+
+def _counts(name: str, value: str) -> bool:
+    return name in ("cpu", "memory") and value not in ("0", "")

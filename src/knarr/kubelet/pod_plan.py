@@ -1,0 +1,294 @@
+"""What to do next for one pod: sandbox, init containers in order, sidecars, main and ephemeral containers, kills.
+
+`pod_plan(pod, observed, standing, now)` compares the spec with what runs and answers with acts and with the moment
+to look again. It does not act, write status (pod_status.py) or run probes. Acts that are in flight are not repeated.
+Spec: docs "Pod Lifecycle", "Init Containers", "Sidecar Containers".
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from knarr.base.backoff import Backoff
+from knarr.base.clock import Instant
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import members, restarts
+from knarr.kubelet.members import AnyContainer
+from knarr.kubelet.observed import ObservedContainer, ObservedPod
+from knarr.kubelet.standing import SANDBOX, Standing, kill_key, start_key
+
+MINIMUM_GRACE_SECONDS = 1
+"""Upstream gives even a forced kill one second."""
+SIDECAR_GRACE_SECONDS = 2
+"""What a sidecar gets when its pod's grace is used up (upstream's minimum)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunSandbox:
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopSandbox:
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    name: str
+    role: Literal["init", "main", "ephemeral"]
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillContainer:
+    """`why` is the event's text after "Stopping container" or instead of it."""
+
+    id: str
+    name: str
+    grace_seconds: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveContainer:
+    id: str
+
+
+Act = RunSandbox | StopSandbox | StartContainer | KillContainer | RemoveContainer
+
+
+@dataclass(frozen=True, slots=True)
+class PodPlan:
+    """`waiting` holds containers held back by back-off; `is_over` says that nothing runs and nothing will."""
+
+    acts: tuple[Act, ...] = ()
+    waiting: tuple[tuple[str, Instant], ...] = ()
+    again_at: Instant | None = None
+    is_over: bool = False
+
+
+def pod_plan(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) -> PodPlan:
+    """The next acts for a pod bound to this node."""
+    if is_ending(pod, observed, standing):
+        return _ending(pod, observed, standing, now)
+    acts: list[Act] = list(_surplus(observed, standing))
+    sandbox = observed.sandbox
+    if sandbox is None or not sandbox.is_ready:
+        acts += _new_sandbox(pod, observed, standing, now)
+        return _plan(pod, acts, standing, now, [])
+    waits: list[tuple[str, Instant]] = []
+    for container, role in _wanted(pod, observed, standing):
+        act = _container_act(pod, container, role, observed=observed, standing=standing, now=now)
+        if isinstance(act, tuple):
+            waits.append(act)
+        elif act is not None:
+            acts.append(act)
+    return _plan(pod, acts, standing, now, waits)
+
+
+def is_ending(pod: Pod, observed: ObservedPod, standing: Standing) -> bool:
+    """Whether the pod is to stop for good: deleted, gone, evicted, past its deadline, or its work is done."""
+    if standing.is_gone or standing.stop is not None or pod.metadata.deletion_timestamp is not None:
+        return True
+    return pod.status.phase in ("Succeeded", "Failed") or is_done(pod, observed)
+
+
+def is_done(pod: Pod, observed: ObservedPod) -> bool:
+    """Whether every main container ended for good, or an init container failed for good."""
+    for container in pod.spec.init_containers:
+        latest = observed.latest(container.name)
+        policy = members.init_restart_policy(pod, container)
+        has_failed = latest is not None and latest.is_exited and latest.exit_code != 0
+        if has_failed and policy == "Never" and not members.is_sidecar(container) and not _any_main(pod, observed):
+            return True
+    ends = [(c, observed.latest(c.name)) for c in pod.spec.containers]
+    return bool(ends) and all(
+        latest is not None
+        and latest.is_exited
+        and not restarts.should_restart(members.restart_policy(pod, container), latest.exit_code)
+        for container, latest in ends
+    )
+
+
+def _any_main(pod: Pod, observed: ObservedPod) -> bool:
+    """Whether a main container was made in the current sandbox: the pod is initialised then."""
+    return any(observed.current(c.name) is not None for c in pod.spec.containers)
+
+
+def _plan(pod: Pod, acts: list[Act], standing: Standing, now: Instant, waits: list[tuple[str, Instant]]) -> PodPlan:
+    moments = [moment for _, moment in waits]
+    moments += [p.retry_at for p in standing.problems.values() if p.retry_at is not None and p.retry_at > now]
+    if pod.spec.active_deadline_seconds is not None and pod.status.start_time is not None:
+        moments.append(pod.status.start_time + timedelta(seconds=pod.spec.active_deadline_seconds))
+    return PodPlan(tuple(acts), tuple(waits), min(moments, default=None))
+
+
+def _surplus(observed: ObservedPod, standing: Standing) -> Iterator[Act]:
+    """Dead containers older than the one that `kubectl logs --previous` reads."""
+    kept: dict[str, int] = {}
+    for container in observed.containers:
+        kept[container.name] = kept.get(container.name, 0) + 1
+        if kept[container.name] > 2 and not container.is_running and kill_key(container.id) not in standing.in_flight:
+            yield RemoveContainer(container.id)
+
+
+def _new_sandbox(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) -> Iterator[Act]:
+    """End what ran in a dead sandbox, then make the next one if anything still has to run."""
+    running = observed.running
+    for container in running:
+        if kill_key(container.id) not in standing.in_flight:
+            yield KillContainer(
+                container.id, container.name, grace(pod), "Pod sandbox changed, it will be killed and re-created."
+            )
+    problem = standing.problems.get(SANDBOX)
+    if running or SANDBOX in standing.in_flight or (problem and problem.retry_at and problem.retry_at > now):
+        return
+    sandbox = observed.sandbox
+    if sandbox is not None and pod.spec.restart_policy == "Never" and observed.containers:
+        return
+    yield RunSandbox(sandbox.attempt + 1 if sandbox else 0)
+
+
+def _wanted(
+    pod: Pod, observed: ObservedPod, standing: Standing
+) -> Iterator[tuple[AnyContainer, Literal["init", "main", "ephemeral"]]]:
+    """The containers whose turn it is, in order."""
+    for ephemeral in pod.spec.ephemeral_containers:
+        yield ephemeral, "ephemeral"
+    initialised = _any_main(pod, observed)
+    for container in pod.spec.init_containers:
+        if initialised and not members.is_sidecar(container):
+            continue
+        yield container, "init"
+        if not initialised and not init_passed(container, observed, standing):
+            return
+    for main in pod.spec.containers:
+        yield main, "main"
+        if _hook_runs(main, standing):
+            return
+
+
+def init_passed(container: AnyContainer, observed: ObservedPod, standing: Standing) -> bool:
+    """Whether the next container may start: an init container succeeded, a sidecar has started."""
+    current = observed.current(container.name)
+    if current is None:
+        return False
+    if members.is_sidecar(container):
+        return (
+            current.is_running
+            and start_key(container.name) not in standing.in_flight
+            and verdicts_started(container, current, standing)
+        )
+    return current.is_exited and current.exit_code == 0
+
+
+def verdicts_started(container: AnyContainer, current: ObservedContainer, standing: Standing) -> bool:
+    verdicts = standing.verdicts(current.id, probed=False, gated=container.startup_probe is not None)
+    return verdicts.is_started
+
+
+def _hook_runs(container: AnyContainer, standing: Standing) -> bool:
+    """A postStart hook holds back the containers after it, as upstream's one-by-one start does."""
+    has_hook = container.lifecycle is not None and container.lifecycle.post_start is not None
+    return has_hook and start_key(container.name) in standing.in_flight
+
+
+def _container_act(
+    pod: Pod,
+    container: AnyContainer,
+    role: Literal["init", "main", "ephemeral"],
+    *,
+    observed: ObservedPod,
+    standing: Standing,
+    now: Instant,
+) -> Act | tuple[str, Instant] | None:
+    """Start, kill, or wait until a moment; None if there is nothing to do."""
+    latest, current = observed.latest(container.name), observed.current(container.name)
+    if start_key(container.name) in standing.in_flight:
+        return None
+    problem = standing.problems.get(container.name)
+    if problem is not None and problem.retry_at is not None and problem.retry_at > now:
+        return None
+    if current is not None and current.is_running:
+        return _kill(pod, container, role, current=current, standing=standing)
+    if role == "ephemeral":
+        return StartContainer(container.name, role, 0) if latest is None else None
+    attempt = latest.attempt + 1 if latest else 0
+    if current is None:
+        if (
+            latest is not None
+            and role == "main"
+            and not restarts.should_restart(members.restart_policy(pod, container), latest.exit_code)
+        ):
+            return None
+        return StartContainer(container.name, role, attempt)
+    if current.is_exited and _restarts(pod, container, role, current):
+        due = restarts.due_at(
+            standing.backoffs.get(container.name, Backoff()), current.finished_at or now, standing.rule
+        )
+        return (container.name, due) if due > now else StartContainer(container.name, role, attempt)
+    if not current.is_exited:
+        return StartContainer(container.name, role, attempt)  # created and never started: make it anew
+    return None
+
+
+def _restarts(pod: Pod, container: AnyContainer, role: str, current: ObservedContainer) -> bool:
+    if role == "init":
+        return members.is_sidecar(container) or restarts.should_restart(
+            members.init_restart_policy(pod, container), current.exit_code
+        )
+    return restarts.should_restart(members.restart_policy(pod, container), current.exit_code)
+
+
+def _kill(
+    pod: Pod, container: AnyContainer, role: str, *, current: ObservedContainer, standing: Standing
+) -> KillContainer | None:
+    """Kill a running container whose probe failed or whose spec changed."""
+    if kill_key(current.id) in standing.in_flight or role == "ephemeral":
+        return None
+    verdicts = standing.probes.get(current.id)
+    if verdicts is not None and verdicts.failed:
+        seconds = grace(pod) if verdicts.grace_seconds is None else verdicts.grace_seconds
+        why = f"Container {container.name} failed {verdicts.failed} probe, will be restarted"
+        return KillContainer(current.id, container.name, seconds, why)
+    if current.hash and current.hash != members.spec_hash(container):
+        why = f"Container {container.name} definition changed, will be restarted"
+        return KillContainer(current.id, container.name, grace(pod), why)
+    return None
+
+
+def grace(pod: Pod) -> int:
+    """Seconds between the wish to stop and SIGKILL."""
+    if pod.metadata.deletion_timestamp is not None and pod.metadata.deletion_grace_period_seconds is not None:
+        return max(MINIMUM_GRACE_SECONDS, pod.metadata.deletion_grace_period_seconds)
+    seconds = pod.spec.termination_grace_period_seconds
+    return max(MINIMUM_GRACE_SECONDS, 30 if seconds is None else seconds)
+
+
+def _ending(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) -> PodPlan:
+    """Main and ephemeral containers first, sidecars after them in reverse order, the sandbox last."""
+    running = {c.name: c for c in observed.running}
+    helpers = [c.name for c in members.sidecars(pod)]
+    first = [c for name, c in running.items() if name not in helpers]
+    left = grace(pod) if standing.kill_at is None else max(0, round((standing.kill_at - now).total_seconds()))
+    acts: list[Act] = []
+    if first:
+        acts += [_end(c, max(left, MINIMUM_GRACE_SECONDS)) for c in first]
+    elif running:
+        last = next(running[name] for name in reversed(helpers) if name in running)
+        acts.append(_end(last, max(left, SIDECAR_GRACE_SECONDS)))
+    acts = [a for a in acts if isinstance(a, KillContainer) and kill_key(a.id) not in standing.in_flight]
+    busy = any(key.startswith("start/") or key == SANDBOX for key in standing.in_flight)
+    if running or busy:
+        return PodPlan(tuple(acts))
+    if any(s.is_ready for s in observed.sandboxes):
+        if SANDBOX in standing.in_flight:
+            return PodPlan()
+        return PodPlan(tuple(StopSandbox(s.id) for s in observed.sandboxes if s.is_ready))
+    return PodPlan(is_over=True)
+
+
+def _end(container: ObservedContainer, seconds: int) -> KillContainer:
+    return KillContainer(container.id, container.name, seconds)

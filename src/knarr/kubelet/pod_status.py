@@ -1,0 +1,171 @@
+"""The status that the kubelet reports for a pod: phase, conditions, addresses and its containers' statuses.
+
+`pod_status` is pure and answers the whole status; `status_patch` answers what a strategic merge patch must say to get
+there from the status the API has. Phases: docs "Pod Lifecycle, Pod phase".
+"""
+
+from typing import Any
+
+from knarr.base.clock import Instant, rfc3339
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import conditions, members
+from knarr.kubelet.container_status import container_status
+from knarr.kubelet.observed import ObservedPod
+from knarr.kubelet.standing import Standing
+
+Json = dict[str, Any]
+
+
+def pod_status(
+    pod: Pod, observed: ObservedPod, standing: Standing, now: Instant, *, runtime: str, host_ip: str
+) -> Json:
+    """The whole status, as the kubelet would have it."""
+    inits = [_status(pod, c, observed, standing, runtime) for c in pod.spec.init_containers]
+    mains = [_status(pod, c, observed, standing, runtime) for c in pod.spec.containers]
+    ephemerals = [_status(pod, c, observed, standing, runtime) for c in pod.spec.ephemeral_containers]
+    statuses = {status["name"]: status for status in (*inits, *mains)}
+    phase = _phase_now(pod, statuses, standing)
+    sandbox = observed.ready_sandbox
+    status: Json = {
+        "phase": phase,
+        "conditions": conditions.conditions(pod, phase, statuses, has_sandbox=_has_network(observed), now=now),
+        "hostIP": host_ip,
+        "hostIPs": [{"ip": host_ip}],
+        "startTime": rfc3339(pod.status.start_time or now),
+        "qosClass": pod.status.qos_class or members.qos_class(pod),
+    }
+    if pod.metadata.generation:
+        status["observedGeneration"] = pod.metadata.generation
+    for key, found in (
+        ("initContainerStatuses", inits),
+        ("containerStatuses", mains),
+        ("ephemeralContainerStatuses", ephemerals),
+    ):
+        if found:
+            status[key] = found
+    ips = _ips(pod, sandbox.ips if sandbox else (), host_ip)
+    if ips:
+        status |= {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}
+    if standing.stop is not None:
+        status |= {"reason": standing.stop.reason, "message": standing.stop.message}
+    elif pod.status.reason:
+        status |= {"reason": pod.status.reason, "message": pod.status.message}
+    return status
+
+
+def status_patch(old: Json, new: Json, uid: str) -> Json | None:
+    """The strategic merge patch from the API's status to the wanted one; None if they agree."""
+    changes: Json = {key: value for key, value in new.items() if key != "conditions" and old.get(key) != value}
+    if "podIPs" in changes and old.get("podIPs"):
+        changes["podIPs"] = [{"$patch": "replace"}, *changes["podIPs"]]
+    if "hostIPs" in changes and old.get("hostIPs"):
+        changes["hostIPs"] = [{"$patch": "replace"}, *changes["hostIPs"]]
+    stood = {condition["type"]: condition for condition in old.get("conditions", ())}
+    moved = [c for c in new["conditions"] if not _same(stood.get(c["type"]), c)]
+    if moved:
+        changes["conditions"] = [_without(stood.get(c["type"]), c) for c in moved]
+    return {"metadata": {"uid": uid}, "status": changes} if changes else None
+
+
+def _same(old: Json | None, new: Json) -> bool:
+    return old is not None and all(old.get(key) == new.get(key) for key in {*old, *new})
+
+
+def _without(old: Json | None, new: Json) -> Json:
+    """The new condition, with a null for each field that the old one had and the new one has not."""
+    return {**{key: None for key in (old or {}) if key not in new}, **new}
+
+
+def _status(pod: Pod, container: members.AnyContainer, observed: ObservedPod, standing: Standing, runtime: str) -> Json:
+    is_main = any(container is c for c in pod.spec.containers)
+    waits = "PodInitializing" if is_main and not _initialised(pod, observed) else "ContainerCreating"
+    if not is_main and container in pod.spec.init_containers and container is not pod.spec.init_containers[0]:
+        waits = "PodInitializing"
+    return container_status(pod, container, observed, standing, runtime=runtime, waiting=waits)
+
+
+def _initialised(pod: Pod, observed: ObservedPod) -> bool:
+    if not pod.spec.init_containers or any(observed.current(c.name) for c in pod.spec.containers):
+        return True
+    for container in pod.spec.init_containers:
+        current = observed.current(container.name)
+        if current is None or not (members.is_sidecar(container) or (current.is_exited and current.exit_code == 0)):
+            return False
+    return True
+
+
+def _has_network(observed: ObservedPod) -> bool:
+    return observed.ready_sandbox is not None
+
+
+def _ips(pod: Pod, ips: tuple[str, ...], host_ip: str) -> tuple[str, ...]:
+    """A pod that ended keeps the address it had, as upstream's status does."""
+    if pod.spec.host_network:
+        return (host_ip,)
+    return ips or tuple(ip.ip for ip in pod.status.pod_ips)
+
+
+def _phase_now(pod: Pod, statuses: dict[str, Json], standing: Standing) -> str:
+    """The phase; a terminal one never changes, and none is reported before every container has ended."""
+    if pod.status.phase in ("Succeeded", "Failed"):
+        return pod.status.phase
+    runs = any("running" in status["state"] for status in statuses.values())
+    if standing.stop is not None:
+        return "Running" if runs else "Failed"
+    found = phase(pod, statuses)
+    if found in ("Succeeded", "Failed") and runs:
+        return "Running"
+    if pod.metadata.deletion_timestamp is not None or standing.is_gone:
+        return found
+    return found
+
+
+def phase(pod: Pod, statuses: dict[str, Json]) -> str:
+    """Pending, Running, Succeeded or Failed by the containers' states."""
+    pending_inits, failed_inits = _inits(pod, statuses)
+    mains = [statuses[c.name] for c in pod.spec.containers]
+    states = [_main_state(status) for status in mains]
+    if failed_inits and pod.spec.restart_policy == "Never":
+        return "Failed"
+    if pending_inits or "waiting" in states:
+        return "Pending"
+    if "running" in states:
+        return "Running"
+    if all(state.startswith("ended") for state in states) and states:
+        if pod.spec.restart_policy == "Always":
+            return "Running"
+        if all(state == "ended well" for state in states):
+            return "Succeeded"
+        return "Failed" if pod.spec.restart_policy == "Never" else "Running"
+    return "Pending"
+
+
+def _main_state(status: Json) -> str:
+    state, last = status["state"], status["lastState"]
+    if "running" in state:
+        return "running"
+    if "terminated" in state:
+        return "ended well" if state["terminated"]["exitCode"] == 0 else "ended badly"
+    return "ended badly" if "terminated" in last else "waiting"
+
+
+def _inits(pod: Pod, statuses: dict[str, Json]) -> tuple[int, int]:
+    """How many init containers have still to pass, and how many failed."""
+    if any(
+        "running" in statuses[c.name]["state"] or _main_state(statuses[c.name]) != "waiting"
+        for c in pod.spec.containers
+    ):
+        return 0, 0
+    pending = failed = 0
+    for container in pod.spec.init_containers:
+        status = statuses[container.name]
+        if members.is_sidecar(container):
+            pending += not status["started"]
+        elif "terminated" in status["state"]:
+            failed += status["state"]["terminated"]["exitCode"] != 0
+        elif "waiting" in status["state"] and status["lastState"].get("terminated", {}).get("exitCode", 0) != 0:
+            failed += 1
+            pending += 1
+        else:
+            pending += 1
+    return pending, failed

@@ -1,0 +1,80 @@
+"""CPU and memory of containers and pods as the runtime wants them: shares, quota, limit, OOM score.
+
+Pure. Numbers: 1024 shares per CPU, at least 2; a period of 100 ms, a quota of at least 1 ms; OOM scores as in docs
+"Node-pressure Eviction, node out of memory behavior".
+"""
+
+from knarr.cri.messages.config import LinuxContainerResources
+from knarr.kinds.lens.container import ResourceRequirements
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import members, quantities
+
+PERIOD_MICROSECONDS = 100_000
+QUOTA_MICROSECONDS_MIN = 1_000
+SHARES_MIN, SHARES_MAX = 2, 262_144
+
+
+def container_resources(pod: Pod, container: members.AnyContainer, memory_capacity: int) -> LinuxContainerResources:
+    """The linux resources of one container."""
+    base = linux_resources(container.resources)
+    return LinuxContainerResources(
+        cpu_period=base.cpu_period,
+        cpu_quota=base.cpu_quota,
+        cpu_shares=base.cpu_shares,
+        memory_limit_in_bytes=base.memory_limit_in_bytes,
+        memory_swap_limit_in_bytes=base.memory_limit_in_bytes,
+        oom_score_adj=oom_score(pod, container, memory_capacity),
+    )
+
+
+def linux_resources(resources: ResourceRequirements) -> LinuxContainerResources:
+    limit = quantities.milli(resources.limits.get("cpu", "0"))
+    request = quantities.milli(resources.requests.get("cpu", "0")) if "cpu" in resources.requests else limit
+    quota = max(QUOTA_MICROSECONDS_MIN, limit * PERIOD_MICROSECONDS // 1000) if limit else 0
+    return LinuxContainerResources(
+        cpu_period=PERIOD_MICROSECONDS if quota else 0,
+        cpu_quota=quota,
+        cpu_shares=shares(request),
+        memory_limit_in_bytes=quantities.whole(resources.limits.get("memory", "0")),
+    )
+
+
+def shares(milli_cpu: int) -> int:
+    return max(SHARES_MIN, min(SHARES_MAX, milli_cpu * 1024 // 1000))
+
+
+def pod_resources(pod: Pod) -> LinuxContainerResources:
+    """The pod's own cgroup: sums over what runs together, limits only where every container has one."""
+    if pod.spec.resources is not None and (pod.spec.resources.limits or pod.spec.resources.requests):
+        return linux_resources(pod.spec.resources)
+    together = [c.resources for c in (*members.sidecars(pod), *pod.spec.containers)]
+    early = [c.resources for c in pod.spec.init_containers if not members.is_sidecar(c)]
+    totals = [linux_resources(r) for r in together]
+    cpu, memory = sum(r.cpu_quota for r in totals), sum(r.memory_limit_in_bytes for r in totals)
+    alone = [linux_resources(r) for r in early]
+    everything = [*totals, *alone]
+    has_cpu, has_memory = all(r.cpu_quota for r in everything), all(r.memory_limit_in_bytes for r in everything)
+    return LinuxContainerResources(
+        cpu_period=PERIOD_MICROSECONDS if has_cpu else 0,
+        cpu_quota=max(cpu, *(r.cpu_quota for r in alone), 0) if has_cpu else 0,
+        cpu_shares=shares(sum(_cpu_request(r) for r in together)),
+        memory_limit_in_bytes=max(memory, *(r.memory_limit_in_bytes for r in alone), 0) if has_memory else 0,
+    )
+
+
+def _cpu_request(resources: ResourceRequirements) -> int:
+    return quantities.milli(resources.requests.get("cpu", resources.limits.get("cpu", "0")))
+
+
+def oom_score(pod: Pod, container: members.AnyContainer, memory_capacity: int) -> int:
+    """oom_score_adj by QoS: the less memory a Burstable container asked for, the sooner it is killed."""
+    quality = members.qos_class(pod)
+    if (pod.spec.priority or 0) >= 2_000_000_000 or quality == "Guaranteed":
+        return -997
+    if quality == "BestEffort":
+        return 1000
+    request = quantities.whole(
+        container.resources.requests.get("memory", container.resources.limits.get("memory", "0"))
+    )
+    score = 1000 - (1000 * request) // max(memory_capacity, 1)
+    return min(max(score, 1000 - 997), 999)

@@ -1,0 +1,44 @@
+"""Restarts: whether an ended container starts again, and after how long (CrashLoopBackOff).
+
+The first restart is immediate; each later one waits from the container's end, 10 s doubled up to 300 s, and a
+container that ran for ten minutes starts over (docs: Pod lifecycle, container restart policy). The profile `dev`
+shortens all three. Not here: image pull back-off, which uses the same numbers (images.py).
+"""
+
+from datetime import timedelta
+
+from knarr.base.backoff import Backoff, BackoffRule
+from knarr.base.clock import Instant
+
+RULES = {
+    "standard": BackoffRule(first=10, cap=300, reset_after=600),
+    "dev": BackoffRule(first=1, cap=10, reset_after=60),
+}
+
+
+def should_restart(policy: str, exit_code: int) -> bool:
+    """Whether a container that ended with that code runs again under its restart policy."""
+    return policy == "Always" or (policy == "OnFailure" and exit_code != 0)
+
+
+def due_at(backoff: Backoff, finished_at: Instant, rule: BackoffRule) -> Instant:
+    """The moment a container that ended at `finished_at` may start again."""
+    return finished_at + timedelta(seconds=fresh(backoff, finished_at, rule).delay(rule))
+
+
+def fresh(backoff: Backoff, finished_at: Instant, rule: BackoffRule) -> Backoff:
+    """The back-off, forgotten if the container ran long enough after its last restart."""
+    last = backoff.last_failure
+    if last is not None and (finished_at - last).total_seconds() > rule.reset_after:
+        return Backoff()
+    return backoff
+
+
+def restarted(backoff: Backoff, finished_at: Instant, now: Instant, rule: BackoffRule) -> Backoff:
+    """The back-off after a restart at `now` of a container that ended at `finished_at`."""
+    return Backoff(fresh(backoff, finished_at, rule).failures + 1, now)
+
+
+def recovered(restart_count: int, created_at: Instant) -> Backoff:
+    """The back-off of a container found running or ended when the kubelet itself starts again."""
+    return Backoff(restart_count, created_at) if restart_count else Backoff()

@@ -1,0 +1,37 @@
+"""What a kubelet must be told: the node's name and places. Chosen by assembly/; read-only here.
+
+Vocabulary: `root_dir` holds one folder per pod (volumes, termination messages), `pod_log_dir` the CRI logs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletSettings:
+    """`backoff` names a row of restarts.RULES; `cgroup_root` is the parent of all pod cgroups."""
+
+    node_name: str
+    root_dir: Path
+    pod_log_dir: Path
+    node_ip: str = "127.0.0.1"
+    port: int = 10250
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    pod_cidr: str = ""
+    max_pods: int = 110
+    cgroup_root: str = ""
+    backoff: str = "standard"
+    version: str = "v1.37.0"
+    container_log_bytes_max: int = 10 * 1024 * 1024
+    container_log_files_max: int = 5
+    pulls_max: int = 3
+    api_wait_seconds: float = 30.0
+
+    def pod_dir(self, uid: str) -> Path:
+        """Where a pod's volumes and termination messages are."""
+        return self.root_dir / "pods" / uid
+
+    def log_dir(self, namespace: str, name: str, uid: str) -> Path:
+        """Where the runtime writes a pod's logs, as upstream names it."""
+        return self.pod_log_dir / f"{namespace}_{name}_{uid}"
