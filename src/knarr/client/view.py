@@ -22,12 +22,17 @@ class View(Protocol):
 
     def get(self, lens: type[Lens], namespace: str, name: str) -> Lens | None: ...
 
+    def raw(self, lens: type[Lens], namespace: str, name: str) -> bytes | None:
+        """The object's JSON as the server sent it: for what must be passed on whole, such as a pod template."""
+        ...
+
     def list(self, lens: type[Lens], namespace: str = "") -> Sequence[Lens]:
         """All objects of one namespace, or of all when it is "", in the order of namespace and name."""
         ...
 
-    def owned(self, lens: type[Lens], owner_uid: str) -> Sequence[Lens]:
-        """Objects with an ownerReference to that uid (controller or not)."""
+    def owned(self, lens: type[Lens], owner_uid: str, namespace: str = "") -> Sequence[Lens]:
+        """Objects with an ownerReference to that uid (controller or not); "" gives those without any controller,
+        those of one namespace where it is given."""
         ...
 
     def on_node(self, lens: type[Lens], node: str) -> Sequence[Lens]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from knarr.base.clock import Instant
+from knarr.base.errors import KnarrError
 from knarr.client.client import DeleteOptions, Json, PatchType
 from knarr.client.view import View
 from knarr.kinds.registry import Kind
@@ -19,8 +20,19 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class EventNote:
+    """A Kubernetes Event about the root object: what a *user* must know. In an action's note `{name}` stands for the
+    name that the server gave the object."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
-    """POST of `body` (metadata.name or generateName included). AlreadyExists counts as done if `tolerate_existing`."""
+    """POST of `body` (metadata.name or generateName included). AlreadyExists counts as done if `tolerate_existing`.
+    `note` is told once it is done."""
 
     kind: Kind
     namespace: str
@@ -28,11 +40,13 @@ class Create:
     tolerate_existing: bool = False
     name: str = ""
     subresource: str = ""
+    note: EventNote | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """PATCH; put metadata.resourceVersion or metadata.uid into the body where the plan depends on them."""
+    """PATCH; put metadata.resourceVersion or metadata.uid into the body where the plan depends on them.
+    `tolerate_absent`: the object being gone counts as done."""
 
     kind: Kind
     namespace: str
@@ -40,6 +54,8 @@ class Patch:
     body: Any
     patch: PatchType = "merge"
     subresource: str = ""
+    tolerate_absent: bool = False
+    note: EventNote | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +66,10 @@ class Delete:
     namespace: str
     name: str
     options: DeleteOptions = DeleteOptions()
+    note: EventNote | None = None
 
 
 Action = Create | Patch | Delete
-
-
-@dataclass(frozen=True, slots=True)
-class EventNote:
-    """A Kubernetes Event about the root object: what a *user* must know."""
-
-    type: Literal["Normal", "Warning"]
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +87,21 @@ class Plan:
 PlanFunction = Callable[[Any, View, Instant], Plan]
 KeysOf = Callable[[Any, View], Sequence[Key]]
 """From a changed object of a watched kind to the root keys that must be planned again."""
+FailedFunction = Callable[[Any, Action, KnarrError, Instant], Plan]
+"""What to tell when an action was refused: only `status` and `events` of the answer are used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Controller:
     """`kind` is the root kind; a change of an object it `owns` (by ownerReference) or `watches` plans the root again;
-    `writes` names every kind its client may write. A deleted root is not planned."""
+    `reads` are kinds in its view whose changes matter to no key; `writes` names every kind its client may write.
+    A deleted root is not planned."""
 
     name: str
     kind: Kind
     plan: PlanFunction
     owns: Sequence[Kind] = ()
     watches: Mapping[Kind, KeysOf] = field(default_factory=dict)
+    reads: Sequence[Kind] = ()
     writes: Sequence[Kind] = ()
+    failed: FailedFunction | None = None
