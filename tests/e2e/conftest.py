@@ -1,0 +1,51 @@
+"""One real cluster for all end-to-end tests; afterwards nothing of it may be left on the machine."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import Cluster
+from tests.e2e.inventory import inventory
+
+NEEDED = ("conmon", "nft", "busybox", "kubectl", "ip")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = [program for program in NEEDED if not shutil.which(program)]
+    if os.getuid() != 0:
+        missing.append("root")
+    if missing:
+        mark = pytest.mark.skip(reason=f"end-to-end tests need {', '.join(missing)}")
+        for item in items:
+            if "e2e" in Path(item.fspath).parts:
+                item.add_marker(mark)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    ports = {"port": 16443, "registry-port": 15000, "kubelet-port": 16250}
+    made = Cluster("e2e", tmp_path_factory.mktemp("e2e"), ports, "10.246.0.0/16")
+    made.knarr("delete", "--yes")
+    before = inventory(made.name)
+    made.up()
+    yield made
+    made.ok(made.knarr("delete", "--yes"))
+    assert inventory(made.name) == before
+
+
+@pytest.fixture(scope="session")
+def busybox(cluster: Cluster) -> str:
+    """A busybox image, built here from the static binary."""
+    image = f"{cluster.registry}/e2e/busybox:1"
+    context = cluster.context(
+        Dockerfile=(
+            "FROM scratch\nCOPY busybox /bin/busybox\n"
+            'RUN ["/bin/busybox", "sh", "-c", "/bin/busybox mkdir -p /tmp /etc /www && /bin/busybox --install -s /bin'
+            ' && echo root:x:0:0:root:/root:/bin/sh > /etc/passwd"]\nENV PATH=/bin\nCMD ["sh"]\n'
+        )
+    )
+    cluster.ok(cluster.knarr("build", "-t", image, str(context)))
+    return image
