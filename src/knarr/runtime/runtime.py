@@ -21,7 +21,8 @@ class ContainerSpec:
     """What to create. `oci` is the OCI runtime configuration (config.json); the root file system is mounted already.
 
     `log_path` receives stdout and stderr in the CRI log format; `has_terminal` merges them through a pty;
-    `keeps_stdin` keeps standard input open for attach. `cgroup_path` is below the cgroup root (`/knarr-x/…`).
+    `keeps_stdin` keeps standard input open for attach, until the first client leaves if `closes_stdin_once`.
+    `cgroup_path` is below the cgroup root (`/knarr-x/…`).
     """
 
     id: ContainerId
@@ -30,6 +31,7 @@ class ContainerSpec:
     cgroup_path: str
     has_terminal: bool = False
     keeps_stdin: bool = False
+    closes_stdin_once: bool = False
     log_size_max: int = 0
 
 
@@ -112,3 +114,33 @@ class Runtime(Protocol):
     async def exec(
         self, container: ContainerId, spec: ExecSpec, *, stdin: bool, stdout: bool, stderr: bool
     ) -> ExecProcess: ...
+
+
+class Attachment(Protocol):
+    """A client's connection to the standard streams of a container."""
+
+    async def read(self) -> tuple[Literal[1, 2], bytes] | None:
+        """The next output as (1 for stdout or 2 for stderr, bytes); None once the container's streams are closed."""
+        ...
+
+    async def write(self, content: bytes) -> None:
+        """Bytes for the container's standard input. Raises ConnectionError when nobody reads."""
+        ...
+
+    def close_stdin(self) -> None: ...
+
+    def resize(self, columns: int, rows: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Monitor(Protocol):
+    """What can be asked of a container's running monitor (conmon) beside its state."""
+
+    async def attach(self, container: ContainerId) -> Attachment:
+        """Raises NotFound, or Unavailable when the container does not run."""
+        ...
+
+    async def reopen_log(self, container: ContainerId) -> None:
+        """Write to the log path anew, after a rotation."""
+        ...

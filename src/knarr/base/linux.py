@@ -1,0 +1,115 @@
+"""System calls of Linux that Python 3.11's standard library lacks: mount, umount2, unshare, setns, openat2.
+
+Thin: numbers in, OSError out. `unshare` and `setns` act on the calling thread alone; callers give them a thread of
+their own. Not here: what is mounted where, and which namespace is for what (runtime, network, criserver, images).
+"""
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Final
+
+CLONE_FS: Final = 0x00000200
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWUTS: Final = 0x04000000
+CLONE_NEWIPC: Final = 0x08000000
+CLONE_NEWNET: Final = 0x40000000
+
+MS_RDONLY: Final = 1
+MS_NOSUID: Final = 2
+MS_NODEV: Final = 4
+MS_NOEXEC: Final = 8
+MS_REMOUNT: Final = 32
+MS_BIND: Final = 4096
+MS_REC: Final = 16384
+MS_PRIVATE: Final = 1 << 18
+MS_SLAVE: Final = 1 << 19
+MS_SHARED: Final = 1 << 20
+
+MNT_DETACH: Final = 2
+
+RESOLVE_NO_MAGICLINKS: Final = 0x02
+RESOLVE_NO_SYMLINKS: Final = 0x04
+RESOLVE_BENEATH: Final = 0x08
+RESOLVE_IN_ROOT: Final = 0x10
+
+_SYS_OPENAT2: Final = 437  # the same number on every architecture
+_OPTION_FLAGS: Final = {
+    "ro": MS_RDONLY,
+    "nosuid": MS_NOSUID,
+    "nodev": MS_NODEV,
+    "noexec": MS_NOEXEC,
+    "bind": MS_BIND,
+    "rbind": MS_BIND | MS_REC,
+    "rw": 0,
+}
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def mount(source: str, target: str | Path, kind: str | None, flags: int, options: str = "") -> None:
+    """mount(2); `options` is what the file system itself reads."""
+    called = _libc.mount(
+        source.encode(),
+        os.fsencode(target),
+        kind.encode() if kind else None,
+        ctypes.c_ulong(flags),
+        options.encode() or None,
+    )
+    _check(called, target)
+
+
+def mount_with_options(source: str, target: str | Path, kind: str, options: tuple[str, ...]) -> None:
+    """mount(2) with options as mount(8) takes them: flag words are sorted out of the file system's own."""
+    flags = 0
+    for option in options:
+        flags |= _OPTION_FLAGS.get(option, 0)
+    own = ",".join(option for option in options if option not in _OPTION_FLAGS)
+    mount(source, target, kind, flags, own)
+    if flags & MS_BIND and flags & MS_RDONLY:
+        # A bind mount takes its other flags only in a second call.
+        mount(source, target, None, (flags & ~MS_REC) | MS_REMOUNT)
+
+
+def umount(target: str | Path, flags: int = MNT_DETACH) -> None:
+    """umount2(2); a target that is no mount point (EINVAL) or is gone (ENOENT) counts as unmounted."""
+    try:
+        _check(_libc.umount2(os.fsencode(target), flags), target)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != 22:
+            raise
+
+
+def unshare(flags: int) -> None:
+    """Give the calling thread namespaces of its own."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """Move the calling thread into the namespace behind `descriptor`."""
+    _check(_libc.setns(descriptor, kind), "setns")
+
+
+def sethostname(name: str) -> None:
+    """Set the host name of the calling thread's UTS namespace."""
+    encoded = name.encode()
+    _check(_libc.sethostname(encoded, len(encoded)), "sethostname")
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
+    """openat2(2): open `path` below `directory` under the rules in `resolve`."""
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    opened = _libc.syscall(_SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
+    _check(opened, path)
+    return int(opened)
+
+
+def _check(returned: int, subject: object) -> None:
+    if returned == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(subject))

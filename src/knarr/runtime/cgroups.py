@@ -1,0 +1,241 @@
+"""Control groups, version 1 (also hybrid) and 2: limits in, figures out.
+
+A `Cgroups` knows which version a machine has and names the files; a cgroup path (`/knarr-x/pod1/c1`) is the same in
+both. The runtime (crun, runc) makes a container's own group; this file makes the groups above it, sets limits on
+groups that exist, reads usage, and removes groups. Figures are the kernel's; working set = usage less inactive file
+pages, as the kubelet counts it.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path("/sys/fs/cgroup")
+CONTROLLERS_V1: Final = ("cpu", "cpuacct", "memory", "pids", "devices", "freezer", "blkio", "cpuset", "systemd")
+CONTROLLERS_V2: Final = "+cpu +memory +pids +io +cpuset"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Limits; 0 and "" mean not set. Quota and period in microseconds, memory in bytes."""
+
+    cpu_shares: int = 0
+    cpu_quota: int = 0
+    cpu_period: int = 0
+    memory_limit: int = 0
+    memory_swap_limit: int = 0
+    pids_limit: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    unified: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Figures of one group. CPU in nanoseconds since its creation, memory in bytes."""
+
+    cpu_nanoseconds: int
+    memory_usage: int
+    memory_working_set: int
+    memory_rss: int
+    page_faults: int
+    major_page_faults: int
+    pids: int
+    memory_limit: int
+
+
+def weight_of_shares(shares: int) -> int:
+    """cgroup v2's cpu.weight (1…10000) of v1's shares (2…262144)."""
+    return 1 + ((min(max(shares, 2), 262144) - 2) * 9999) // 262142
+
+
+def limits_v1(resources: Resources) -> Iterator[tuple[str, str, str]]:
+    """(controller, file, content) for each limit that is set."""
+    if resources.cpu_shares:
+        yield "cpu", "cpu.shares", str(resources.cpu_shares)
+    if resources.cpu_period:
+        yield "cpu", "cpu.cfs_period_us", str(resources.cpu_period)
+    if resources.cpu_quota:
+        yield "cpu", "cpu.cfs_quota_us", str(resources.cpu_quota)
+    if resources.memory_limit:
+        yield "memory", "memory.limit_in_bytes", str(resources.memory_limit)
+    if resources.pids_limit:
+        yield "pids", "pids.max", str(resources.pids_limit)
+    if resources.cpuset_cpus:
+        yield "cpuset", "cpuset.cpus", resources.cpuset_cpus
+    if resources.cpuset_mems:
+        yield "cpuset", "cpuset.mems", resources.cpuset_mems
+
+
+def limits_v2(resources: Resources) -> Iterator[tuple[str, str]]:
+    """(file, content) for each limit that is set."""
+    if resources.cpu_shares:
+        yield "cpu.weight", str(weight_of_shares(resources.cpu_shares))
+    if resources.cpu_quota:
+        quota = str(resources.cpu_quota) if resources.cpu_quota > 0 else "max"
+        yield "cpu.max", f"{quota} {resources.cpu_period or 100000}"
+    if resources.memory_limit:
+        yield "memory.max", str(resources.memory_limit) if resources.memory_limit > 0 else "max"
+    if resources.pids_limit:
+        yield "pids.max", str(resources.pids_limit)
+    if resources.cpuset_cpus:
+        yield "cpuset.cpus", resources.cpuset_cpus
+    if resources.cpuset_mems:
+        yield "cpuset.mems", resources.cpuset_mems
+    yield from resources.unified.items()
+
+
+class Cgroups:
+    """The control groups of this machine, or of a test's directory laid out alike."""
+
+    def __init__(self, root: Path = ROOT) -> None:
+        self.root = root
+        self.is_v2 = (root / "cgroup.controllers").exists()
+        self.is_hybrid = not self.is_v2 and (root / "unified").is_dir()
+        self._v1 = tuple(name for name in CONTROLLERS_V1 if (root / name).is_dir())
+
+    def create(self, path: str) -> None:
+        """Make the group and those above it, with the controllers that limits need."""
+        if self.is_v2:
+            group = self.root
+            for part in path.strip("/").split("/"):
+                with contextlib.suppress(OSError):
+                    (group / "cgroup.subtree_control").write_text(CONTROLLERS_V2)
+                group = group / part
+                group.mkdir(exist_ok=True)
+            return
+        for controller in self._v1:
+            group = self.root / controller
+            for part in path.strip("/").split("/"):
+                above, group = group, group / part
+                if not group.is_dir():
+                    group.mkdir(exist_ok=True)
+                    if controller == "cpuset":
+                        _inherit_cpuset(above, group)
+
+    def limit(self, path: str, resources: Resources) -> None:
+        """Write the limits. Raises OSError with the kernel's reason."""
+        if self.is_v2:
+            for name, content in limits_v2(resources):
+                (self.root / path.strip("/") / name).write_text(content)
+            return
+        for controller, name, content in limits_v1(resources):
+            target = self.root / controller / path.strip("/") / name
+            if target.exists():
+                target.write_text(content)
+
+    def task_files(self, path: str) -> tuple[Path, ...]:
+        """v1 alone: the `tasks` files that a thread writes itself into."""
+        return tuple(self.root / controller / path.strip("/") / "tasks" for controller in self._v1)
+
+    def members(self, path: str) -> set[int]:
+        """Pids of all in the group and below it."""
+        top = self._groups(path)[:1]
+        return {pid for group in top for directory, _, _ in os.walk(group) for pid in _pids(Path(directory))}
+
+    def kill(self, path: str) -> None:
+        """SIGKILL everything in the group and below it."""
+        for group in self._groups(path)[:1]:
+            with contextlib.suppress(OSError):
+                (group / "cgroup.kill").write_text("1")
+                return
+        for pid in self.members(path):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def remove(self, path: str) -> bool:
+        """Remove the group and those below; False while something is still in it. Removing the absent succeeds."""
+        is_gone = True
+        for group in self._groups(path):
+            for directory, _, _ in os.walk(group, topdown=False):
+                try:
+                    os.rmdir(directory)
+                except FileNotFoundError:
+                    continue
+                except OSError:
+                    is_gone = False
+        return is_gone
+
+    def oom_kills(self, path: str) -> int:
+        """How often the kernel's OOM killer struck in the group; 0 if the group is gone."""
+        name = "memory.events" if self.is_v2 else "memory.oom_control"
+        return _table(self._memory(path) / name).get("oom_kill", 0)
+
+    def usage(self, path: str) -> Usage | None:
+        """Figures of the group; None if it is gone."""
+        try:
+            return self._usage_v2(path) if self.is_v2 else self._usage_v1(path)
+        except FileNotFoundError:
+            return None
+
+    def _usage_v1(self, path: str) -> Usage:
+        memory = self._memory(path)
+        table = _table(memory / "memory.stat")
+        used = _number(memory / "memory.usage_in_bytes")
+        return Usage(
+            cpu_nanoseconds=_number(self.root / "cpuacct" / path.strip("/") / "cpuacct.usage"),
+            memory_usage=used,
+            memory_working_set=max(0, used - table.get("total_inactive_file", 0)),
+            memory_rss=table.get("total_rss", 0),
+            page_faults=table.get("total_pgfault", 0),
+            major_page_faults=table.get("total_pgmajfault", 0),
+            pids=_number(self.root / "pids" / path.strip("/") / "pids.current"),
+            memory_limit=_number(memory / "memory.limit_in_bytes"),
+        )
+
+    def _usage_v2(self, path: str) -> Usage:
+        group = self.root / path.strip("/")
+        table = _table(group / "memory.stat")
+        used = _number(group / "memory.current")
+        return Usage(
+            cpu_nanoseconds=_table(group / "cpu.stat").get("usage_usec", 0) * 1000,
+            memory_usage=used,
+            memory_working_set=max(0, used - table.get("inactive_file", 0)),
+            memory_rss=table.get("anon", 0),
+            page_faults=table.get("pgfault", 0),
+            major_page_faults=table.get("pgmajfault", 0),
+            pids=_number(group / "pids.current"),
+            memory_limit=_number(group / "memory.max"),
+        )
+
+    def _memory(self, path: str) -> Path:
+        return (self.root if self.is_v2 else self.root / "memory") / path.strip("/")
+
+    def _groups(self, path: str) -> list[Path]:
+        if self.is_v2:
+            return [self.root / path.strip("/")]
+        names = (*(n for n in self._v1 if n == "pids"), *(n for n in self._v1 if n != "pids"))
+        # crun and runc may have made the group in further hierarchies (net_cls, perf_event, …).
+        others = (entry.name for entry in self.root.iterdir() if entry.name not in names) if self.root.is_dir() else ()
+        return [group for name in (*names, *others) if (group := self.root / name / path.strip("/")).is_dir()]
+
+
+def _inherit_cpuset(above: Path, group: Path) -> None:
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        with contextlib.suppress(OSError):
+            (group / name).write_text((above / name).read_text())
+
+
+def _pids(directory: Path) -> Iterable[int]:
+    try:
+        return [int(word) for word in (directory / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []
+
+
+def _number(file: Path) -> int:
+    text = file.read_text().strip()
+    return 0 if text == "max" else int(text)
+
+
+def _table(file: Path) -> dict[str, int]:
+    try:
+        lines = file.read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    pairs = (line.split() for line in lines)
+    return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isascii() and pair[1].isdigit()}

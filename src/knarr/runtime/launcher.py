@@ -1,0 +1,176 @@
+"""Starts the runtime's own programs (conmon, crun, runc) from one thread kept for that.
+
+The thread stands in the cgroups where monitors belong, so knarr's end does not touch them, and can step into a
+mount namespace of its own for one start: crun refuses hybrid cgroup v1 mounts (a cgroup2 mount at
+/sys/fs/cgroup/unified), and runs where that mount is not seen. The namespace is a fresh copy for every start, so
+volumes mounted a moment ago are in it, and it is gone with the program. Nothing of the host's mounts changes.
+Workaround to let go: when crun of the oldest supported distribution accepts hybrid mounts.
+Not here: what the programs are told (conmon.py, oci_runtime.py).
+"""
+
+import asyncio
+import contextlib
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from knarr.base import linux
+
+UNIFIED: Final = Path("/sys/fs/cgroup/unified")
+ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One program to start. `files` are (stdin, stdout, stderr) descriptors; `kept` stay open in the child."""
+
+    arguments: Sequence[str]
+    files: tuple[int, int, int] = (subprocess.DEVNULL, subprocess.DEVNULL, subprocess.DEVNULL)
+    kept: Sequence[int] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    hides_unified: bool = False
+    """Start inside the private mount namespace (for crun); without it in the host's (for conmon)."""
+
+
+class Child:
+    """A started program, waited for by its pidfd."""
+
+    def __init__(self, popen: "subprocess.Popen[bytes]") -> None:
+        self._popen = popen
+        self._pidfd = os.pidfd_open(popen.pid)
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
+    async def wait(self) -> int:
+        """The exit code; 128 + n when signal n ended it."""
+        if self._pidfd >= 0:
+            try:
+                await readable(self._pidfd)
+            finally:
+                # A cancelled wait leaves the child to be reaped by the next one.
+                if self._popen.poll() is not None:
+                    os.close(self._pidfd)
+                    self._pidfd = -1
+        code = self._popen.wait()
+        return code if code >= 0 else 128 - code
+
+    def kill(self) -> None:
+        self._popen.kill()
+
+
+async def readable(descriptor: int) -> None:
+    """Return once the descriptor can be read (a pidfd: once its process has ended)."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_reader(descriptor, wake)
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
+
+
+class Launcher:
+    """Owns the thread. `cgroup_tasks` are `tasks` files of cgroup v1 that the thread enters once."""
+
+    def __init__(self, cgroup_tasks: Sequence[Path] = ()) -> None:
+        self._host = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._is_inside = False
+        self._cgroup_tasks = tuple(cgroup_tasks)
+        self._thread = ThreadPoolExecutor(1, "launcher", initializer=self._enter_cgroups)
+
+    async def start(self, command: Command) -> Child:
+        """Start the program and return at once; OSError when it is not there."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._start, command)
+
+    async def run(self, command: Command, seconds: float) -> tuple[int, bytes]:
+        """Run the program to its end: exit code and the first 64 KiB of its output and errors."""
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        try:
+            child = await self.start(
+                Command(
+                    arguments=command.arguments,
+                    files=(subprocess.DEVNULL, write_end, write_end),
+                    kept=command.kept,
+                    environment=command.environment,
+                    hides_unified=command.hides_unified,
+                )
+            )
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        try:
+            async with asyncio.timeout(seconds):
+                code = await child.wait()
+        except TimeoutError:
+            child.kill()
+            await child.wait()
+            code = 124
+        finally:
+            os.set_blocking(read_end, False)
+            output = b""
+            with contextlib.suppress(BlockingIOError):
+                output = os.read(read_end, 65536)
+            os.close(read_end)
+        return code, output
+
+    async def hidden_namespace(self) -> int:
+        """A descriptor of a fresh mount namespace without the unified cgroup mount; the caller closes it."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._open_hidden)
+
+    def close(self) -> None:
+        self._thread.shutdown()
+        os.close(self._host)
+
+    def _start(self, command: Command) -> Child:
+        if command.hides_unified:
+            self._step_inside()
+        else:
+            self._step_outside()
+        stdin, stdout, stderr = command.files
+        return Child(
+            subprocess.Popen(
+                list(command.arguments),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                pass_fds=command.kept,
+                env={**ENVIRONMENT, **command.environment},
+                cwd="/",
+                start_new_session=True,
+            )
+        )
+
+    def _open_hidden(self) -> int:
+        self._step_inside()
+        descriptor = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._step_outside()
+        return descriptor
+
+    def _step_inside(self) -> None:
+        self._step_outside()
+        linux.unshare(linux.CLONE_FS | linux.CLONE_NEWNS)
+        self._is_inside = True
+        linux.mount("", "/sys/fs/cgroup", None, linux.MS_REC | linux.MS_PRIVATE)
+        linux.umount(UNIFIED)
+
+    def _step_outside(self) -> None:
+        if self._is_inside:
+            linux.setns(self._host, linux.CLONE_NEWNS)
+            self._is_inside = False
+
+    def _enter_cgroups(self) -> None:
+        for tasks in self._cgroup_tasks:
+            tasks.write_text("0")
