@@ -92,7 +92,7 @@ class PlainReader:
                 self._keep(self._codec.decompress(chunk, _PIECE_SIZE))
                 while self._codec.unconsumed_tail and not self._codec.eof:
                     self._keep(self._codec.decompress(self._codec.unconsumed_tail, _PIECE_SIZE))
-        except (isal_zlib.error, zstd.ZstdError, EOFError) as error:
+        except (isal_zlib.error, zstd.ZstdError, EOFError) as error:  # type: ignore[misc]  # isal's stub names the class as a string
             raise Invalid(f"layer: its compression is broken: {error}") from error
         if not self._codec.eof:
             return b""
