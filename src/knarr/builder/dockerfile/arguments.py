@@ -1,0 +1,91 @@
+"""Small forms inside instructions: JSON arrays, quoted flag values, `--mount` options, Go durations, `<<EOF` words."""
+
+import json
+import re
+from collections.abc import Container
+
+from knarr.builder.dockerfile.instructions import RunMount
+
+_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)")
+_HEREDOC = re.compile(r"[0-9]*<<-?(['\"]?)([^<'\"]+)\1")
+# Mount type → its options. Every type knows target (dst, destination) and readonly (ro, rw, readwrite).
+MOUNT_OPTIONS = {
+    "bind": ("source", "from"),
+    "cache": ("id", "sharing", "source", "from", "mode", "uid", "gid"),
+    "tmpfs": ("size",),
+    "secret": ("id", "required", "mode", "uid", "gid", "env"),
+    "ssh": ("id", "required", "mode", "uid", "gid"),
+}
+_ALIASES = {"dst": "target", "destination": "target", "src": "source", "ro": "readonly", "rw": "readwrite"}
+_SWITCHES = ("readonly", "readwrite", "required")
+
+
+def json_words(text: str) -> tuple[str, ...] | None:
+    """The strings of a JSON array; None if the text is anything else (then it is the shell form)."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        words = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return None
+    return tuple(words)
+
+
+def unquoted(text: str, escape: str) -> str:
+    """The text without quotes and escapes; variables stay."""
+    plain, quote, position = "", "", 0
+    while position < len(text):
+        character = text[position]
+        if character == escape and quote != "'" and position + 1 < len(text):
+            position += 1
+            plain += text[position]
+        elif quote and character == quote:
+            quote = ""
+        elif not quote and character in "'\"":
+            quote = character
+        else:
+            plain += character
+        position += 1
+    return plain
+
+
+def heredoc_name(word: str, known: Container[str]) -> str:
+    """The here-document that a word stands for; "" if it is another word."""
+    match = _HEREDOC.fullmatch(word)
+    return match[2] if match and match[2] in known else ""
+
+
+def duration(text: str) -> int:
+    """Nanoseconds of a Go duration (`1m30s`). Raises ValueError."""
+    parts = _DURATION.findall(text)
+    if not parts or "".join(parts) != text:
+        raise ValueError(f"{text!r} is not a duration such as 30s or 1m30s")
+    total = 0
+    for part in parts:
+        number = re.match(r"[0-9.]+", part, re.ASCII)
+        assert number is not None
+        total += int(float(number[0]) * _UNITS[part[number.end() :]])
+    return total
+
+
+def run_mount(text: str) -> RunMount:
+    """`type=cache,target=/x,…`. Raises ValueError."""
+    options: dict[str, str] = {}
+    for item in text.split(","):
+        key, equals, value = item.strip().partition("=")
+        name = _ALIASES.get(key.lower(), key.lower())
+        if not equals and name not in _SWITCHES:
+            raise ValueError(f"{item!r} is not KEY=VALUE")
+        options[name] = value if equals else "true"
+    kind = options.pop("type", "bind")
+    if kind not in MOUNT_OPTIONS:
+        raise ValueError(f"type {kind!r} is none of {', '.join(MOUNT_OPTIONS)}")
+    for name in options:
+        if name not in (*MOUNT_OPTIONS[kind], "target", "readonly", "readwrite"):
+            raise ValueError(f"{name!r} is no option of type={kind}")
+    if kind in ("bind", "cache", "tmpfs") and not options.get("target"):
+        raise ValueError(f"type={kind} needs target=/path")
+    return RunMount(kind, options)

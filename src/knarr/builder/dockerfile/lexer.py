@@ -1,0 +1,177 @@
+"""From the text of a Dockerfile to logical lines: directives, comments, continuations and here-documents.
+
+Decides which physical lines belong together. What a line means is parser.py's. Follows the Dockerfile reference,
+"Format", "Parser directives" and "Here-Documents": a comment line or an empty line inside a continuation is dropped;
+the escape character is a backslash or what `# escape=` says.
+"""
+
+import re
+from dataclasses import dataclass
+
+from knarr.base.errors import TooLarge
+from knarr.builder.dockerfile.faults import Place, fault
+
+SIZE_MAX = 1 << 20
+LINES_MAX = 50_000
+DIRECTIVES = ("syntax", "escape", "check")
+_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*")
+_HEREDOC = re.compile(r"([0-9]*)<<(-?)([^<]*)")
+_HEREDOC_WORDS = ("RUN", "COPY", "ADD")
+
+
+@dataclass(frozen=True, slots=True)
+class Heredoc:
+    """`expands` is False where the delimiter was quoted; `content` ends with a newline unless it is empty."""
+
+    name: str
+    content: str
+    expands: bool
+    strips_tabs: bool
+    descriptor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One instruction's text, continuations joined. `heredocs` follow it in the file."""
+
+    place: Place
+    text: str
+    heredocs: tuple[Heredoc, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lexed:
+    """`directives` by lower-case name; `escape` is the escape character."""
+
+    lines: tuple[Line, ...]
+    directives: dict[str, str]
+    escape: str
+
+
+def lex(text: str, file: str = "Dockerfile") -> Lexed:
+    """The logical lines of a Dockerfile. Raises TooLarge, DockerfileFault."""
+    if len(text) > SIZE_MAX:
+        raise TooLarge(f"{file}: {len(text)} characters are more than {SIZE_MAX}")
+    physical = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    if len(physical) > LINES_MAX:
+        raise TooLarge(f"{file}: {len(physical)} lines are more than {LINES_MAX}")
+    directives = _directives(physical, file)
+    escape = directives.get("escape", "\\")
+    return Lexed(tuple(_Lines(physical, file, escape).all()), directives, escape)
+
+
+def split_words(text: str, escape: str) -> list[str]:
+    """Words at unquoted white space; quotes and escapes stay in the words."""
+    words: list[str] = []
+    word, quote, position = "", "", 0
+    while position < len(text):
+        character = text[position]
+        if character == escape and quote != "'" and position + 1 < len(text):
+            word += text[position : position + 2]
+            position += 2
+            continue
+        if quote:
+            quote = "" if character == quote else quote
+        elif character in "'\"":
+            quote = character
+        elif character.isspace():
+            if word:
+                words.append(word)
+            word = ""
+            position += 1
+            continue
+        word += character
+        position += 1
+    if word:
+        words.append(word)
+    return words
+
+
+def _directives(physical: list[str], file: str) -> dict[str, str]:
+    """Directives stand before everything else; the first line that is none ends them."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(physical, 1):
+        match = _DIRECTIVE.fullmatch(line.strip())
+        name = match[1].lower() if match else ""
+        if match is None or name not in DIRECTIVES:
+            return found
+        place = Place(file, number, number, line)
+        if name in found:
+            raise fault(place, f"only one {name} directive may be given", match[1])
+        if name == "escape" and match[2] not in ("\\", "`"):
+            raise fault(place, f"escape is a backslash or a backquote, not {match[2]!r}", match[2])
+        found[name] = match[2]
+    return found
+
+
+class _Lines:
+    """Walks the physical lines once."""
+
+    def __init__(self, physical: list[str], file: str, escape: str) -> None:
+        self._physical = physical
+        self._file = file
+        self._escape = escape
+        self._next = 0
+        quoted = re.escape(escape)
+        self._continued = re.compile(rf"(?:[^{quoted}]|^){quoted}[ \t]*$")
+
+    def all(self) -> list[Line]:
+        lines = []
+        while self._next < len(self._physical):
+            first = self._physical[self._next]
+            if not first.strip() or first.lstrip().startswith("#"):
+                self._next += 1
+                continue
+            lines.append(self._logical(first))
+        return lines
+
+    def _logical(self, first: str) -> Line:
+        start = self._next
+        text = self._joined()
+        heredocs = tuple(self._heredocs(start, first, text))
+        return Line(Place(self._file, start + 1, self._next, first), text.rstrip(), heredocs)
+
+    def _joined(self) -> str:
+        """The line with its continuations; comments and empty lines between them are dropped."""
+        joined = ""
+        is_first = True
+        while self._next < len(self._physical):
+            line = self._physical[self._next]
+            if not is_first and (not line.strip() or line.lstrip().startswith("#")):
+                self._next += 1
+                continue
+            self._next += 1
+            line = line.lstrip() if is_first else line
+            is_first = False
+            match = self._continued.search(line)
+            if match is None:
+                return joined + line
+            joined += line[: line.rindex(self._escape)]
+        return joined
+
+    def _heredocs(self, start: int, first: str, text: str) -> list[Heredoc]:
+        words = text.split(None, 1)
+        if words and words[0].upper() == "ONBUILD" and len(words) == 2:
+            words = words[1].split(None, 1)
+        if len(words) < 2 or words[0].upper() not in _HEREDOC_WORDS or "<<" not in words[1]:
+            return []
+        found = []
+        for word in split_words(words[1], self._escape):
+            match = _HEREDOC.fullmatch(word)
+            name = match[3].replace("'", "").replace('"', "") if match else ""
+            if match and name and not any(c.isspace() for c in name):
+                place = Place(self._file, start + 1, start + 1, first)
+                content = self._heredoc(name, match[2] == "-", place)
+                found.append(Heredoc(name, content, name == match[3], match[2] == "-", int(match[1] or 0)))
+        return found
+
+    def _heredoc(self, name: str, strips_tabs: bool, place: Place) -> str:
+        content: list[str] = []
+        while self._next < len(self._physical):
+            line = self._physical[self._next]
+            self._next += 1
+            line = line.lstrip("\t") if strips_tabs else line
+            if line == name:
+                return "".join(f"{kept}\n" for kept in content)
+            content.append(line)
+        raise fault(place, f"the here-document <<{name} has no end: a line with {name} alone is missing", f"<<{name}")
