@@ -15,7 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import outside  # noqa: E402  beside this file, whatever the working directory
+import outside
 
 NAME, PORTS = "bench", ("--port", "17443", "--registry-port", "17000", "--kubelet-port", "17250")
 NETWORK = ("--pod-network", "10.247.0.0/16")
