@@ -1,0 +1,58 @@
+"""wire/strict_json.py: what is refused, and which fields are reported twice."""
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knarr.base.errors import BadRequest
+from knarr.wire import strict_json
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(), children, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_every_json_value_is_read_as_the_standard_parser_reads_it(value: Any) -> None:
+    text = json.dumps(value).encode()
+    assert strict_json.decode_reporting(text) == (json.loads(text), ())
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_decoded_or_refused(content: bytes) -> None:
+    with contextlib.suppress(BadRequest):
+        strict_json.decode_reporting(content)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b"{", b'{"a":NaN}', b'{"a":Infinity}', b'{"a":-Infinity}', b'"\\ud800"', b'{"\\udc00":1}', b"\xff",
+        b"{}{}",
+        b"[" * 102 + b"]" * 102, b"[" * 1_000_000, b'{"a":' * 200_000, b"'a'", b"{a:1}", b"01", b"1" * 10_000,
+    ],
+)  # fmt: skip
+def test_what_no_server_may_accept_is_refused(text: bytes) -> None:
+    with pytest.raises(BadRequest):
+        strict_json.decode(text)
+
+
+def test_a_hundred_levels_are_accepted() -> None:
+    strict_json.decode(b"[" * 100 + b"]" * 100)
+
+
+def test_fields_set_twice_are_named_by_path_and_the_last_counts() -> None:
+    text = b'{"a":1,"spec":{"list":[{},{"image":"x","image":"y","image":"z"}]},"a":2}'
+    value, twice = strict_json.decode_reporting(text)
+    assert value == {"a": 2, "spec": {"list": [{}, {"image": "z"}]}}
+    assert twice == ("a", "spec.list[1].image")
