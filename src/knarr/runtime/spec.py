@@ -236,5 +236,3 @@ def _device(device: DeviceNode) -> dict[str, Any]:
         "uid": 0,
         "gid": 0,
     }
-
-

@@ -1,0 +1,24 @@
+"""The Network in memory: addresses without links, for tests and the simulation."""
+
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from knarr.base.ids import SandboxId
+from knarr.network import ipam
+from knarr.network.network import Attached
+
+
+class MemoryNetwork:
+    def __init__(self, pods: IPv4Network = IPv4Network("10.244.0.0/16")) -> None:
+        self._pods = pods
+        self._leases = ipam.Leases()
+
+    async def attach(self, sandbox: SandboxId, namespace: Path) -> Attached:
+        self._leases, address = ipam.lease(self._leases, self._pods, sandbox)
+        return Attached((address,))
+
+    async def detach(self, sandbox: SandboxId) -> None:
+        self._leases = ipam.release(self._leases, sandbox)
+
+    def address(self, sandbox: SandboxId) -> IPv4Address | None:
+        return self._leases.by_sandbox.get(sandbox)

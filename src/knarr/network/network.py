@@ -1,0 +1,32 @@
+"""The pod network: gives a sandbox's network namespace an address, and takes it back.
+
+`Network` is implemented by network/bridge.py (a Linux bridge and veth pairs) and in memory (network/memory.py) for
+tests. Both calls are idempotent: attaching an attached sandbox answers its address, detaching the absent succeeds.
+It knows nothing of Services (proxy) and CRI.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Protocol
+
+from knarr.base.ids import SandboxId
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What a sandbox got: its addresses, the first is the pod's."""
+
+    addresses: tuple[IPv4Address, ...]
+
+
+class Network(Protocol):
+    async def attach(self, sandbox: SandboxId, namespace: Path) -> Attached:
+        """Raises Unavailable when no address is left."""
+        ...
+
+    async def detach(self, sandbox: SandboxId) -> None: ...
+
+    def address(self, sandbox: SandboxId) -> IPv4Address | None:
+        """The address given to a sandbox; None without one."""
+        ...

@@ -1,0 +1,69 @@
+"""Runs nftables rules: by libnftables where it is (a process less), else by `nft -f -`.
+
+One transaction for one text: all of it or nothing. Text is built by ruleset.py and proxy/, never from user input.
+"""
+
+import asyncio
+import ctypes
+import subprocess
+import threading
+from functools import cache
+
+from knarr.base.errors import Invalid, Unavailable
+
+_SECONDS = 30.0
+_lock = threading.Lock()
+
+
+async def run(text: str) -> str:
+    """Do what the text says; what it prints. Raises Invalid with nft's own message."""
+    return await asyncio.to_thread(run_now, text)
+
+
+def run_now(text: str) -> str:
+    """As `run`, in the calling thread."""
+    library = _library()
+    return _by_program(text) if library is None else _by_library(library, text)
+
+
+def _by_library(library: ctypes.CDLL, text: str) -> str:
+    with _lock:
+        context = library.nft_ctx_new(0)
+        if not context:
+            raise Unavailable("nftables: no context")
+        try:
+            library.nft_ctx_buffer_output(context)
+            library.nft_ctx_buffer_error(context)
+            if library.nft_run_cmd_from_buffer(context, text.encode()):
+                error = library.nft_ctx_get_error_buffer(context) or b""
+                raise Invalid(f"nftables: {error.decode(errors='replace').strip()}")
+            return (library.nft_ctx_get_output_buffer(context) or b"").decode(errors="replace")
+        finally:
+            library.nft_ctx_free(context)
+
+
+def _by_program(text: str) -> str:
+    try:
+        ran = subprocess.run(
+            ["nft", "-f", "-"], input=text.encode(), capture_output=True, timeout=_SECONDS, check=False
+        )
+    except FileNotFoundError as error:
+        raise Unavailable("nftables is not installed; on Debian: apt-get install nftables") from error
+    if ran.returncode != 0:
+        raise Invalid(f"nftables: {ran.stderr.decode(errors='replace').strip()}")
+    return ran.stdout.decode(errors="replace")
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    try:
+        library = ctypes.CDLL("libnftables.so.1")
+    except OSError:
+        return None
+    library.nft_ctx_new.restype = ctypes.c_void_p
+    library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
+    library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
+    for name in ("buffer_output", "buffer_error", "get_error_buffer", "get_output_buffer", "free"):
+        getattr(library, f"nft_ctx_{name}").argtypes = [ctypes.c_void_p]
+    library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+    return library
