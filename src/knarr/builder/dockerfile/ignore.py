@@ -6,7 +6,7 @@ last pattern that fits decides. Paths are relative to the context, with slashes.
 
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from knarr.base.errors import Invalid
@@ -21,17 +21,40 @@ class Pattern:
     prefix: str
 
 
+Matched = tuple[bool, ...]
+"""Which patterns fitted a directory; they fit all that lies in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ignore:
     patterns: tuple[Pattern, ...] = ()
 
     def excludes(self, path: str) -> bool:
         """Whether the path stays out, by itself or by a directory above it."""
-        is_out = False
-        for pattern in self.patterns:
-            if pattern.is_negated == is_out and _fits(pattern, path):
-                is_out = not pattern.is_negated
+        is_out, matched, parts = False, self.nothing, path.split("/")
+        for depth in range(1, len(parts) + 1):
+            is_out, matched = self.step("/".join(parts[:depth]), matched)
         return is_out
+
+    @property
+    def nothing(self) -> Matched:
+        """What fitted above the context: nothing."""
+        return (False,) * len(self.patterns)
+
+    def step(self, path: str, parent: Matched) -> tuple[bool, Matched]:
+        """Whether the path stays out, and what its own children shall be told; `parent` is from its directory.
+
+        A pattern that cannot change the verdict so far counts as not fitting, as BuildKit does it.
+        """
+        is_out = False
+        matched = []
+        for pattern, has_fitted in zip(self.patterns, parent, strict=True):
+            may_change = pattern.is_negated == is_out
+            fits = has_fitted or (may_change and pattern.regex.fullmatch(path) is not None)
+            if fits:
+                is_out = not pattern.is_negated
+            matched.append(fits)
+        return is_out, tuple(matched)
 
     def may_hold_kept(self, directory: str) -> bool:
         """Whether something in an excluded directory may be brought back, so that it must be walked."""
@@ -106,6 +129,9 @@ def _star(body: str, position: int) -> tuple[str, int]:
         return "[^/]*", position
     while body[position : position + 1] == "*":
         position += 1
+    if body.startswith("**") and not re.search(r"[*?\[\\]", body[2:]) and body[2:3] != "/":
+        # `**x` at the start, without another wildcard, is any path that ends so.
+        return ".*", position
     if body[position : position + 1] == "/":
         position += 1
         return ("(?:.*/)?" if position < len(body) else ".*"), position
@@ -139,17 +165,6 @@ def _class_character(body: str, position: int, start: int) -> tuple[str, int]:
     if not character:
         raise ValueError(f"the class {body[start - 1 :]!r} has no end")
     return character, position + 1
-
-
-def _fits(pattern: Pattern, path: str) -> bool:
-    if pattern.regex.fullmatch(path):
-        return True
-    return any(pattern.regex.fullmatch(parent) for parent in _parents(path))
-
-
-def _parents(path: str) -> Sequence[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:count]) for count in range(len(parts) - 1, 0, -1)]
 
 
 def _may_lie_in(prefix: str, directory: str) -> bool:

@@ -122,7 +122,9 @@ class _Lines:
             if not first.strip() or first.lstrip().startswith("#"):
                 self._next += 1
                 continue
-            lines.append(self._logical(first))
+            line = self._logical(first)
+            if line.text.strip():
+                lines.append(line)
         return lines
 
     def _logical(self, first: str) -> Line:
