@@ -153,7 +153,7 @@ class Decoder:
             return _wrapped if "wrap" in element else self._converter(element["type"])
         scalar = self._types[element].get("scalar", "") if element in self._types else element
         if scalar == "any" and element != scalar and "Or" in element:
-            return functools.partial(self._union, self._types[element]["pbFields"], element)
+            return self._union(element)
         if scalar in _SCALARS:
             return _SCALARS[scalar]
         if scalar in ("object", "any", "fields-v1"):
@@ -186,31 +186,28 @@ class Decoder:
                 return self.decode(content)
         return None
 
-    def _union(self, fields: Mapping[str, Any], element: str, buffer: bytes, start: int, end: int, depth: int) -> Any:
+    def _union(self, element: str) -> Convert:
         """JSONSchemaPropsOr…: a schema, or the other thing (a boolean, schemas, names)."""
         schema = f"{element.rpartition('.')[0]}.JSONSchemaProps"
+        fields = self._types[element]["pbFields"]
         names = {number: (name, kind) for name, (number, kind) in fields.items()}
-        many: list[Any] = []
-        allows = False
-        position = start
-        while position < end:
-            tag, position = _varint(buffer, position)
-            size, position = _varint(buffer, position)
-            name, kind = names.get(tag >> 3, ("", ""))
-            if tag & 7 == 0:
-                allows = bool(size)
-                continue
-            if tag & 7 != 2 or position + size > end:
-                raise BadRequest(f"couldn't parse protobuf {element.rpartition('.')[2]}")
-            content = (buffer, position, position + size, depth + 1)
-            position += size
-            if name == "schema":
-                return self._message(schema, *content)
-            if kind == "repeated string":
-                many.append(_string(*content))
-            elif kind:
-                many.append(self._message(schema, *content))
-        return allows if "allows" in fields else many
+
+        def convert(buffer: bytes, start: int, end: int, depth: int) -> Any:
+            if "allows" in fields:
+                otherwise: Any = bool(_numbers(buffer, start, end).get(fields["allows"][0], 0))
+            else:
+                otherwise = []
+            for tag, first, last in _lengths(buffer, start, end):
+                name, kind = names.get(tag >> 3, ("", ""))
+                if name == "schema":
+                    return self._message(schema, buffer, first, last, depth + 1)
+                if kind == "repeated string":
+                    otherwise.append(str(buffer[first:last], "utf-8"))
+                elif name:
+                    otherwise.append(self._message(schema, buffer, first, last, depth + 1))
+            return otherwise
+
+        return convert
 
 
 def envelope(content: bytes) -> tuple[str, str, bytes]:
