@@ -87,7 +87,7 @@ class Plan:
 PlanFunction = Callable[[Any, View, Instant], Plan]
 KeysOf = Callable[[Any, View], Sequence[Key]]
 """From a changed object of a watched kind to the root keys that must be planned again."""
-FailedFunction = Callable[[Any, Action, KnarrError, Instant], Plan]
+FailedFunction = Callable[[Any, Action, KnarrError, View, Instant], Plan]
 """What to tell when an action was refused: only `status` and `events` of the answer are used."""
 
 

@@ -256,7 +256,7 @@ class Runner:
     async def _tell_failure(self, held: Held, action: Action, error: KnarrError, memory: _Memory) -> None:
         if self._controller.failed is None:
             return
-        plan: Plan = self._controller.failed(held.lens(self._lens), action, error, self._clock.now())
+        plan: Plan = self._controller.failed(held.lens(self._lens), action, error, self._cache, self._clock.now())
         for note in plan.events:
             self._tell(held, note)
         await self._write_status(held, plan.status, memory)
