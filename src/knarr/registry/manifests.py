@@ -1,0 +1,119 @@
+"""Manifests by tag or digest: GET, HEAD, PUT, DELETE (OCI distribution specification, pull, push, content management).
+
+A manifest is kept byte for byte. What it refers to must be here first; its subject need not be. A pushed tag is at
+once a name of the node, so that it can run.
+"""
+
+from collections.abc import Iterator
+
+from knarr.base.errors import KnarrError, NotFound
+from knarr.images.content import add, read
+from knarr.images.names import Name
+from knarr.oci import digest as digests
+from knarr.oci import manifest
+from knarr.oci.digest import Digest
+from knarr.oci.manifest import Descriptor, Index, Manifest
+from knarr.oci.reference import Reference
+from knarr.registry.call import Call, State
+from knarr.registry.errors import Failure
+from knarr.wire.http import Headers, Response
+
+
+async def get(state: State, call: Call) -> Response:
+    """GET and HEAD /v2/<name>/manifests/<reference>."""
+    digest, media_type = _lookup(state, call)
+    try:
+        body = read(state.content, digest, manifest.SIZE_MAX)
+    except NotFound as error:
+        raise Failure("MANIFEST_UNKNOWN", f"manifest {call.argument} of {call.name} is not here") from error
+    headers: Headers = (
+        ("content-type", media_type),
+        ("docker-content-digest", digest),
+        ("content-length", str(len(body))),
+        ("etag", f'"{digest}"'),
+    )
+    if call.request.header("if-none-match") == f'"{digest}"':
+        return Response(304, headers[3:])
+    return Response(200, headers, b"" if call.request.method == "HEAD" else body)
+
+
+async def put(state: State, call: Call) -> Response:
+    """PUT /v2/<name>/manifests/<reference>."""
+    reference = call.reference(state)
+    served = call.request.header("content-type").partition(";")[0].strip()
+    body = await call.request.read(manifest.SIZE_MAX)
+    try:
+        parsed = manifest.parse(body, served)
+    except KnarrError as error:
+        raise Failure("MANIFEST_INVALID", str(error)) from error
+    _check_parts(state, parsed)
+    digest = reference.digest or digests.of(body)
+    if digest.startswith("sha256:") and digest != digests.of(body):
+        raise Failure("DIGEST_INVALID", f"the manifest is {digests.of(body)}, not {digest}")
+    add(state.content, body, digest)
+    media_type = manifest.type_of(parsed, served)
+    state.names.tag(reference, digest, media_type=media_type, size=len(body), origin="pushed")
+    headers: Headers = (("location", f"/v2/{call.name}/manifests/{digest}"), ("docker-content-digest", digest))
+    if parsed.subject is not None:
+        headers = (*headers, ("oci-subject", parsed.subject.digest))
+    return Response(201, headers)
+
+
+async def delete(state: State, call: Call) -> Response:
+    """DELETE /v2/<name>/manifests/<reference>: a tag alone, or by digest every name that means it."""
+    reference = call.reference(state)
+    doomed = [reference]
+    if reference.digest is not None:
+        names = state.names.repository(call.repository(state))
+        doomed = [name.parsed for name in names if name.digest == reference.digest]
+    removed = [state.names.untag(name) for name in doomed]
+    if not any(removed):
+        raise Failure("MANIFEST_UNKNOWN", f"manifest {call.argument} of {call.name} is not here")
+    return Response(202)
+
+
+def parsed_manifests(state: State, repository: str) -> Iterator[tuple[Name, Manifest | Index]]:
+    """Every manifest that has a name in the repository, once each."""
+    seen: set[Digest] = set()
+    for name in state.names.repository(repository):
+        if name.digest in seen:
+            continue
+        seen.add(name.digest)
+        try:
+            yield name, manifest.parse(read(state.content, name.digest, manifest.SIZE_MAX))
+        except KnarrError:
+            continue
+
+
+def _lookup(state: State, call: Call) -> tuple[Digest, str]:
+    """Digest and media type of what the reference names: by name, or as an entry of an index that has one."""
+    reference = call.reference(state)
+    name = state.names.find(reference)
+    if name is not None:
+        return name.digest, name.media_type
+    if reference.digest is not None:
+        entry = _entry_of_index(state, reference)
+        if entry is not None:
+            return entry.digest, entry.media_type
+    raise Failure("MANIFEST_UNKNOWN", f"manifest {call.argument} of {call.name} is not here")
+
+
+def _entry_of_index(state: State, reference: Reference) -> Descriptor | None:
+    for _, parsed in parsed_manifests(state, reference.repository):
+        if isinstance(parsed, Index):
+            for entry in parsed.manifests:
+                if entry.digest == reference.digest:
+                    return entry
+    return None
+
+
+def _check_parts(state: State, parsed: Manifest | Index) -> None:
+    """Everything that the manifest refers to is here, in the size it says. Foreign layers are only referred to."""
+    parts = parsed.manifests if isinstance(parsed, Index) else (parsed.config, *parsed.layers)
+    for part in parts:
+        if part.urls:
+            continue
+        if not state.content.touch(part.digest):
+            raise Failure("MANIFEST_BLOB_UNKNOWN", f"blob {part.digest} is not here")
+        if state.content.info(part.digest).size != part.size:
+            raise Failure("SIZE_INVALID", f"blob {part.digest} has not the size {part.size} that the manifest says")
