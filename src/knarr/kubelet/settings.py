@@ -28,6 +28,14 @@ class KubeletSettings:
     pulls_max: int = 3
     api_wait_seconds: float = 30.0
 
+    @property
+    def memory_root(self) -> Path:
+        """Where the kubelet mounts one tmpfs for the Secrets and tokens of all pods."""
+        return self.root_dir / "memory"
+
+    def memory_dir(self, uid: str) -> Path:
+        return self.memory_root / uid
+
     def pod_dir(self, uid: str) -> Path:
         """Where a pod's volumes and termination messages are."""
         return self.root_dir / "pods" / uid

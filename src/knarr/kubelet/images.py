@@ -1,0 +1,183 @@
+"""Image pulls: by imagePullPolicy, once at a time per image, a few at once, with back-off and upstream's events.
+
+Resolving a name locally first (built, tagged, loaded or pushed here) is the image service's; its answer to PullImage
+is quick then. Not here: what an image is. Spec: docs "Images".
+"""
+
+import asyncio
+import json
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from knarr.base.backoff import Backoff, BackoffRule
+from knarr.base.clock import Clock, Instant
+from knarr.base.errors import KnarrError
+from knarr.cri.messages.config import ImageSpec, PodSandboxConfig
+from knarr.cri.messages.image import AuthConfig, Image, ImageStatusRequest, PullImageRequest
+from knarr.cri.protocol import ImageService
+from knarr.kinds.lens.config import Secret
+from knarr.kubelet.members import AnyContainer
+from knarr.kubelet.standing import Problem
+
+Event = Callable[[Literal["Normal", "Warning"], str, str], None]
+"""Tells (type, reason, message) about the container."""
+
+
+class StartFailed(Exception):
+    """A container cannot start now: the waiting reason, its message and when to try again."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@dataclass(slots=True)
+class _Failures:
+    backoff: Backoff
+    message: str
+
+
+class ImagePuller:
+    """One per kubelet. `rule` is the back-off between failed pulls of one image for one pod."""
+
+    def __init__(self, images: ImageService, clock: Clock, rule: BackoffRule, pulls_max: int) -> None:
+        self._images = images
+        self._clock = clock
+        self._rule = rule
+        self._slots = asyncio.Semaphore(pulls_max)
+        self._failures: dict[tuple[str, str], _Failures] = {}
+
+    async def ensure(
+        self, uid: str, container: AnyContainer, secrets: Sequence[Secret], sandbox: PodSandboxConfig, event: Event
+    ) -> Image:
+        """The image a container shall run, pulled if its policy says so. Raises StartFailed."""
+        reference, policy = container.image, pull_policy(container)
+        present = None if policy == "Always" else await self.find(reference)
+        if present is not None:
+            event("Normal", "Pulled", f'Container image "{reference}" already present on machine')
+            return present
+        if policy == "Never":
+            message = f'Container image "{reference}" is not present with pull policy of Never'
+            event("Warning", "ErrImageNeverPull", message)
+            raise StartFailed(Problem("ErrImageNeverPull", message, self._later(10)))
+        self._refuse_early(uid, reference, event)
+        return await self._pull(uid, reference, secrets, sandbox, event)
+
+    async def find(self, reference: str) -> Image | None:
+        """The image if it is on this machine."""
+        spec = ImageSpec(image=reference, user_specified_image=reference)
+        return (await self._images.image_status(ImageStatusRequest(image=spec))).image
+
+    def forget(self, uid: str) -> None:
+        """The pod is gone."""
+        for key in [key for key in self._failures if key[0] == uid]:
+            del self._failures[key]
+
+    def _refuse_early(self, uid: str, reference: str, event: Event) -> None:
+        failed = self._failures.get((uid, reference))
+        due = failed.backoff.retry_at(self._rule) if failed else None
+        if failed is not None and due is not None and due > self._clock.now():
+            raise StartFailed(self._back_off(reference, failed, due, event))
+
+    def _back_off(self, reference: str, failed: _Failures, due: Instant, event: Event) -> Problem:
+        text = f'Back-off pulling image "{reference}"'
+        event("Normal", "BackOff", text)
+        event("Warning", "Failed", "Error: ImagePullBackOff")
+        return Problem("ImagePullBackOff", f"{text}: {failed.message}", due)
+
+    async def _pull(
+        self, uid: str, reference: str, secrets: Sequence[Secret], sandbox: PodSandboxConfig, event: Event
+    ) -> Image:
+        asked = self._clock.now()
+        event("Normal", "Pulling", f'Pulling image "{reference}"')
+        try:
+            async with self._slots:
+                began = self._clock.now()
+                image = await self._try(reference, credentials(secrets, reference), sandbox)
+        except (KnarrError, OSError) as error:
+            event("Warning", "Failed", f'Failed to pull image "{reference}": {error}')
+            event("Warning", "Failed", "Error: ErrImagePull")
+            key = (uid, reference)
+            past = self._failures.get(key)
+            backoff = (past.backoff if past else Backoff()).failed(self._clock.now(), self._rule)
+            self._failures[key] = _Failures(backoff, f"ErrImagePull: {error}")
+            raise StartFailed(Problem("ErrImagePull", str(error), backoff.retry_at(self._rule))) from error
+        self._failures.pop((uid, reference), None)
+        now = self._clock.now()
+        took, waited = duration(now - began), duration(now - asked)
+        text = f'Successfully pulled image "{reference}" in {took} ({waited} including waiting).'
+        event("Normal", "Pulled", f"{text} Image size: {image.size} bytes.")
+        return image
+
+    async def _try(self, reference: str, auths: Sequence[AuthConfig | None], sandbox: PodSandboxConfig) -> Image:
+        """Pull with each credential until one works."""
+        spec = ImageSpec(image=reference, user_specified_image=reference)
+        failure: KnarrError | OSError | None = None
+        for auth in auths:
+            try:
+                pulled = await self._images.pull_image(PullImageRequest(image=spec, auth=auth, sandbox_config=sandbox))
+            except (KnarrError, OSError) as error:
+                failure = error
+                continue
+            found = await self.find(pulled.image_ref or reference) or await self.find(reference)
+            return found if found is not None else Image(id=pulled.image_ref or reference)
+        assert failure is not None
+        raise failure
+
+    def _later(self, seconds: float) -> Instant:
+        return self._clock.now() + timedelta(seconds=seconds)
+
+
+def pull_policy(container: AnyContainer) -> str:
+    """The policy; without one, Always for the tag latest (which a bare name means), else IfNotPresent."""
+    if container.image_pull_policy:
+        return container.image_pull_policy
+    name = container.image.rpartition("/")[2]
+    if "@" in name:
+        return "IfNotPresent"
+    return "Always" if ":" not in name or name.endswith(":latest") else "IfNotPresent"
+
+
+def credentials(secrets: Sequence[Secret], reference: str) -> list[AuthConfig | None]:
+    """The credentials of the pod's imagePullSecrets that fit the image's registry; [None] if there are none."""
+    first = reference.split("/")[0]
+    registry = first if "." in first or ":" in first or first == "localhost" else "docker.io"
+    found: list[AuthConfig | None] = []
+    for secret in secrets:
+        for server, entry in _docker_config(secret).items():
+            host = server.removeprefix("https://").removeprefix("http://").split("/")[0]
+            if host == registry or (registry == "docker.io" and host.endswith("docker.io")):
+                found.append(_auth(server, entry))
+    return found or [None]
+
+
+def _docker_config(secret: Secret) -> dict[str, dict[str, str]]:
+    try:
+        if ".dockerconfigjson" in secret.data:
+            return dict(json.loads(b64decode(secret.data[".dockerconfigjson"])).get("auths", {}))
+        if ".dockercfg" in secret.data:
+            return dict(json.loads(b64decode(secret.data[".dockercfg"])))
+    except (ValueError, AttributeError, TypeError):
+        return {}
+    return {}
+
+
+def _auth(server: str, entry: dict[str, str]) -> AuthConfig:
+    username, password = entry.get("username", ""), entry.get("password", "")
+    if not username and entry.get("auth"):
+        username, _, password = b64decode(entry["auth"]).decode(errors="replace").partition(":")
+    return AuthConfig(
+        username=username, password=password, server_address=server, identity_token=entry.get("identitytoken", "")
+    )
+
+
+def duration(delta: timedelta) -> str:
+    """A duration as Go prints it, to the millisecond."""
+    milliseconds = max(0, round(delta.total_seconds() * 1000))
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds / 1000, 60)
+    return f"{int(minutes)}m{rest:g}s" if minutes else f"{rest:g}s"

@@ -1,0 +1,84 @@
+"""Asks the runtime about one pod, or about all of them after a restart; reads termination messages.
+
+Acts only: CRI calls and one small file. The picture itself is observed.py's.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from knarr.base.errors import NotFound
+from knarr.cri.messages import container as cri_container
+from knarr.cri.messages import sandbox as cri_sandbox
+from knarr.cri.protocol import RuntimeService
+from knarr.kubelet import observed
+from knarr.kubelet.observed import ObservedPod
+
+MESSAGE_BYTES_MAX = 4096
+LOG_TAIL_BYTES_MAX, LOG_TAIL_LINES_MAX = 2048, 80
+
+
+async def inspect(runtime: RuntimeService, uid: str) -> ObservedPod:
+    """Everything the runtime has of one pod."""
+    labels = {observed.POD_UID: uid}
+    boxes = await runtime.list_pod_sandbox(
+        cri_sandbox.ListPodSandboxRequest(filter=cri_sandbox.PodSandboxFilter(label_selector=labels))
+    )
+    listed = await runtime.list_containers(
+        cri_container.ListContainersRequest(filter=cri_container.ContainerFilter(label_selector=labels))
+    )
+    sandboxes = [await _sandbox(runtime, item.id) for item in boxes.items]
+    containers = [(item.pod_sandbox_id, await _container(runtime, item.id)) for item in listed.containers]
+    return observed.observed_pod(
+        (status for status in sandboxes if status is not None),
+        ((sandbox_id, status) for sandbox_id, status in containers if status is not None),
+    )
+
+
+async def known_pods(runtime: RuntimeService) -> dict[str, tuple[str, str]]:
+    """uid → (namespace, name) of every pod that the runtime has a sandbox or container of."""
+    boxes = (await runtime.list_pod_sandbox(cri_sandbox.ListPodSandboxRequest())).items
+    listed = (await runtime.list_containers(cri_container.ListContainersRequest())).containers
+    found: Iterable[dict[str, str]] = [item.labels for item in boxes] + [item.labels for item in listed]
+    return {
+        observed.pod_uid(labels): (labels.get(observed.POD_NAMESPACE, ""), labels.get(observed.POD_NAME, ""))
+        for labels in found
+        if observed.pod_uid(labels)
+    }
+
+
+async def _sandbox(runtime: RuntimeService, sandbox_id: str) -> cri_sandbox.PodSandboxStatus | None:
+    try:
+        request = cri_sandbox.PodSandboxStatusRequest(pod_sandbox_id=sandbox_id)
+        return (await runtime.pod_sandbox_status(request)).status
+    except NotFound:
+        return None
+
+
+async def _container(runtime: RuntimeService, container_id: str) -> cri_sandbox.ContainerStatus | None:
+    try:
+        request = cri_container.ContainerStatusRequest(container_id=container_id)
+        return (await runtime.container_status(request)).status
+    except NotFound:
+        return None
+
+
+def termination_message(path: Path, log: Path, policy: str, exit_code: int) -> str:
+    """What the container left in its message file, else, by policy, the end of its log after a failure."""
+    message = _tail(path, MESSAGE_BYTES_MAX, from_end=False)
+    if message or policy != "FallbackToLogsOnError" or exit_code == 0:
+        return message
+    lines = _tail(log, LOG_TAIL_BYTES_MAX * 2, from_end=True).splitlines()
+    texts = [line.split(" ", 3)[3] for line in lines if line.count(" ") >= 3]
+    return "\n".join(texts[-LOG_TAIL_LINES_MAX:])[-LOG_TAIL_BYTES_MAX:] + ("\n" if texts else "")
+
+
+def _tail(path: Path, size: int, *, from_end: bool) -> str:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with os.fdopen(fd, "rb") as file:
+        if from_end:
+            file.seek(max(0, os.fstat(fd).st_size - size))
+        return file.read(size).decode(errors="replace")

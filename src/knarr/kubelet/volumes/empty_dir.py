@@ -1,0 +1,22 @@
+"""emptyDir: a fresh directory (or tmpfs, medium Memory) that lives as long as its pod. Spec: docs "Volumes"."""
+
+import os
+from pathlib import Path
+
+from knarr.kinds.lens.volumes import EmptyDirVolumeSource
+from knarr.kubelet import mounting, quantities
+
+
+def prepare(directory: Path, source: EmptyDirVolumeSource, *, gid: int | None) -> Path:
+    """Make the directory, or find it again after a restart; everyone may write, as upstream lets them."""
+    exists = directory.is_dir()
+    directory.mkdir(parents=True, exist_ok=True)
+    if source.medium == "Memory" and not mounting.is_mounted(directory):
+        size = quantities.whole(source.size_limit) if source.size_limit else 0
+        mounting.mount_tmpfs(directory, f"size={size}" if size else "")
+        exists = False
+    if not exists:
+        if gid is not None:
+            os.chown(directory, -1, gid)
+        os.chmod(directory, 0o2777 if gid is not None else 0o777)
+    return directory
