@@ -38,6 +38,14 @@ class QueueWatcher:
         """All changes that wait, at least one. Raises as iteration does."""
         if not self._queue:
             await self._wait()
+        return self.take()
+
+    def take(self) -> list[Change]:
+        """All changes that wait now, perhaps none. Raises as iteration does."""
+        if not self._queue:
+            if self._end is not None:
+                raise self._end
+            return []
         changes = list(self._queue)
         self._queue.clear()
         return changes

@@ -55,6 +55,10 @@ class Watcher(Protocol):
         """All changes that wait, at least one; ends as iteration does."""
         ...
 
+    def take(self) -> "list[Change]":
+        """All changes that wait now, perhaps none; ends as iteration does."""
+        ...
+
     def close(self) -> None:
         """Stop; a waiting iteration ends with StopAsyncIteration."""
         ...

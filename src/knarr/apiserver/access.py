@@ -1,0 +1,50 @@
+"""Access: whether a user may do something. The decision is RBAC's (rbac.py); this file holds the question."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from knarr.apiserver.context import User
+
+MASTERS = "system:masters"
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """One question; for a path that is no resource only `verb` and `path` are set."""
+
+    verb: str
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    is_allowed: bool
+    reason: str = ""
+
+
+class Access(Protocol):
+    def decide(self, user: User, wanted: Attributes) -> Decision: ...
+
+
+class AllowAll:
+    """For harnesses that test something else than access."""
+
+    def decide(self, user: User, wanted: Attributes) -> Decision:
+        return Decision(True)
+
+
+def refusal_text(user: User, wanted: Attributes, reason: str) -> str:
+    """What upstream says after `is forbidden: `."""
+    if wanted.path:
+        text = f'User "{user.name}" cannot {wanted.verb} path "{wanted.path}"'
+    else:
+        resource = wanted.resource + (f"/{wanted.subresource}" if wanted.subresource else "")
+        text = f'User "{user.name}" cannot {wanted.verb} resource "{resource}" in API group "{wanted.group}"'
+        text += f' in the namespace "{wanted.namespace}"' if wanted.namespace else " at the cluster scope"
+    return f"{text}: {reason}" if reason else text

@@ -1,0 +1,73 @@
+"""Answers: from object bytes to an http.Response in the form that was asked for.
+
+Bytes come spliced from the store (resources.py); YAML, indentation and compression happen only when asked.
+"""
+
+import asyncio
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from knarr.apiserver.context import RequestContext
+from knarr.wire import http
+
+GZIP_FROM = 128 * 1024
+"""Upstream compresses answers from this size on."""
+_encode = msgspec.json.Encoder().encode
+JSON_HEADERS: http.Headers = (("cache-control", "no-cache, private"), ("content-type", "application/json"))
+
+
+def json_response(body: bytes, status: int = 200, headers: http.Headers = ()) -> http.Response:
+    return http.Response(status, JSON_HEADERS + headers, body)
+
+
+def encoded(value: Any) -> bytes:
+    return _encode(value)
+
+
+async def finished(context: RequestContext, response: http.Response) -> http.Response:
+    """Apply warnings, ?pretty, YAML and gzip to an answer."""
+    if context.warnings:
+        response.headers += tuple(("warning", f'299 - "{_header_text(text)}"') for text in context.warnings)
+    if not isinstance(response.body, bytes):
+        return response
+    request = context.request
+    if context.query.get("pretty", "0") not in ("", "0", "false") and _is_json(response):
+        response.body = msgspec.json.format(response.body, indent=2)
+    accept = request.header("accept")
+    if "yaml" in accept and _wants_yaml(accept) and _is_json(response):
+        response.body = _yaml(response.body)
+        response.headers = (("cache-control", "no-cache, private"), ("content-type", "application/yaml"))
+    if len(response.body) >= GZIP_FROM and "gzip" in request.header("accept-encoding"):
+        response.body = await asyncio.to_thread(_gzip, response.body)
+        response.headers += (("content-encoding", "gzip"), ("vary", "Accept-Encoding"))
+    return response
+
+
+def _is_json(response: http.Response) -> bool:
+    return any(key == "content-type" and value.startswith("application/json") for key, value in response.headers)
+
+
+@lru_cache(64)
+def _wants_yaml(accept: str) -> bool:
+    return accept.split(",")[0].split(";")[0].strip() == "application/yaml"
+
+
+def _yaml(body: bytes) -> bytes:
+    import yaml
+
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    text = yaml.dump(msgspec.json.decode(body), Dumper=dumper, default_flow_style=False, allow_unicode=True)
+    return str(text).encode()
+
+
+def _gzip(body: bytes) -> bytes:
+    from isal import igzip
+
+    return bytes(igzip.compress(body, 1))
+
+
+def _header_text(text: str) -> str:
+    plain = "".join(c if 0x20 <= ord(c) != 0x7F else " " for c in text)
+    return plain.replace("\\", "\\\\").replace('"', '\\"').encode("latin-1", "replace").decode("latin-1")

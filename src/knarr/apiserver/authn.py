@@ -1,0 +1,48 @@
+"""Authentication: who a request comes from.
+
+Client certificate (CN is the user, every O a group), bearer token of a ServiceAccount (tokens.py), else nobody.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from knarr.apiserver.context import User
+from knarr.base.errors import Unauthenticated
+from knarr.wire import http
+
+AUTHENTICATED, UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
+ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
+TokenCheck = Callable[[str], User | None]
+
+
+class Authenticator:
+    """`token` turns a bearer token into its user; None refuses every token."""
+
+    def __init__(self, token: TokenCheck | None = None) -> None:
+        self._token = token
+
+    def user(self, request: http.Request) -> User:
+        """The caller; ANONYMOUS when the request brings nothing. Raises Unauthenticated for bad credentials."""
+        authorization = request.header("authorization")
+        if authorization:
+            scheme, _, token = authorization.partition(" ")
+            if scheme.lower() != "bearer" or not token.strip():
+                raise Unauthenticated("Unauthorized")
+            user = self._token(token.strip()) if self._token is not None else None
+            if user is None:
+                raise Unauthenticated("Unauthorized")
+            return user
+        if request.peer.certificate is not None:
+            return certificate_user(request.peer.certificate)
+        return ANONYMOUS
+
+
+@lru_cache(256)
+def certificate_user(certificate: bytes) -> User:
+    """The user that a verified certificate (DER) names."""
+    from knarr.wire import tls
+
+    name, groups = tls.subject(certificate)
+    if not name:
+        raise Unauthenticated("Unauthorized")
+    return User(name, (*groups, AUTHENTICATED))

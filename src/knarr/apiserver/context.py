@@ -1,0 +1,94 @@
+"""What one request carries through the pipeline: the route, the caller, the options, and the server it runs in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from knarr.apiserver.resources import Resource
+from knarr.apiserver.routes import Route
+from knarr.base.errors import BadRequest
+from knarr.wire import http
+
+if TYPE_CHECKING:
+    from knarr.apiserver.server import ApiServer
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An authenticated caller; `extra` holds e.g. the pod that a ServiceAccount token is bound to."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    uid: str = ""
+    extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """`resource` is the route's (asserted); `warnings` become Warning headers."""
+
+    server: "ApiServer"
+    request: http.Request
+    route: Route
+    query: Mapping[str, str]
+    user: User
+    impersonator: User | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def resource(self) -> Resource:
+        assert self.route.resource is not None
+        return self.route.resource
+
+    @property
+    def key(self) -> str:
+        return self.resource.key(self.route.namespace, self.route.name)
+
+    @property
+    def is_dry_run(self) -> bool:
+        return dry_run(self.query.get("dryRun", ""))
+
+    @property
+    def field_manager(self) -> str:
+        """fieldManager, else the User-Agent up to its first slash, as upstream."""
+        return self.query.get("fieldManager", "") or self.request.header("user-agent").partition("/")[0] or "unknown"
+
+    def is_asked(self, name: str) -> bool:
+        return truth(name, self.query.get(name, ""))
+
+
+def dry_run(value: str) -> bool:
+    if value not in ("", "All"):
+        raise BadRequest(f'dryRun: Unsupported value: "{value}": supported values: "All"')
+    return value == "All"
+
+
+def truth(name: str, value: str) -> bool:
+    """Go's strconv.ParseBool, with absent as false."""
+    if value in ("", "0", "f", "F", "false", "FALSE", "False"):
+        return False
+    if value in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    raise BadRequest(f'{name}: Invalid value: "{value}": must be a boolean')
+
+
+def integer(name: str, value: str) -> int | None:
+    """A decimal integer parameter; None when it is absent."""
+    if not value:
+        return None
+    if not (value.isascii() and value.removeprefix("-").isdigit() and len(value) < 19):
+        raise BadRequest(f'{name}: Invalid value: "{value}": must be an integer')
+    return int(value)
+
+
+@lru_cache(512)
+def parsed_query(query: str) -> Mapping[str, str]:
+    """The query's parameters, the first value of each; shared, so never changed."""
+    found: dict[str, str] = {}
+    for key, value in parse_qsl(query, keep_blank_values=True, max_num_fields=1000):
+        found.setdefault(key, value)
+    return found

@@ -1,0 +1,89 @@
+"""Paths that are no resource: version, health, discovery, OpenAPI, keys. A table from path to function."""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from knarr.apiserver import answers
+from knarr.apiserver.context import RequestContext
+from knarr.wire import http
+
+Answer = Callable[[RequestContext], Awaitable[http.Response]]
+TEXT: Final[http.Headers] = (
+    ("cache-control", "no-cache, private"),
+    ("content-type", "text/plain; charset=utf-8"),
+    ("x-content-type-options", "nosniff"),
+)
+VERSION: Final = {
+    "major": "1",
+    "minor": "37",
+    "emulationMajor": "1",
+    "emulationMinor": "37",
+    "minCompatibilityMajor": "1",
+    "minCompatibilityMinor": "36",
+    "gitVersion": "v1.37.0+knarr",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "2026-08-01T00:00:00Z",
+    "goVersion": "",
+    "compiler": "cpython",
+    "platform": "linux/amd64",
+}
+
+
+async def version(context: RequestContext) -> http.Response:
+    import platform
+
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+    return answers.json_response(answers.encoded({**VERSION, "platform": f"linux/{machine}"}))
+
+
+async def health(context: RequestContext) -> http.Response:
+    """/livez, /readyz, /healthz and one check each below them."""
+    name, _, single = context.request.path.strip("/").partition("/")
+    checks: dict[str, Callable[[], str | None]] = {"ping": lambda: None}
+    if name != "livez":
+        checks |= context.server.ready_checks
+    if single:
+        if single not in checks:
+            return http.Response(404, TEXT, b"404 page not found\n")
+        checks = {single: checks[single]}
+    excluded = {value for key, value in (("exclude", context.query.get("exclude", "")),) if value}
+    lines, is_well = [], True
+    for check, ask in checks.items():
+        wrong = None if check in excluded else ask()
+        is_well = is_well and wrong is None
+        lines.append(f"[+]{check} ok" if wrong is None else f"[-]{check} failed: {wrong}")
+    if not is_well:
+        lines.append(f"{name} check failed")
+        return http.Response(500, TEXT, ("\n".join(lines) + "\n").encode())
+    if "verbose" in context.query:
+        return http.Response(200, TEXT, ("\n".join([*lines, f"{name} check passed"]) + "\n").encode())
+    return http.Response(200, TEXT, b"ok")
+
+
+def unknown_path() -> http.Response:
+    return http.Response(404, TEXT[1:], b"404 page not found\n")
+
+
+# Exact path → answer; a path below one that ends in `/` goes to it as well.
+PATHS: Final[dict[str, Answer]] = {
+    "/version": version,
+    "/version/": version,
+    "/livez": health,
+    "/livez/": health,
+    "/readyz": health,
+    "/readyz/": health,
+    "/healthz": health,
+    "/healthz/": health,
+}
+
+
+async def answer(context: RequestContext) -> http.Response:
+    path = context.request.path
+    found = PATHS.get(path)
+    while found is None and len(path) > 1:
+        path = path.rstrip("/").rpartition("/")[0] + "/"
+        found = PATHS.get(path)
+    if found is None:
+        return unknown_path()
+    return await found(context)

@@ -1,0 +1,132 @@
+"""The pipeline: authenticate → authorise → verb → answer, and every refusal a metav1.Status.
+
+`handle` serves sockets; `handle_as` serves callers in process whose user is known. The verbs are a table.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from knarr.apiserver import access, answers, impersonation, nonresource, routes, status
+from knarr.apiserver.context import RequestContext, User, parsed_query
+from knarr.apiserver.server import ApiServer
+from knarr.apiserver.subresources import table as subresources
+from knarr.apiserver.verbs import create, delete, deletecollection, get, list, patch, update, watch
+from knarr.base import errors, logs
+from knarr.base.errors import KnarrError
+from knarr.wire import http
+
+Verb = Callable[[RequestContext], Awaitable[http.Response]]
+
+VERBS: Final[dict[str, Verb]] = {
+    "create": create.create,
+    "get": get.get,
+    "list": list.list_,
+    "watch": watch.watch,
+    "update": update.update,
+    "patch": patch.patch,
+    "delete": delete.delete,
+    "deletecollection": deletecollection.deletecollection,
+}
+log = logs.log("apiserver")
+
+
+class Pipeline:
+    """Requests of one server."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self.server = server
+
+    async def handle(self, request: http.Request) -> http.Response:
+        """A request from a socket."""
+        audit = (("audit-id", os.urandom(16).hex()),)
+        try:
+            user = self.server.authenticator.user(request)
+            response = await self.handle_as(request, user)
+        except KnarrError as error:
+            response = refusal(error, {})
+        response.headers += audit
+        return response
+
+    async def handle_as(self, request: http.Request, user: User) -> http.Response:
+        """A request of a user who is known."""
+        context: RequestContext | None = None
+        try:
+            query = parsed_query(request.query)
+            route = routes.match(self.server.resources, request.method, request.path, query)
+            if isinstance(route, routes.Unknown):
+                authorise_path(self.server, user, request)
+                return nonresource.unknown_path()
+            context = RequestContext(self.server, request, route, query, user)
+            if user is not impersonation.NOBODY and impersonation.is_asked(request):
+                context.impersonator, context.user = user, impersonation.user(self.server, user, request)
+            return await answers.finished(context, await _dispatch(context))
+        except KnarrError as error:
+            return refusal(error, _details(context))
+        except Exception:
+            log.exception("request failed %s", logs.fields(method=request.method, path=request.path))
+            return refusal(status.Refusal(500, "InternalError", "Internal error occurred"), {})
+
+
+async def _dispatch(context: RequestContext) -> http.Response:
+    route = context.route
+    if route.resource is None:
+        authorise_path(context.server, context.user, context.request)
+        return await nonresource.answer(context)
+    if not route.verb:
+        raise status.method_not_allowed()
+    authorise(context)
+    if route.subresource:
+        return await subresources.answer(context)
+    if route.verb not in route.resource.kind.verbs:
+        raise status.method_not_allowed()
+    return await VERBS[route.verb](context)
+
+
+def authorise(context: RequestContext) -> None:
+    """Raises Forbidden in upstream's words."""
+    route = context.route
+    assert route.resource is not None
+    kind = route.resource.kind
+    verb = route.verb
+    if (
+        route.subresource
+        and kind.subresources[route.subresource].facts.get("connect")
+        and "pathSuffix" not in (kind.subresources[route.subresource].facts)
+    ):
+        verb = "create"  # exec, attach and portforward act, whatever the method
+    wanted = access.Attributes(
+        verb, kind.group, kind.version, kind.plural, route.subresource, route.namespace, route.name
+    )
+    decision = context.server.access.decide(context.user, wanted)
+    if not decision.is_allowed:
+        qualified = route.resource.qualified + (f"/{route.subresource}" if route.subresource else "")
+        name = f' "{route.name}"' if route.name else ""
+        raise errors.Forbidden(
+            f"{qualified}{name} is forbidden: {access.refusal_text(context.user, wanted, decision.reason)}"
+        )
+
+
+def authorise_path(server: ApiServer, user: User, request: http.Request) -> None:
+    wanted = access.Attributes(request.method.lower(), path=request.path)
+    decision = server.access.decide(user, wanted)
+    if not decision.is_allowed:
+        raise errors.Forbidden(f"forbidden: {access.refusal_text(user, wanted, decision.reason)}")
+
+
+def refusal(error: KnarrError, details: dict[str, Any]) -> http.Response:
+    """The answer to an error."""
+    body = status.of(error, details)
+    headers: http.Headers = ()
+    after = (body.get("details") or {}).get("retryAfterSeconds")
+    if after:
+        headers = (("retry-after", str(after)),)
+    return answers.json_response(answers.encoded(body), body["code"], headers)
+
+
+def _details(context: RequestContext | None) -> dict[str, Any]:
+    if context is None or context.route.resource is None:
+        return {}
+    route, resource = context.route, context.route.resource
+    details = {"name": route.name, "group": resource.group, "kind": resource.plural}
+    return {key: value for key, value in details.items() if value}

@@ -1,0 +1,92 @@
+"""Presenting: objects, lists and writes as answers in the accepted form (JSON, Table, PartialObjectMetadata).
+
+The plain form never decodes: bytes of the store are spliced and joined.
+"""
+
+import dataclasses
+from typing import Any
+
+from knarr.apiserver import answers, conversions
+from knarr.apiserver.context import RequestContext
+from knarr.apiserver.negotiation import JSON, Accepted, accepted
+from knarr.apiserver.reading import Page
+from knarr.apiserver.resources import Json
+from knarr.apiserver.writing import Written
+from knarr.base.ids import Revision
+from knarr.wire import http
+
+
+async def written(context: RequestContext, made: Written) -> http.Response:
+    """What a write left; 201 for something new."""
+    form = accepted(context.request.header("accept"))
+    status = 201 if made.is_new else 200
+    if not made.revision:  # a dry run of a create: nothing has a resourceVersion yet
+        obj = made.resource.decode(made.value, 0)
+        del obj["metadata"]["resourceVersion"]
+        return answers.json_response(answers.encoded(conversions.served(made.resource, obj)), status)
+    if form is JSON and not made.resource.is_converted:
+        return answers.json_response(made.body, status)
+    return await one(context, made.value, made.revision, status=status)
+
+
+async def one(context: RequestContext, value: bytes, revision: Revision, *, status: int = 200) -> http.Response:
+    form = accepted(context.request.header("accept"))
+    content = object_bytes(context, form, value, revision)
+    return answers.json_response(content, status)
+
+
+def object_bytes(context: RequestContext, form: Accepted, value: bytes, revision: Revision) -> bytes:
+    """One object's JSON in a form; a Table of one row for `table`."""
+    resource = context.resource
+    if form.form == "table":
+        obj = conversions.served(resource, resource.decode(value, revision))
+        return context.server.tables.encode(context, form, [obj], {"resourceVersion": str(revision)})
+    if form.form in ("partial", "partial-list"):
+        return answers.encoded(partial(resource.decode(value, revision), form.version))
+    if resource.is_converted:
+        return answers.encoded(conversions.served(resource, resource.decode(value, revision)))
+    return resource.splice(value, revision)
+
+
+def partial(obj: Json, version: str) -> Json:
+    """PartialObjectMetadata of an object."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": obj["metadata"],
+    }
+
+
+async def many(context: RequestContext, page: Page) -> http.Response:
+    """A list."""
+    form = accepted(context.request.header("accept"))
+    resource, kind = context.resource, context.resource.kind
+    metadata: dict[str, Any] = {"resourceVersion": str(page.revision)}
+    if page.token:
+        metadata["continue"] = page.token
+        if page.remaining is not None:
+            metadata["remainingItemCount"] = page.remaining
+    if form.form == "table":
+        objects = [conversions.served(resource, resource.decode_entry(entry)) for entry in page.entries]
+        return answers.json_response(context.server.tables.encode(context, form, objects, metadata))
+    if form.form in ("partial", "partial-list"):
+        items = [partial(resource.decode_entry(entry), form.version) for entry in page.entries]
+        whole = {
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": f"meta.k8s.io/{form.version}",
+            "metadata": metadata,
+            "items": items,
+        }
+        return answers.json_response(answers.encoded(whole))
+    opening = b'{"kind":"%bList","apiVersion":"%b","metadata":%b,"items":[' % (
+        kind.kind.encode(),
+        kind.api_version.encode(),
+        answers.encoded(metadata),
+    )
+    if resource.is_converted:
+        plain = dataclasses.replace(form, form="json")
+        parts = [object_bytes(context, plain, entry.value, entry.modified) for entry in page.entries]
+    else:
+        head, size = resource.head, len(resource.head)
+        parts = [b'%b"resourceVersion":"%d",%b' % (head, entry.modified, entry.value[size:]) for entry in page.entries]
+    return answers.json_response(opening + b",".join(parts) + b"]}")

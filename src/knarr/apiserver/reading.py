@@ -1,0 +1,141 @@
+"""Reading: which entries a list means: selectors, chunks, and the revision it is consistent at. Decodes no more than needed.
+
+resourceVersion and resourceVersionMatch as documented: "" and "0" and NotOlderThan read the present (the only
+server's memory is always up to date); Exact and continued chunks read history. Spec: API Concepts, "Resource versions".
+"""
+
+import base64
+from dataclasses import dataclass
+
+import msgspec
+
+from knarr.apiserver import selecting
+from knarr.apiserver.context import RequestContext, integer
+from knarr.apiserver.selecting import Selection
+from knarr.apiserver.status import Refusal
+from knarr.base.errors import BadRequest, Expired
+from knarr.base.ids import Revision
+from knarr.store.store import Entry, Listing
+
+TOKEN_VERSION = "meta.k8s.io/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer to a list; `token` is "" at the end; `remaining` None when nobody counted."""
+
+    entries: tuple[Entry, ...]
+    revision: Revision
+    token: str = ""
+    remaining: int | None = None
+
+
+class _Token(msgspec.Struct):
+    v: str
+    rv: int
+    start: str
+
+
+def listing(context: RequestContext) -> Page:
+    """The page that the request asks for. Raises BadRequest, Expired or a 504 Refusal."""
+    limit = integer("limit", context.query.get("limit", "")) or 0
+    if limit < 0:
+        raise BadRequest("limit: it must not be negative")
+    prefix = context.resource.list_prefix(context.route.namespace)
+    at, after = _start(context, prefix, limit)
+    chosen = selecting.of(context)
+    store = context.server.store
+    try:
+        if chosen.is_everything:
+            return _page(store.list(prefix, at=at, after=after, limit=limit), prefix)
+        if chosen.name and context.route.namespace and at is None:
+            return _single(context, chosen)
+        listed = store.list(prefix, at=at, after=after)
+    except Expired as error:
+        raise _expired(context, error) from error
+    matching = [entry for entry in listed.entries if chosen.matches(entry.value)]
+    if limit and len(matching) > limit:
+        kept = tuple(matching[:limit])
+        return Page(kept, listed.revision, _token(listed.revision, kept[-1].key, prefix))
+    return Page(tuple(matching), listed.revision)
+
+
+def _single(context: RequestContext, chosen: Selection) -> Page:
+    store = context.server.store
+    entry = store.get(context.resource.key(context.route.namespace, chosen.name))
+    return Page((entry,) if entry is not None and chosen.matches(entry.value) else (), store.revision)
+
+
+def _page(listed: Listing, prefix: str) -> Page:
+    if not listed.remaining:
+        return Page(listed.entries, listed.revision)
+    token = _token(listed.revision, listed.entries[-1].key, prefix)
+    return Page(listed.entries, listed.revision, token, listed.remaining)
+
+
+def _start(context: RequestContext, prefix: str, limit: int) -> tuple[Revision | None, str]:
+    query = context.query
+    version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
+    token = query.get("continue", "")
+    if match and match not in ("Exact", "NotOlderThan"):
+        raise BadRequest(
+            f'resourceVersionMatch: Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
+        )
+    if token:
+        if match:
+            raise BadRequest("resourceVersionMatch is forbidden for continue")
+        if version not in ("", "0"):
+            raise BadRequest("specifying resource version is not allowed when using continue")
+        return _continued(token, prefix)
+    if match and not version:
+        raise BadRequest("resourceVersionMatch is forbidden unless resourceVersion is provided")
+    if match == "Exact" and version == "0":
+        raise BadRequest('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
+    if version in ("", "0"):
+        return None, ""
+    asked = check_not_in_future(context)
+    is_exact = match == "Exact" or (limit > 0 and not match)
+    return (asked, "") if is_exact else (None, "")
+
+
+def check_not_in_future(context: RequestContext) -> Revision:
+    """The resourceVersion asked for; a 504 Refusal when it is younger than the store, as upstream."""
+    text = context.query["resourceVersion"]
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise BadRequest(
+            f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
+        )
+    asked, now = int(text), context.server.store.revision
+    if asked > now:
+        message = f"Too large resource version: {asked}, current: {now}"
+        details = {
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        }
+        raise Refusal(504, "Timeout", message, details=details, after=1)
+    return Revision(asked)
+
+
+def _token(revision: Revision, last: str, prefix: str) -> str:
+    start = last.removeprefix(prefix)
+    raw = msgspec.json.encode(_Token(TOKEN_VERSION, revision, start))
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _continued(token: str, prefix: str) -> tuple[Revision | None, str]:
+    try:
+        found = msgspec.json.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)), type=_Token)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise BadRequest(f"continue key is not valid: {error}") from error
+    if found.v != TOKEN_VERSION or ".." in found.start.split("/"):
+        raise BadRequest("continue key is not valid: server does not recognize this encoded version")
+    return (Revision(found.rv) if found.rv > 0 else None), prefix + found.start
+
+
+def _expired(context: RequestContext, error: Expired) -> Expired:
+    if "continue" not in context.query:
+        return error
+    return Expired(
+        "The provided continue parameter is too old to display a consistent list result. You must start a new list "
+        "without the continue parameter."
+    )

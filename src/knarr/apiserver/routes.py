@@ -1,0 +1,103 @@
+"""Routes: from method, path and query to what is asked of which resource. Pure.
+
+`/api/v1/namespaces/NS/pods/NAME/status`, `/apis/GROUP/VERSION/…` and everything else (a `nonresource` path).
+Verbs are those of authorisation: get list watch create update patch delete deletecollection. Spec: API Concepts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote
+
+from knarr.apiserver.resources import Resource, Resources
+
+_VERB_OF_NAMED: Final = {
+    "GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete",
+}  # fmt: skip
+_VERB_OF_COLLECTION: Final = {
+    "GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What one request names. `resource` None: a path that is no resource, verb is then the method in lower case.
+
+    `suffix` is what follows a proxy subresource. `verb` "" means that the method is not offered there."""
+
+    verb: str
+    resource: Resource | None = None
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+    suffix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No such group, version or resource is served."""
+
+
+def match(resources: Resources, method: str, path: str, query: Mapping[str, str]) -> Route | Unknown:
+    """The route of a request."""
+    parts = path.split("/")
+    if len(parts) > 3 and parts[1] == "api":
+        group, version, rest = "", parts[2], parts[3:]
+    elif len(parts) > 4 and parts[1] == "apis":
+        group, version, rest = parts[2], parts[3], parts[4:]
+    else:
+        return Route(method.lower())
+    if rest and rest[-1] == "" and len(rest) > 1 and "proxy" not in rest:
+        rest = rest[:-1]
+    if rest == [""]:
+        return Route(method.lower())
+    return _resource_route(resources, (group, version), rest, _Asked(method, query))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    method: str
+    query: Mapping[str, str]
+
+
+def _resource_route(resources: Resources, served: tuple[str, str], rest: list[str], asked: _Asked) -> Route | Unknown:
+    group, version = served
+    is_old_watch = rest[0] == "watch" and len(rest) > 1
+    if is_old_watch:
+        rest = rest[1:]
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 2 and (group, version, rest[2]) in resources.by_path:
+        resource = resources.by_path[group, version, rest[2]]
+        namespace, rest = _text(rest[1]), rest[2:]
+        if not resource.kind.is_namespaced:
+            return Unknown()
+    elif (found := resources.by_path.get((group, version, rest[0]))) is not None:
+        resource = found
+    else:
+        return Unknown()
+    if len(rest) == 1:
+        return Route(_collection_verb(asked, is_old_watch), resource, namespace)
+    name = _text(rest[1])
+    if resource.kind.is_namespaced and not namespace:
+        return Unknown()
+    if resource.kind.plural == "namespaces" and not group:
+        namespace = name
+    if len(rest) == 2:
+        verb = "watch" if is_old_watch else _VERB_OF_NAMED.get(asked.method, "")
+        return Route(verb, resource, namespace, name)
+    subresource = resource.kind.subresources.get(rest[2])
+    if subresource is None or (len(rest) > 3 and not subresource.facts.get("pathSuffix")):
+        return Unknown()
+    verb = _VERB_OF_NAMED.get(asked.method, "")
+    return Route(verb, resource, namespace, name, rest[2], "/".join(rest[3:]))
+
+
+def _collection_verb(asked: _Asked, is_old_watch: bool) -> str:
+    verb = _VERB_OF_COLLECTION.get(asked.method, "")
+    if verb == "list" and (is_old_watch or asked.query.get("watch", "") in ("true", "1")):
+        return "watch"
+    return verb
+
+
+def _text(part: str) -> str:
+    return unquote(part) if "%" in part else part

@@ -1,0 +1,41 @@
+"""The API server as an object: what the pipeline and the verbs reach through `context.server`.
+
+Built by assembly (or a test) from a store and a clock. No listener here: wire/http_server.py serves `pipeline.handle`.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from knarr.apiserver.access import Access, AllowAll
+from knarr.apiserver.authn import Authenticator
+from knarr.apiserver.context import RequestContext
+from knarr.apiserver.presenting_tables import Tables
+from knarr.apiserver.resources import Resources
+from knarr.apiserver.verbs.watch import Frames
+from knarr.base.clock import Clock, SystemClock
+from knarr.kinds import registry
+from knarr.kinds.registry import Kind
+from knarr.store.store import Store
+from knarr.wire import http
+
+Subresource = Callable[[RequestContext], Awaitable[http.Response]]
+
+
+@dataclass(slots=True)
+class ApiServer:
+    """`ready_checks` name what /readyz asks: each returns None or what is wrong."""
+
+    store: Store
+    clock: Clock = field(default_factory=SystemClock)
+    access: Access = field(default_factory=AllowAll)
+    authenticator: Authenticator = field(default_factory=Authenticator)
+    resources: Resources = field(default_factory=lambda: Resources(served_kinds()))
+    tables: Tables = field(default_factory=Tables)
+    frames: Frames = field(default_factory=Frames)
+    ready_checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
+
+
+def served_kinds() -> list[Kind]:
+    """Every kind that is served without being asked for, in the table's order."""
+    rows = registry.facts("kinds")["kinds"]
+    return [registry.row(row["group"], row["version"], row["kind"]) for row in rows if row["servedByDefault"]]

@@ -1,0 +1,106 @@
+"""Strategy: what the server itself changes in an object that is created or updated, by the kind's row. Pure.
+
+Order of a write: unknown fields, defaults, the server's own fields (uid, times, generation, status), validation.
+The walks are in objects/; this file only says when each is made and which part of an object a subresource may touch.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from knarr.apiserver.resources import Json, Resource
+from knarr.base import ids
+from knarr.base.clock import Instant, rfc3339
+from knarr.base.errors import Cause
+
+# Fields of metadata that only the server sets: an update takes them from the live object.
+SERVER_METADATA: Final = (
+    "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink",
+)  # fmt: skip
+
+
+def prepared_create(resource: Resource, obj: Json, now: Instant) -> Json:
+    """The object with the metadata of a new one and without a status that its kind does not let clients set."""
+    metadata = dict(obj.get("metadata") or {})
+    for key in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "resourceVersion", "generation"):
+        metadata.pop(key, None)
+    metadata["uid"] = ids.new_uid()
+    metadata["creationTimestamp"] = rfc3339(now)
+    if resource.kind.facts.get("generation") is not None:
+        metadata["generation"] = 1
+    if "name" not in metadata and metadata.get("generateName"):
+        metadata["name"] = generated_name(metadata["generateName"])
+    prepared = {**obj, "metadata": metadata}
+    if "status" in resource.kind.subresources:
+        prepared.pop("status", None)
+    return prepared
+
+
+def generated_name(base: str) -> str:
+    """Upstream's generated name: the base cut to 58 characters and five random ones."""
+    return base[:58] + ids.name_suffix()
+
+
+def prepared_update(resource: Resource, new: Json, old: Json, subresource: str) -> Json:
+    """The new object with the server's own fields of the old one, and only the part changed that may be."""
+    metadata = dict(new.get("metadata") or {})
+    live: Mapping[str, Any] = old["metadata"]
+    for key in SERVER_METADATA:
+        if key in live:
+            metadata[key] = live[key]
+        else:
+            metadata.pop(key, None)
+    prepared = {**new, "metadata": metadata}
+    if subresource == "status":
+        prepared = _status_only(prepared, old)
+    elif "status" in resource.kind.subresources and not subresource:
+        prepared.pop("status", None)
+        if "status" in old:
+            prepared["status"] = old["status"]
+    if not subresource or subresource in ("resize", "ephemeralcontainers", "scale"):
+        _bump_generation(resource, prepared, old)
+    return prepared
+
+
+def _status_only(new: Json, old: Json) -> Json:
+    """Everything from the old object but status (and the metadata that a status update may carry)."""
+    kept = dict(old)
+    if "status" in new:
+        kept["status"] = new["status"]
+    else:
+        kept.pop("status", None)
+    metadata = dict(old["metadata"])
+    for key in ("managedFields", "labels", "annotations", "finalizers", "ownerReferences"):
+        if key in new["metadata"]:
+            metadata[key] = new["metadata"][key]
+    kept["metadata"] = metadata
+    return kept
+
+
+def _bump_generation(resource: Resource, new: Json, old: Json) -> None:
+    watched = resource.kind.facts.get("generation")
+    if not watched:
+        return
+    if any(_at(new, path) != _at(old, path) for path in watched):
+        new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+
+
+def _at(obj: Any, path: str) -> Any:
+    for part in path.split("."):
+        obj = obj.get(part) if isinstance(obj, dict) else None
+    return obj
+
+
+def defaulted(resource: Resource, obj: Json) -> Json:
+    return obj
+
+
+def unknown_fields(resource: Resource, obj: Json) -> list[str]:
+    return []
+
+
+def create_faults(resource: Resource, obj: Json) -> list[Cause]:
+    return []
+
+
+def update_faults(resource: Resource, new: Json, old: Json, subresource: str) -> list[Cause]:
+    return []

@@ -1,0 +1,202 @@
+"""Watch: the store's changes as a stream of events, in the form that was accepted.
+
+An event is encoded once for all watchers of one form (`Frames`). With selectors an object that begins or ceases to
+match is ADDED or DELETED. Bookmarks tell how far the watch is; WatchList (sendInitialEvents) begins with the state.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from knarr.apiserver import answers, presenting, reading, selecting, status
+from knarr.apiserver.context import RequestContext, integer
+from knarr.apiserver.negotiation import Accepted, accepted
+from knarr.apiserver.resources import Resource
+from knarr.apiserver.selecting import Selection
+from knarr.base.errors import BadRequest, Expired
+from knarr.base.ids import Revision
+from knarr.store.store import Change, Watcher
+from knarr.wire import http
+
+BOOKMARK_SECONDS = 60.0
+TIMEOUT_SECONDS = 1800
+"""Without timeoutSeconds a watch ends after 30 to 60 minutes, as upstream."""
+FRAMES_MAX = 4096
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+HEADERS: http.Headers = (("cache-control", "no-cache, private"), ("content-type", "application/json;stream=watch"))
+
+
+class Frames:
+    """The last encoded events by (resource, revision, form): what one watcher encoded, the others send."""
+
+    def __init__(self) -> None:
+        self._frames: dict[tuple[Resource, Revision, str], bytes] = {}
+
+    def get(self, context: RequestContext, form: Accepted, change: Change) -> bytes:
+        key = (context.resource, change.revision, form.form)
+        frame = self._frames.get(key)
+        if frame is None:
+            frame = _plain(context, form, change)
+            if len(self._frames) >= FRAMES_MAX:
+                for old in tuple(self._frames)[: FRAMES_MAX // 4]:
+                    del self._frames[old]
+            self._frames[key] = frame
+        return frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """One watch as it runs."""
+
+    context: RequestContext
+    form: Accepted
+    chosen: Selection
+    watcher: Watcher
+    initial: tuple[bytes, ...]
+    bookmarks: bool
+    seconds: float
+
+
+async def watch(context: RequestContext) -> http.Response:
+    """Answer with the endless body. Raises Expired (410) before anything is sent, and BadRequest."""
+    form = accepted(context.request.header("accept"))
+    if form.form == "yaml":
+        form = Accepted("json")
+    seconds = integer("timeoutSeconds", context.query.get("timeoutSeconds", ""))
+    if not seconds:
+        seconds = random.randint(TIMEOUT_SECONDS, 2 * TIMEOUT_SECONDS)
+    stream = _opened(context, form, float(seconds))
+    kind = (
+        "application/json"
+        if form.form == "json"
+        else f"application/json;as={_AS[form.form]};v={form.version};g=meta.k8s.io"
+    )
+    headers = (HEADERS[0], ("content-type", kind))
+    return http.Response(200, headers, _events(stream))
+
+
+_AS = {"table": "Table", "partial": "PartialObjectMetadata", "partial-list": "PartialObjectMetadataList"}
+
+
+def _opened(context: RequestContext, form: Accepted, seconds: float) -> _Stream:
+    query, store = context.query, context.server.store
+    prefix = context.resource.list_prefix(context.route.namespace)
+    chosen = selecting.of(context)
+    version = query.get("resourceVersion", "")
+    wants_state = _wants_initial_events(context, version)
+    if version not in ("", "0"):
+        since = reading.check_not_in_future(context)
+    if not wants_state:
+        try:
+            watcher = store.watch(prefix, since if version not in ("", "0") else store.revision)
+        except Expired as error:
+            raise Expired(f"too old resource version: {version} ({error})") from error
+        return _Stream(context, form, chosen, watcher, (), context.is_asked("allowWatchBookmarks"), seconds)
+    listed = store.list(prefix)
+    watcher = store.watch(prefix, listed.revision)
+    initial = [
+        _event(context, form, "ADDED", entry.value, entry.modified)
+        for entry in listed.entries
+        if chosen.is_everything or chosen.matches(entry.value)
+    ]
+    bookmarks = context.is_asked("allowWatchBookmarks")
+    if bookmarks and context.is_asked("sendInitialEvents"):
+        initial.append(_bookmark(context, form, listed.revision, is_end=True))
+    return _Stream(context, form, chosen, watcher, tuple(initial), bookmarks, seconds)
+
+
+def _wants_initial_events(context: RequestContext, version: str) -> bool:
+    query = context.query
+    match = query.get("resourceVersionMatch", "")
+    if "sendInitialEvents" in query:
+        if match != "NotOlderThan":
+            raise BadRequest(
+                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            )
+        return context.is_asked("sendInitialEvents")
+    if match:
+        raise BadRequest(
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        )
+    return version in ("", "0")
+
+
+async def _events(stream: _Stream) -> AsyncIterator[bytes]:
+    loop = asyncio.get_running_loop()
+    end = loop.time() + stream.seconds
+    watcher = stream.watcher
+    try:
+        for start in range(0, len(stream.initial), 200):
+            yield b"".join(stream.initial[start : start + 200])
+        bookmark_at = loop.time() + BOOKMARK_SECONDS * random.uniform(0.8, 1.2)
+        while loop.time() < end:
+            changes: list[Change] = []
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(min(bookmark_at, end)):
+                    changes = await watcher.batch()
+            if changes:
+                frames = [_frame(stream, change) for change in changes]
+                if content := b"".join(frames):
+                    yield content
+            elif loop.time() >= bookmark_at:
+                bookmark_at = loop.time() + BOOKMARK_SECONDS * random.uniform(0.8, 1.2)
+                if stream.bookmarks:
+                    yield _bookmark(stream.context, stream.form, stream.context.server.store.revision)
+    except (Expired, StopAsyncIteration) as error:
+        yield _error(error)
+    finally:
+        watcher.close()
+
+
+def _frame(stream: _Stream, change: Change) -> bytes:
+    """The event that a change is to this watch; b"" if it is none."""
+    chosen, context = stream.chosen, stream.context
+    if chosen.is_everything:
+        return context.server.frames.get(context, stream.form, change)
+    was = change.previous is not None and chosen.matches(change.previous)
+    now = change.value is not None and chosen.matches(change.value)
+    if was and now:
+        return context.server.frames.get(context, stream.form, change)
+    if now:
+        assert change.value is not None
+        return _event(context, stream.form, "ADDED", change.value, change.revision)
+    if was:
+        assert change.previous is not None
+        return _event(context, stream.form, "DELETED", change.previous, change.revision)
+    return b""
+
+
+def _plain(context: RequestContext, form: Accepted, change: Change) -> bytes:
+    if change.value is None:
+        assert change.previous is not None
+        return _event(context, form, "DELETED", change.previous, change.revision)
+    return _event(context, form, "ADDED" if change.previous is None else "MODIFIED", change.value, change.revision)
+
+
+def _event(context: RequestContext, form: Accepted, kind: str, value: bytes, revision: Revision) -> bytes:
+    return b'{"type":"%b","object":%b}\n' % (
+        kind.encode(),
+        presenting.object_bytes(context, form, value, revision),
+    )
+
+
+def _bookmark(context: RequestContext, form: Accepted, revision: Revision, *, is_end: bool = False) -> bytes:
+    kind = context.resource.kind
+    metadata: dict[str, object] = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if is_end:
+        metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
+    obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    if form.form == "table":
+        content = context.server.tables.encode(context, form, [], {"resourceVersion": str(revision)}, bookmark=obj)
+    else:
+        if form.form in ("partial", "partial-list"):
+            obj |= {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{form.version}"}
+        content = answers.encoded(obj)
+    return b'{"type":"BOOKMARK","object":%b}\n' % content
+
+
+def _error(error: Exception) -> bytes:
+    expired = error if isinstance(error, Expired) else Expired("the watch is over")
+    return b'{"type":"ERROR","object":%b}\n' % answers.encoded(status.of(expired))

@@ -1,0 +1,194 @@
+"""Writing: the two ways in which every verb changes the store: create a new object, or change the one that is there.
+
+Both run strategy, admission and validation in the same order; `change` repeats on a lost race unless the caller named
+a resourceVersion. An object whose last finalizer goes while it is being deleted is removed instead of written.
+Not here: what a verb wants changed (verbs/*.py), how long a deletion waits (deletion.py).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from knarr.apiserver import managed, status, strategy
+from knarr.apiserver.admission import chain
+from knarr.apiserver.context import RequestContext
+from knarr.apiserver.resources import Json, Resource
+from knarr.base import errors
+from knarr.base.errors import BadRequest
+from knarr.base.ids import Revision
+from knarr.store.store import Entry
+
+OBJECT_BYTES_MAX = 1_572_864
+"""etcd's default limit of a request, which upstream's clients know as the limit of an object."""
+VERSION_REQUIRED = errors.Cause(
+    "metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0x0: must be specified for an update"
+)
+RACES_MAX = 100
+GENERATED_NAMES_MAX = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What stands now: stored bytes and revision. `is_gone`: it was removed; `is_new`: it was created."""
+
+    resource: Resource
+    value: bytes
+    revision: Revision
+    is_new: bool = False
+    is_gone: bool = False
+
+    @property
+    def body(self) -> bytes:
+        return self.resource.splice(self.value, self.revision)
+
+
+def checked_kind(context: RequestContext, obj: Json) -> Json:
+    """The object, if it is of the route's kind, in the route's namespace. Raises BadRequest."""
+    kind = context.resource.kind
+    found = (obj.get("apiVersion"), obj.get("kind"))
+    if found != (kind.api_version, kind.kind):
+        raise BadRequest(_wrong_kind(context, obj))
+    metadata = obj.get("metadata")
+    if metadata is None:
+        metadata = {}
+    if not isinstance(metadata, dict):
+        raise BadRequest("metadata: it must be an object")
+    if kind.is_namespaced:
+        given = metadata.get("namespace") or context.route.namespace
+        if given != context.route.namespace:
+            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+        metadata = {**metadata, "namespace": given}
+    elif metadata.get("namespace"):
+        raise BadRequest("namespace is not allowed on this type")
+    return {**obj, "metadata": metadata}
+
+
+def _wrong_kind(context: RequestContext, obj: Json) -> str:
+    kind = context.resource.kind
+    api_version, name = obj.get("apiVersion"), obj.get("kind")
+    if not name:
+        return "Object 'Kind' is missing"
+    if not api_version:
+        return "Object 'apiVersion' is missing"
+    if name != kind.kind:
+        return f'the kind "{name}" of the object does not match the kind "{kind.kind}" of the request'
+    return f"the API version in the data ({api_version}) does not match the expected API version ({kind.api_version})"
+
+
+async def create(context: RequestContext, obj: Json) -> Written:
+    """Store a new object; the body was decoded and its kind checked."""
+    resource = context.resource
+    wants_name = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
+    for _ in range(GENERATED_NAMES_MAX if wants_name else 1):
+        try:
+            return await _create_once(context, resource, obj)
+        except errors.AlreadyExists:
+            if not wants_name:
+                raise
+    raise status.Refusal(
+        409, "AlreadyExists", f"{resource.qualified}: the server was not able to generate a unique name for the object"
+    )
+
+
+async def _create_once(context: RequestContext, resource: Resource, obj: Json) -> Written:
+    server = context.server
+    prepared = strategy.prepared_create(resource, obj, server.clock.now())
+    prepared = strategy.defaulted(resource, prepared)
+    prepared = await chain.mutated(context, prepared, None)
+    name = prepared["metadata"].get("name", "")
+    faults = strategy.create_faults(resource, prepared)
+    if faults:
+        raise status.invalid(resource.kind.kind, resource.group, name, faults)
+    prepared = managed.created(context, prepared)
+    value = checked_size(resource.encode(prepared))
+    async with chain.validated(context, prepared, None):
+        key = resource.key(context.route.namespace, name)
+        if server.store.get(key) is not None:
+            raise errors.AlreadyExists(f'{resource.qualified} "{name}" already exists')
+        if context.is_dry_run:
+            return Written(resource, value, Revision(0), is_new=True)
+        try:
+            revision = await server.store.write(key, value, expect=Revision(0))
+        except errors.Conflict as error:
+            raise errors.AlreadyExists(f'{resource.qualified} "{name}" already exists') from error
+    return Written(resource, value, revision, is_new=True)
+
+
+def checked_size(value: bytes) -> bytes:
+    if len(value) > OBJECT_BYTES_MAX:
+        raise errors.TooLarge(f"the object is {len(value)} bytes; the limit is {OBJECT_BYTES_MAX}")
+    return value
+
+
+Changed = Callable[[Json], Json]
+"""From the live object (a value to copy from, never to change) to the wanted one."""
+
+
+async def change(context: RequestContext, wanted: Changed, subresource: str = "") -> Written:
+    """Change the route's object until no race is lost. Raises NotFound, Conflict and what validation says."""
+    resource, server = context.resource, context.server
+    for _ in range(RACES_MAX):
+        entry = server.store.get(context.key)
+        if entry is None:
+            raise status.not_found(resource.qualified, context.route.name)
+        old = resource.decode_entry(entry)
+        new = wanted(old)
+        is_bound = check_preconditions(resource, new, old)
+        try:
+            return await _changed(context, entry, (new, old), subresource)
+        except _Raced as error:
+            if is_bound:
+                raise status.modified(resource.qualified, context.route.name) from error
+    raise errors.Unavailable(f'{resource.qualified} "{context.route.name}" changes too fast to be changed')
+
+
+class _Raced(Exception):
+    """The entry changed between reading and writing."""
+
+
+def check_preconditions(resource: Resource, new: Json, old: Json) -> bool:
+    """Whether the new object names a resourceVersion. Raises Conflict when it (or its uid) is not the live one."""
+    metadata, live = new["metadata"], old["metadata"]
+    version = metadata.get("resourceVersion")
+    if version and version != live["resourceVersion"]:
+        raise status.modified(resource.qualified, live["name"])
+    if metadata.get("uid") and metadata["uid"] != live["uid"]:
+        raise errors.Conflict(
+            f'Operation cannot be fulfilled on {resource.qualified} "{live["name"]}": Precondition failed: '
+            f"UID in precondition: {metadata['uid']}, UID in object meta: {live['uid']}"
+        )
+    return bool(version)
+
+
+async def _changed(context: RequestContext, entry: Entry, pair: tuple[Json, Json], subresource: str) -> Written:
+    resource, server = context.resource, context.server
+    new, old = pair
+    new = strategy.defaulted(resource, new)
+    new = strategy.prepared_update(resource, new, old, subresource)
+    new = await chain.mutated(context, new, old)
+    faults = strategy.update_faults(resource, new, old, subresource)
+    if faults:
+        raise status.invalid(resource.kind.kind, resource.group, context.route.name, faults)
+    new = managed.updated(context, new, old)
+    value = checked_size(resource.encode(new))
+    if value == entry.value:
+        return Written(resource, entry.value, entry.modified)
+    async with chain.validated(context, new, old):
+        is_gone = may_go(new)
+        if context.is_dry_run:
+            return Written(resource, value, entry.modified, is_gone=is_gone)
+        try:
+            revision = await server.store.write(entry.key, None if is_gone else value, expect=entry.modified)
+        except (errors.Conflict, errors.NotFound) as error:
+            raise _Raced from error
+    return Written(resource, value, revision, is_gone=is_gone)
+
+
+def may_go(obj: Json) -> bool:
+    """Whether nothing holds an object that is being deleted."""
+    metadata = obj["metadata"]
+    return (
+        "deletionTimestamp" in metadata
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+        and not (obj["kind"] == "Namespace" and obj.get("spec", {}).get("finalizers"))
+    )

@@ -1,0 +1,119 @@
+"""Create, get, list, watch, update, patch and delete as clients see them."""
+
+from collections.abc import Callable
+from typing import Any
+
+CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
+Json = dict[str, Any]
+Make = Callable[..., Json]
+
+
+async def test_a_created_object_gets_the_servers_fields_and_is_read_back(ask: Any, configmap: Make) -> None:
+    created = await ask("POST", CONFIGMAPS, configmap("c1", a="1"))
+    metadata = created["metadata"]
+    assert (metadata["name"], metadata["namespace"], created["data"]) == ("c1", "default", {"a": "1"})
+    assert len(metadata["uid"]) == 36
+    assert metadata["resourceVersion"] == str(ask.server.store.revision)
+    assert metadata["creationTimestamp"].endswith("Z")
+    assert await ask("GET", f"{CONFIGMAPS}/c1") == created
+
+
+async def test_refusals_carry_upstreams_words(ask: Any, configmap: Make) -> None:
+    await ask("POST", CONFIGMAPS, configmap("c1"))
+    twice = await ask("POST", CONFIGMAPS, configmap("c1"))
+    assert (twice["code"], twice["reason"], twice["message"]) == (
+        409, "AlreadyExists", 'configmaps "c1" already exists',
+    )  # fmt: skip
+    absent = await ask("GET", f"{CONFIGMAPS}/nope")
+    assert (absent["code"], absent["message"]) == (404, 'configmaps "nope" not found')
+    assert absent["details"] == {"name": "nope", "kind": "configmaps"}
+    nowhere = await ask("POST", "/api/v1/namespaces/nowhere/configmaps", configmap("c1"))
+    assert (nowhere["code"], nowhere["message"]) == (404, 'namespaces "nowhere" not found')
+
+
+async def test_a_stale_resource_version_conflicts(ask: Any, configmap: Make) -> None:
+    created = await ask("POST", CONFIGMAPS, configmap("c1", a="1"))
+    updated = await ask("PUT", f"{CONFIGMAPS}/c1", {**created, "data": {"a": "2"}})
+    assert updated["data"] == {"a": "2"}
+    assert updated["metadata"]["uid"] == created["metadata"]["uid"]
+    stale = await ask("PUT", f"{CONFIGMAPS}/c1", {**created, "data": {"a": "3"}})
+    assert (stale["code"], stale["message"]) == (
+        409,
+        'Operation cannot be fulfilled on configmaps "c1": the object has been modified; '
+        "please apply your changes to the latest version and try again",
+    )
+
+
+async def test_a_list_is_cut_and_continued_at_one_revision(ask: Any, configmap: Make) -> None:
+    for name in ("a", "b", "c"):
+        await ask("POST", CONFIGMAPS, configmap(name))
+    first = await ask("GET", f"{CONFIGMAPS}?limit=2")
+    assert first["kind"] == "ConfigMapList"
+    assert [item["metadata"]["name"] for item in first["items"]] == ["a", "b"]
+    assert first["metadata"]["remainingItemCount"] == 1
+    await ask("DELETE", f"{CONFIGMAPS}/c")
+    second = await ask("GET", f"{CONFIGMAPS}?limit=2&continue={first['metadata']['continue']}")
+    assert [item["metadata"]["name"] for item in second["items"]] == ["c"]
+    assert second["metadata"] == {"resourceVersion": first["metadata"]["resourceVersion"]}
+
+
+async def test_a_watch_tells_what_happens(ask: Any, configmap: Make) -> None:
+    events = ask.watch(f"{CONFIGMAPS}?watch=true&resourceVersion={ask.server.store.revision}&timeoutSeconds=5")
+    created = await ask("POST", CONFIGMAPS, configmap("c1", a="1"))
+    updated = await ask("PUT", f"{CONFIGMAPS}/c1", {**created, "data": {"a": "2"}})
+    await ask("DELETE", f"{CONFIGMAPS}/c1")
+    assert await anext(events) == {"type": "ADDED", "object": created}
+    assert await anext(events) == {"type": "MODIFIED", "object": updated}
+    gone = await anext(events)
+    assert gone["type"] == "DELETED"
+    assert gone["object"]["metadata"]["resourceVersion"] == str(ask.server.store.revision)
+    await events.aclose()
+
+
+async def test_a_watchlist_begins_with_the_state_and_its_bookmark(ask: Any, configmap: Make) -> None:
+    created = await ask("POST", CONFIGMAPS, configmap("c1"))
+    events = ask.watch(
+        f"{CONFIGMAPS}?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    )
+    assert await anext(events) == {"type": "ADDED", "object": created}
+    bookmark = await anext(events)
+    assert bookmark["type"] == "BOOKMARK"
+    assert bookmark["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    assert bookmark["object"]["metadata"]["resourceVersion"] == created["metadata"]["resourceVersion"]
+    await events.aclose()
+
+
+async def test_finalizers_hold_a_deletion_until_the_last_is_gone(ask: Any, configmap: Make) -> None:
+    body = configmap("c1")
+    body["metadata"]["finalizers"] = ["example.com/x"]
+    await ask("POST", CONFIGMAPS, body)
+    held = await ask("DELETE", f"{CONFIGMAPS}/c1")
+    assert held["metadata"]["deletionTimestamp"]
+    live = await ask("GET", f"{CONFIGMAPS}/c1")
+    live["metadata"]["finalizers"] = []
+    await ask("PUT", f"{CONFIGMAPS}/c1", live)
+    assert (await ask("GET", f"{CONFIGMAPS}/c1"))["code"] == 404
+
+
+async def test_a_dry_run_stores_nothing(ask: Any, configmap: Make) -> None:
+    before = ask.server.store.revision
+    answer = await ask("POST", f"{CONFIGMAPS}?dryRun=All", configmap("c1", a="1"))
+    assert answer["metadata"]["name"] == "c1"
+    assert ask.server.store.revision == before
+
+
+async def test_a_pod_without_node_goes_at_once_and_a_bound_one_waits(ask: Any) -> None:
+    pods = "/api/v1/namespaces/default/pods"
+
+    def pod(name: str, node: str) -> Json:
+        spec = {"containers": [{"name": "c", "image": "x"}], "nodeName": node}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+    await ask("POST", pods, pod("free", ""))
+    await ask("DELETE", f"{pods}/free")
+    assert (await ask("GET", f"{pods}/free"))["code"] == 404
+    await ask("POST", pods, pod("bound", "n1"))
+    marked = await ask("DELETE", f"{pods}/bound")
+    assert marked["metadata"]["deletionGracePeriodSeconds"] == 30
+    await ask("DELETE", f"{pods}/bound", {"gracePeriodSeconds": 0})
+    assert (await ask("GET", f"{pods}/bound"))["code"] == 404
