@@ -1,0 +1,251 @@
+"""A small API in memory that implements client.client.Client: enough semantics for controllers, and room for faults.
+
+Objects have uid, resourceVersion, generation, finalizers and graceful deletion; deletion cascades are the garbage
+collector's affair. `Faults` may refuse or crash each write before and after it happens, and delays each watch event.
+The real API server has its own contract suite; this one exists because a seeded simulation needs thousands of runs.
+"""
+
+import asyncio
+import copy
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+
+from knarr.base import ids
+from knarr.base.clock import Clock, rfc3339
+from knarr.base.errors import AlreadyExists, Conflict, NotFound
+from knarr.base.ids import Revision
+from knarr.client.client import DeleteOptions, Json, ListResult, PatchType, WatchEvent
+from knarr.kinds.apps import DAEMONSET, DEPLOYMENT, STATEFULSET
+from knarr.kinds.core_config import NAMESPACE
+from knarr.kinds.registry import Kind
+
+WITH_GENERATION = {
+    DEPLOYMENT.kind,
+    STATEFULSET.kind,
+    DAEMONSET.kind,
+    "ReplicaSet",
+    "ReplicationController",
+    "Job",
+    "Pod",
+}
+Key = tuple[str, str, str]
+
+
+class Faults:
+    """No faults; subclasses make some."""
+
+    def before_write(self, verb: str, kind: Kind, name: str) -> None:
+        """May raise instead of the write."""
+
+    def after_write(self, verb: str, kind: Kind, name: str) -> None:
+        """May raise although the write happened."""
+
+    def lag(self, kind: Kind) -> float:
+        """Seconds by which a watch of this kind is late."""
+        return 0.0
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge(merged.get(key), value)
+    return merged
+
+
+class MemoryApi:
+    def __init__(self, clock: Clock, seed: int = 0, faults: Faults | None = None) -> None:
+        self._clock = clock
+        self._random = random.Random(seed)
+        self.faults = faults or Faults()
+        self.revision = 0
+        self._objects: dict[Key, Json] = {}
+        self._watchers: dict[str, list[asyncio.Queue[WatchEvent]]] = {}
+        self._history: list[tuple[int, str, WatchEvent]] = []
+        self.observers: list[Callable[[str, Json], None]] = []
+
+    def all(self, kind: Kind) -> list[Json]:
+        """Every object of a kind, in order; for assertions."""
+        return [self._objects[key] for key in sorted(self._objects) if key[0] == kind.kind]
+
+    async def get(self, kind: Kind, namespace: str, name: str) -> Json:
+        return copy.deepcopy(self._find(kind, namespace, name))
+
+    async def list(self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "") -> ListResult:
+        assert not labels and not fields
+        found = [one for one in self.all(kind) if not namespace or one["metadata"].get("namespace") == namespace]
+        return ListResult(tuple(msgspec.json.encode(one) for one in found), Revision(self.revision))
+
+    async def watch(
+        self, kind: Kind, namespace: str = "", *, since: Revision, labels: str = "", fields: str = ""
+    ) -> AsyncIterator[WatchEvent]:
+        assert not labels and not fields and not namespace
+        queue: asyncio.Queue[WatchEvent] = asyncio.Queue()
+        for revision, name, event in self._history:
+            if name == kind.kind and revision > since:
+                queue.put_nowait(event)
+        self._watchers.setdefault(kind.kind, []).append(queue)
+        try:
+            while True:
+                event = await queue.get()
+                lag = self.faults.lag(kind)
+                if lag:
+                    await asyncio.sleep(lag)
+                yield event
+        finally:
+            self._watchers[kind.kind].remove(queue)
+
+    async def create(self, kind: Kind, namespace: str, body: Json, *, name: str = "", subresource: str = "") -> Json:
+        await asyncio.sleep(0)
+        if subresource == "binding":
+            return await self._bind(kind, namespace, name, body)
+        created = copy.deepcopy(body)
+        metadata = created.setdefault("metadata", {})
+        if not metadata.get("name"):
+            suffix = ids.name_suffix(self._random.randbytes)
+            metadata["name"] = metadata["generateName"] + suffix
+        metadata |= {
+            "uid": ids.new_uid(self._random.randbytes),
+            "creationTimestamp": rfc3339(self._clock.now()),
+        }
+        if kind.is_namespaced:
+            metadata["namespace"] = namespace
+        if kind.kind in WITH_GENERATION:
+            metadata["generation"] = 1
+        if kind == NAMESPACE:
+            created.setdefault("spec", {}).setdefault("finalizers", ["kubernetes"])
+            created.setdefault("status", {}).setdefault("phase", "Active")
+        self.faults.before_write("create", kind, metadata["name"])
+        key = (kind.kind, metadata.get("namespace", ""), metadata["name"])
+        if key in self._objects:
+            raise AlreadyExists(f'{kind.plural} "{metadata["name"]}" already exists')
+        stored = self._store(kind, "ADDED", created)
+        self.faults.after_write("create", kind, metadata["name"])
+        return stored
+
+    async def update(self, kind: Kind, namespace: str, name: str, body: Json, *, subresource: str = "") -> Json:
+        await asyncio.sleep(0)
+        self.faults.before_write("update", kind, name)
+        live = self._find(kind, namespace, name)
+        self._guard(live, body.get("metadata", {}))
+        stored = self._replace(kind, live, body, subresource)
+        self.faults.after_write("update", kind, name)
+        return stored
+
+    async def patch(
+        self, kind: Kind, namespace: str, name: str, body: Any, *, patch: PatchType = "merge", subresource: str = ""
+    ) -> Json:
+        assert patch == "merge", "this API knows merge patches"
+        await asyncio.sleep(0)
+        self.faults.before_write("patch", kind, name)
+        live = self._find(kind, namespace, name)
+        self._guard(live, body.get("metadata", {}))
+        stored = self._replace(kind, live, merge(live, body), subresource)
+        self.faults.after_write("patch", kind, name)
+        return stored
+
+    async def delete(self, kind: Kind, namespace: str, name: str, options: DeleteOptions | None = None) -> None:
+        await asyncio.sleep(0)
+        options = options or DeleteOptions()
+        self.faults.before_write("delete", kind, name)
+        live = self._find(kind, namespace, name)
+        if options.uid is not None and options.uid != live["metadata"]["uid"]:
+            raise Conflict(f"{name}: the uid differs")
+        if options.resource_version not in (None, live["metadata"]["resourceVersion"]):
+            raise Conflict(f"{name}: the resourceVersion differs")
+        self._delete(kind, live, options)
+        self.faults.after_write("delete", kind, name)
+
+    def _delete(self, kind: Kind, live: Json, options: DeleteOptions) -> None:
+        finalizers = list(live["metadata"].get("finalizers", ()))
+        if options.propagation in ("Foreground", "Orphan"):
+            added = "foregroundDeletion" if options.propagation == "Foreground" else "orphan"
+            finalizers += [added] if added not in finalizers else []
+        grace = options.grace_period_seconds
+        if grace is None:
+            grace = live.get("spec", {}).get("terminationGracePeriodSeconds", 30)
+        is_graceful = kind.kind == "Pod" and bool(live.get("spec", {}).get("nodeName")) and grace > 0
+        if kind.kind == "Pod" and live.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            is_graceful = False
+        waits = is_graceful or finalizers or (kind == NAMESPACE and live["spec"]["finalizers"])
+        if not waits:
+            self._remove(kind, live)
+            return
+        metadata = live["metadata"] | ({"finalizers": finalizers} if finalizers else {})
+        if "deletionTimestamp" not in metadata:
+            metadata["deletionTimestamp"] = rfc3339(self._clock.now())
+        elif not options.propagation and grace != 0:
+            return
+        metadata["deletionGracePeriodSeconds"] = grace if is_graceful else 0
+        changed = {**live, "metadata": metadata}
+        if kind == NAMESPACE:
+            changed["status"] = changed["status"] | {"phase": "Terminating"}
+        self._store(kind, "MODIFIED", changed)
+
+    async def _bind(self, kind: Kind, namespace: str, name: str, body: Json) -> Json:
+        live = self._find(kind, namespace, name)
+        self._store(kind, "MODIFIED", {**live, "spec": live["spec"] | {"nodeName": body["target"]["name"]}})
+        return {"kind": "Status", "status": "Success"}
+
+    def _replace(self, kind: Kind, live: Json, body: Json, subresource: str) -> Json:
+        changed = copy.deepcopy(body)
+        if subresource == "status":
+            changed = {**live, "status": changed.get("status", {})}
+        elif subresource == "finalize":
+            changed = {**live, "spec": changed.get("spec", {})}
+        else:
+            changed = changed | ({"status": live["status"]} if "status" in live else {})
+            for field in ("uid", "creationTimestamp", "generation", "deletionTimestamp"):
+                if field in live["metadata"]:
+                    changed["metadata"][field] = live["metadata"][field]
+            if kind.kind in WITH_GENERATION and changed.get("spec") != live.get("spec"):
+                changed["metadata"]["generation"] += 1
+        if changed == live:
+            return copy.deepcopy(live)
+        metadata = changed["metadata"]
+        finalizers = metadata.get("finalizers") or (changed["spec"]["finalizers"] if kind == NAMESPACE else [])
+        if metadata.get("deletionTimestamp") and not finalizers and not metadata.get("deletionGracePeriodSeconds"):
+            self._remove(kind, changed)
+            return changed
+        return self._store(kind, "MODIFIED", changed)
+
+    def _guard(self, live: Json, metadata: Json) -> None:
+        for field in ("resourceVersion", "uid"):
+            if metadata.get(field, live["metadata"][field]) != live["metadata"][field]:
+                raise Conflict(f"{live['metadata']['name']}: the {field} differs")
+
+    def _find(self, kind: Kind, namespace: str, name: str) -> Json:
+        try:
+            return self._objects[(kind.kind, namespace, name)]
+        except KeyError:
+            raise NotFound(f'{kind.plural} "{name}" not found') from None
+
+    def _store(self, kind: Kind, event: Any, changed: Json) -> Json:
+        self.revision += 1
+        changed["metadata"] = changed["metadata"] | {"resourceVersion": str(self.revision)}
+        metadata = changed["metadata"]
+        self._objects[(kind.kind, metadata.get("namespace", ""), metadata["name"])] = changed
+        self._publish(kind, event, changed)
+        return copy.deepcopy(changed)
+
+    def _remove(self, kind: Kind, live: Json) -> None:
+        self.revision += 1
+        metadata = live["metadata"] | {"resourceVersion": str(self.revision)}
+        del self._objects[(kind.kind, metadata.get("namespace", ""), metadata["name"])]
+        self._publish(kind, "DELETED", {**live, "metadata": metadata})
+
+    def _publish(self, kind: Kind, event_type: Any, changed: Json) -> None:
+        event = WatchEvent(event_type, msgspec.json.encode(changed))
+        self._history.append((self.revision, kind.kind, event))
+        for queue in self._watchers.get(kind.kind, ()):
+            queue.put_nowait(event)
+        for observer in self.observers:
+            observer(event_type, changed)
