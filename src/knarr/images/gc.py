@@ -13,7 +13,6 @@ from typing import Protocol
 from knarr.base.errors import KnarrError
 from knarr.images.content import ContentStore, read
 from knarr.images.names import Names
-from knarr.images.unpack import DRAFT_PREFIX
 from knarr.oci import image_config, manifest
 from knarr.oci.digest import Digest
 from knarr.oci.manifest import Index, Manifest
@@ -31,6 +30,10 @@ class SnapshotTree(Protocol):
     def parent(self, key: str) -> str: ...
 
     def is_committed(self, key: str) -> bool: ...
+
+    def age(self, key: str) -> float:
+        """Seconds since the snapshot was committed."""
+        ...
 
     def usage(self, key: str) -> tuple[int, int]: ...
 
@@ -87,14 +90,15 @@ def _manifests(content: ContentStore, roots: Iterable[Digest]) -> Iterator[tuple
         yield digest, parsed
 
 
-def unneeded_snapshots(snapshots: SnapshotTree, roots: set[str]) -> list[str]:
-    """Committed snapshots that neither a root chain nor an active snapshot stands on, children first."""
+def unneeded_snapshots(snapshots: SnapshotTree, roots: set[str], grace_seconds: float) -> list[str]:
+    """Old committed snapshots that no root, no young and no active snapshot stands on, children first."""
     doomed: list[str] = []
     supports: set[str] = set()
     for key in reversed(snapshots.keys()):
-        if key in roots or key in supports or not snapshots.is_committed(key):
+        is_young = snapshots.age(key) < grace_seconds
+        if key in roots or key in supports or is_young or not snapshots.is_committed(key):
             supports.add(snapshots.parent(key))
-        elif not key.startswith(DRAFT_PREFIX):
+        else:
             doomed.append(key)
     return doomed
 
@@ -111,13 +115,14 @@ def collect(
     """Remove what nothing needs. `extra_*` are the build cache's roots."""
     manifests = list(extra_manifests)
     keep = needed(content, names, manifests)
-    freed = blobs = 0
-    doomed_snapshots = unneeded_snapshots(snapshots, chains(content, names, manifests) | set(extra_chains))
-    for key in doomed_snapshots:
+    freed = blobs = removed = 0
+    roots = chains(content, names, manifests) | set(extra_chains)
+    for key in unneeded_snapshots(snapshots, roots, grace_seconds):
         freed += snapshots.usage(key)[0]
         snapshots.remove(key)
+        removed += 1
     for blob in list(content.walk()):
         if blob.digest not in keep and content.age(blob.digest) >= grace_seconds:
             content.delete(blob.digest)
             blobs, freed = blobs + 1, freed + blob.size
-    return Collected(blobs, len(doomed_snapshots), freed)
+    return Collected(blobs, removed, freed)

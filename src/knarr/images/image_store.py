@@ -7,21 +7,25 @@ is whole. It fetches nothing (images/pull.py) and removes only names; images/gc.
 import asyncio
 import re
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from knarr.base.errors import Conflict, Invalid, KnarrError, NotFound
-from knarr.images import unpack
+from knarr.images import gc, unpack
 from knarr.images.content import ContentStore, Snapshotter, read
 from knarr.images.names import Name, Names, Origin
 from knarr.oci import image_config, manifest, platform
 from knarr.oci import reference as references
 from knarr.oci.digest import Digest
 from knarr.oci.image_config import ImageConfig
-from knarr.oci.manifest import Index, Manifest
+from knarr.oci.manifest import Descriptor, Index, Manifest
 from knarr.oci.platform import Platform
 from knarr.oci.reference import Reference
 
 _ID = re.compile(r"(?:sha256:)?([a-f0-9]{4,64})")
+
+Roots = tuple[Iterable[Digest], Iterable[str]]
+"""Digests of manifests or blobs, and keys of committed snapshots, that somebody needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class ImageStore:
         self.names = names
         self.snapshots = snapshots
         self.platform = wanted or platform.host()
+        self._holders: list[Callable[[], Roots]] = []
         self._images: dict[Digest, Image] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -89,9 +94,20 @@ class ImageStore:
         """The key of the committed snapshot with the image's file system, unpacking what is missing; "" is empty."""
         if not image.chain_id or self.snapshots.has(image.chain_id):
             return image.chain_id
-        async with self._locks[image.chain_id]:
-            layers, diff_ids = image.manifest.layers, image.config.rootfs.diff_ids
-            return await asyncio.to_thread(unpack.unpack_layers, self.content, self.snapshots, layers, diff_ids)
+        layers, diff_ids = image.manifest.layers, image.config.rootfs.diff_ids
+        if len(layers) != len(diff_ids):
+            raise Invalid(f"image {image.id}: {len(layers)} layers but {len(diff_ids)} diffIDs")
+        for number in range(1, len(layers) + 1):
+            await self.unpack(layers[:number], diff_ids[:number])
+        return image.chain_id
+
+    async def unpack(self, layers: tuple[Descriptor, ...], diff_ids: tuple[Digest, ...]) -> str:
+        """Unpack layers whose blobs are here, on a worker thread, each once whoever asks; returns their chain id."""
+        chain = image_config.chain_id(diff_ids)
+        async with self._locks[chain]:
+            if not self.snapshots.has(chain):
+                await asyncio.to_thread(unpack.unpack_layers, self.content, self.snapshots, layers, diff_ids)
+        return chain
 
     def add(self, reference: Reference, digest: Digest, origin: Origin) -> Name:
         """Give a manifest that is in the content store a name. Raises NotFound, Invalid."""
@@ -147,6 +163,25 @@ class ImageStore:
             self.names.untag(reference)
         return tuple(doomed)
 
+    def hold(self, roots: Callable[[], Roots]) -> None:
+        """Let garbage collection ask `roots` what else is needed: the build cache's manifests and snapshots."""
+        self._holders.append(roots)
+
+    async def collect(self, tree: gc.SnapshotTree, grace_seconds: float = gc.GRACE_SECONDS) -> gc.Collected:
+        """Remove blobs and snapshots that no name, container or holder needs, on a worker thread."""
+        held = [roots() for roots in self._holders]
+        manifests = [digest for digests, _ in held for digest in digests]
+        chains = [chain for _, chains in held for chain in chains]
+        return await asyncio.to_thread(
+            gc.collect,
+            self.content,
+            self.names,
+            tree,
+            extra_manifests=manifests,
+            extra_chains=chains,
+            grace_seconds=grace_seconds,
+        )
+
     def _digest_names(self, removed: Name) -> list[Reference]:
         """Names by digest that a tag brought along go with the last tag of its repository."""
         same = [n for n in self.names.repository(removed.parsed.repository) if n.digest == removed.digest]
@@ -183,6 +218,8 @@ class ImageStore:
             parsed = self._manifest(digest)
             if isinstance(parsed, Index):
                 raise Invalid(f"image {name_digest}: an index inside an index")
+        if parsed.artifact_type or parsed.config.media_type not in (manifest.OCI_CONFIG, manifest.DOCKER_CONFIG):
+            raise Invalid(f"{name_digest} is an artifact, not an image")
         config = image_config.parse(read(self.content, parsed.config.digest, image_config.SIZE_MAX))
         return Image(
             id=parsed.config.digest,

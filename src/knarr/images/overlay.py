@@ -2,11 +2,14 @@
 
 Decides where a snapshot lies and which mounts show it; it mounts nothing itself (the runtime and images/mounting.py
 do). Short links `l/N` keep the option string of long chains within a page. One process owns the directory; the index
-is read once at the start. Vocabulary: a *chain* is a committed snapshot with its ancestors, named by chain id.
+is read once at the start; worker threads may call in.
+Vocabulary: a *chain* is a committed snapshot with its ancestors, named by chain id.
 """
 
+import itertools
 import os
 import shutil
+import time
 from pathlib import Path
 
 import msgspec
@@ -38,15 +41,14 @@ class OverlaySnapshots:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._records: dict[str, _Record] = {}
         self._load()
-        self._next = max((record.number for record in self._records.values()), default=0) + 1
+        self._numbers = itertools.count(max((record.number for record in self._records.values()), default=0) + 1)
 
     def prepare(self, key: str, parent: str) -> tuple[Mount, ...]:
         if key in self._records:
             raise AlreadyExists(f"snapshot {key} is there already")
         if parent and not self._record(parent).is_committed:
             raise Invalid(f"snapshot {key}: its parent {parent} is not committed")
-        record = _Record(number=self._next, key=key, parent=parent, is_committed=False)
-        self._next += 1
+        record = _Record(number=next(self._numbers), key=key, parent=parent, is_committed=False)
         directory = self._directory(record)
         (directory / "fs").mkdir(parents=True)
         (directory / "work").mkdir(mode=0o700)
@@ -91,7 +93,7 @@ class OverlaySnapshots:
         record = self._records.get(key)
         if record is None:
             return
-        child = next((other.key for other in self._records.values() if other.parent == key), None)
+        child = next((other.key for other in list(self._records.values()) if other.parent == key), None)
         if child is not None:
             raise Conflict(f"snapshot {key} is the parent of {child}")
         del self._records[key]
@@ -109,6 +111,10 @@ class OverlaySnapshots:
 
     def parent(self, key: str) -> str:
         return self._record(key).parent
+
+    def age(self, key: str) -> float:
+        """Seconds since the snapshot was prepared or committed."""
+        return time.time() - (self._directory(self._record(key)) / "record.json").stat().st_mtime
 
     def usage(self, key: str) -> tuple[int, int]:
         size, inodes, pending = 0, 0, [str(self.upper(key))]

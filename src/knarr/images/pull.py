@@ -1,0 +1,172 @@
+"""Pull an image: manifest for this platform, configuration, layers in parallel, unpacking while others still arrive.
+
+What is here already is not fetched; a download that breaks off goes on where it stood. A blob counts only with the
+digest and size that the manifest says. The name is set last, so that an image that has a name is whole.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+
+from knarr.base.errors import Invalid, TooLarge, Unavailable
+from knarr.base.tasks import deadline
+from knarr.images.content import Ingest, add
+from knarr.images.credentials import Credentials
+from knarr.images.image_store import Image, ImageStore
+from knarr.images.ingestion import copy_in
+from knarr.images.progress import Progress, Report, silent
+from knarr.images.remote import Remote, RemoteSettings
+from knarr.oci import digest as digests
+from knarr.oci import image_config, manifest
+from knarr.oci.digest import Digest
+from knarr.oci.manifest import Descriptor, Index, Manifest
+from knarr.oci.reference import Reference
+from knarr.wire.http_client import Client, ClientResponse
+
+_PARALLEL = 4
+_ATTEMPTS = 5
+_PULL_SECONDS = 3600.0
+_STALL_SECONDS = 60.0
+
+
+class Puller:
+    """Pulls into one image store. Two pulls of one image, or of images that share layers, fetch each blob once."""
+
+    def __init__(self, store: ImageStore, client: Client, settings: RemoteSettings | None = None) -> None:
+        self._store = store
+        self._client = client
+        self._settings = settings or RemoteSettings()
+        self._blob_locks: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._slots = asyncio.Semaphore(_PARALLEL)
+
+    async def pull(
+        self, reference: Reference, credentials: Credentials | None = None, report: Report = silent
+    ) -> Image:
+        """The image, whole, named and unpacked. Raises NotFound, Unauthenticated, Forbidden, Unavailable, Invalid."""
+        remote = Remote(
+            self._client, reference.domain, reference.path, credentials=credentials, settings=self._settings
+        )
+        digest = await deadline(self._pull(remote, reference, report), _PULL_SECONDS, f"pull {reference.familiar}")
+        self._store.add(reference, digest, "pulled")
+        return self._store.image(digest)
+
+    async def remote_digest(self, reference: Reference, credentials: Credentials | None = None) -> Digest:
+        """What the reference means at its registry now."""
+        remote = Remote(
+            self._client, reference.domain, reference.path, credentials=credentials, settings=self._settings
+        )
+        return (await self._manifest(remote, reference.digest or reference.tag))[0]
+
+    async def _pull(self, remote: Remote, reference: Reference, report: Report) -> Digest:
+        top_digest, parsed = await self._manifest(remote, reference.digest or reference.tag)
+        if isinstance(parsed, Index):
+            chosen = manifest.select(parsed, self._store.platform)
+            _, parsed = await self._manifest(remote, chosen.digest)
+        if isinstance(parsed, Index):
+            raise Invalid(f"image {reference.familiar}: an index inside an index")
+        try:
+            await self._parts(remote, parsed, report)
+        except ExceptionGroup as group:
+            raise _first(group) from group
+        return top_digest
+
+    async def _manifest(self, remote: Remote, wanted: str) -> tuple[Digest, Manifest | Index]:
+        accept = tuple(("accept", kind) for kind in manifest.ACCEPTED)
+        response = await remote.request("GET", f"manifests/{wanted}", headers=accept)
+        body = await response.read(manifest.SIZE_MAX)
+        actual = digests.of(body)
+        expected = wanted if ":" in wanted else response.header("docker-content-digest") or actual
+        if expected.startswith("sha256:") and expected != actual:
+            raise Invalid(f"manifest {wanted} of {remote.domain}/{remote.path}: its content is {actual}")
+        parsed = manifest.parse(body, response.header("content-type"))
+        return add(self._store.content, body).digest, parsed
+
+    async def _parts(self, remote: Remote, parsed: Manifest, report: Report) -> None:
+        """Configuration first, then the layers at once; each is unpacked as soon as it and those below are there."""
+        if parsed.config.size > image_config.SIZE_MAX:
+            raise TooLarge(f"image configuration {parsed.config.digest}: {parsed.config.size} bytes")
+        await self._blob(remote, parsed.config, report)
+        config = image_config.parse(self._store.content.path(parsed.config.digest).read_bytes())
+        diff_ids = config.rootfs.diff_ids
+        if len(diff_ids) != len(parsed.layers):
+            raise Invalid(f"image {parsed.config.digest}: {len(parsed.layers)} layers, {len(diff_ids)} diffIDs")
+        async with asyncio.TaskGroup() as group:
+            fetches = [
+                group.create_task(self._blob(remote, layer, report), name=f"fetch {layer.digest}")
+                for layer in parsed.layers
+            ]
+            for number, (layer, fetch) in enumerate(zip(parsed.layers, fetches, strict=True), start=1):
+                await asyncio.wait({fetch})
+                if fetch.cancelled() or fetch.exception() is not None:
+                    break
+                report(Progress(layer.digest, "unpacking", 0, layer.size))
+                await self._store.unpack(parsed.layers[:number], diff_ids[:number])
+                report(Progress(layer.digest, "done", layer.size, layer.size))
+
+    async def _blob(self, remote: Remote, part: Descriptor, report: Report) -> None:
+        async with self._blob_locks[part.digest]:
+            if self._store.content.touch(part.digest):
+                report(Progress(part.digest, "exists", part.size, part.size))
+                return
+            async with self._slots:
+                await self._download(remote, part, report)
+
+    async def _download(self, remote: Remote, part: Descriptor, report: Report) -> None:
+        ingest = self._store.content.ingest()
+        try:
+            failures = 0
+            while failures < _ATTEMPTS:
+                before = ingest.size
+                try:
+                    ingest = await self._attempt(remote, part, ingest, report)
+                    break
+                except (Unavailable, TimeoutError) as error:
+                    failures = failures + 1 if ingest.size == before else 1
+                    if failures == _ATTEMPTS:
+                        raise Unavailable(f"blob {part.digest} of {remote.domain}/{remote.path}: {error}") from error
+                    await asyncio.sleep(0.2 * failures)
+            if ingest.size != part.size:
+                raise Invalid(f"blob {part.digest}: {ingest.size} bytes came, the manifest says {part.size}")
+            await asyncio.to_thread(ingest.commit, part.digest)
+        finally:
+            ingest.abort()
+
+    async def _attempt(self, remote: Remote, part: Descriptor, ingest: Ingest, report: Report) -> Ingest:
+        """Fetch what is missing; the ingest is another one when the registry would not resume."""
+        start = ingest.size
+        if start and start == part.size:
+            return ingest
+        headers = (("range", f"bytes={start}-"),) if start else ()
+        response = await remote.request("GET", f"blobs/{part.digest}", headers=headers)
+        if start and response.status != 206:
+            ingest.abort()
+            ingest, start = self._store.content.ingest(), 0
+
+        def advance(done: int) -> None:
+            report(Progress(part.digest, "downloading", start + done, part.size))
+
+        await copy_in(_bounded(response, part, start), ingest, progress=advance)
+        return ingest
+
+
+def _first(group: ExceptionGroup) -> Exception:
+    """The first failure of parallel parts; the others were cancelled for it."""
+    failure = group.exceptions[0]
+    return _first(failure) if isinstance(failure, ExceptionGroup) else failure
+
+
+async def _bounded(response: ClientResponse, part: Descriptor, start: int) -> AsyncIterator[bytes]:
+    """The chunks of a body, no more than the manifest promised, and none awaited for ever."""
+    size = start
+    chunks = response.chunks()
+    while True:
+        async with asyncio.timeout(_STALL_SECONDS):
+            try:
+                chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+        size += len(chunk)
+        if size > part.size:
+            response.close()
+            raise TooLarge(f"blob {part.digest}: more than the {part.size} bytes that the manifest says")
+        yield chunk
