@@ -1,4 +1,4 @@
-"""A cluster in memory and virtual time: the small API, the controllers, a binder and a kubelet that only counts time."""
+"""A cluster in memory and virtual time: the small API, the controllers, and a kubelet that only counts time."""
 
 import asyncio
 import contextlib
@@ -13,11 +13,15 @@ from knarr.client.cache import Cache, Changed
 from knarr.client.client import DeleteOptions, Json
 from knarr.controllers.controller import Controller
 from knarr.controllers.queue import WorkQueue
-from knarr.controllers.registry import Controllers
+from knarr.controllers.registry import Controllers, all_controllers
+from knarr.kinds.apps import DEPLOYMENT, REPLICASET, REPLICATIONCONTROLLER
+from knarr.kinds.core_config import CONFIGMAP, EVENT, NODE, SECRET, SERVICEACCOUNT
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
 from tests.simulation.memory_api import Faults, MemoryApi
 
+# What the garbage collector and the namespace controller look after here; all kinds would only cost time.
+COLLECTED = (POD, REPLICASET, DEPLOYMENT, REPLICATIONCONTROLLER, CONFIGMAP, SECRET, SERVICEACCOUNT, EVENT)
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -30,7 +34,7 @@ class MemoryKubelet:
     def __init__(self, api: MemoryApi, clock: LoopClock, nodes: Sequence[str] = ("n1", "n2")) -> None:
         self._api = api
         self._clock = clock
-        self._nodes = nodes
+        self.nodes = nodes
         self._next = 0
         self.start_seconds = 1.0
         self.stop_seconds = 1.0
@@ -66,7 +70,7 @@ class MemoryKubelet:
             return
         if not pod.spec.node_name:
             self._next += 1
-            await self._api.patch(POD, *key, {"spec": {"nodeName": self._nodes[self._next % len(self._nodes)]}})
+            await self._api.patch(POD, *key, {"spec": {"nodeName": self.nodes[self._next % len(self.nodes)]}})
             return
         assert meta.creation_timestamp is not None
         if pod.status.phase in ("", "Pending"):
@@ -119,7 +123,10 @@ class Cluster:
         self.clock = LoopClock(START)
         self.api = MemoryApi(self.clock, seed, faults)
         self.kubelet = MemoryKubelet(self.api, self.clock)
-        self.controllers = Controllers(self.api, self.clock, controllers=controllers)
+        if controllers is None:
+            # Leases would keep the cluster from ever coming to rest; tests of node-controller name it.
+            controllers = [one for one in all_controllers() if one.name != "node-controller"]
+        self.controllers = Controllers(self.api, self.clock, controllers=controllers, collected=COLLECTED)
 
     async def settle(self, limit: float = 3600.0) -> None:
         loop = asyncio.get_running_loop()
@@ -135,6 +142,8 @@ class Cluster:
 @contextlib.asynccontextmanager
 async def running_cluster(cluster: Cluster) -> AsyncIterator[Cluster]:
     """The cluster with everything started; all of it is cancelled at the end."""
+    for node in cluster.kubelet.nodes:
+        await cluster.api.create(NODE, "", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
     async with asyncio.TaskGroup() as group:
         started = [
             await tasks.start(group, "kubelet", cluster.kubelet.run),

@@ -80,14 +80,14 @@ class MemoryApi:
         return copy.deepcopy(self._find(kind, namespace, name))
 
     async def list(self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "") -> ListResult:
-        assert not labels and not fields
+        assert (labels, fields) == ("", "")
         found = [one for one in self.all(kind) if not namespace or one["metadata"].get("namespace") == namespace]
         return ListResult(tuple(msgspec.json.encode(one) for one in found), Revision(self.revision))
 
     async def watch(
         self, kind: Kind, namespace: str = "", *, since: Revision, labels: str = "", fields: str = ""
     ) -> AsyncIterator[WatchEvent]:
-        assert not labels and not fields and not namespace
+        assert (labels, fields, namespace) == ("", "", "")
         queue: asyncio.Queue[WatchEvent] = asyncio.Queue()
         for revision, name, event in self._history:
             if name == kind.kind and revision > since:

@@ -160,9 +160,10 @@ class Cache:
     """Implements client.view.View. `metadata_only` kinds keep no JSON: they serve the garbage collector."""
 
     def __init__(self, kinds: Iterable[Kind], *, metadata_only: Iterable[Kind] = ()) -> None:
-        self._metadata_only = frozenset(metadata_only)
-        self._shelves = {kind: _Shelf() for kind in (*kinds, *self._metadata_only)}
-        self._by_lens = {kind.lens: shelf for kind, shelf in self._shelves.items() if kind.lens is not None}
+        whole = dict.fromkeys(kinds)
+        self._metadata_only = frozenset(kind for kind in metadata_only if kind not in whole)
+        self._shelves = {kind: _Shelf() for kind in (*whole, *self._metadata_only)}
+        self._by_lens = {kind.lens: self._shelves[kind] for kind in whole if kind.lens is not None}
         self._listeners: list[Listener] = []
         self._progressed: list[Progressed] = []
         self._waiters: list[tuple[Kind, Revision, asyncio.Future[None]]] = []

@@ -6,18 +6,32 @@ may share it: name further kinds in `kinds`).
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
 
 from knarr.base import tasks
-from knarr.base.clock import Clock
+from knarr.base.clock import Clock, Instant
 from knarr.base.tasks import Ready
 from knarr.client import reflector
 from knarr.client.cache import Cache
 from knarr.client.client import Client
 from knarr.client.events import EventRecorder
-from knarr.controllers import replicaset, replicationcontroller
+from knarr.controllers import (
+    garbage,
+    namespace,
+    nodelifecycle,
+    podgc,
+    replicaset,
+    replicationcontroller,
+    serviceaccounts,
+)
 from knarr.controllers.controller import Controller
 from knarr.controllers.deployment import sync as deployment
 from knarr.controllers.runner import Runner
+from knarr.kinds import registry
+from knarr.kinds.core_config import NAMESPACE, NODE
+from knarr.kinds.core_pod import POD
 from knarr.kinds.registry import Kind
 
 # One row per controller; the order says nothing.
@@ -25,12 +39,34 @@ CONTROLLERS: tuple[Controller, ...] = (
     deployment.CONTROLLER,
     replicaset.CONTROLLER,
     replicationcontroller.CONTROLLER,
+    serviceaccounts.ACCOUNTS,
+    nodelifecycle.EVICTION,
 )
 
 
-def all_controllers() -> Sequence[Controller]:
-    """Every controller of knarr."""
-    return CONTROLLERS
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What controllers need to know that no object says: the cluster's CA (PEM), and since when they listen."""
+
+    root_ca: str = ""
+    started: Instant = datetime.min.replace(tzinfo=UTC)
+
+
+def all_controllers(circumstances: Circumstances = Circumstances()) -> Sequence[Controller]:
+    """Every controller of knarr that is a plan; garbage.py, namespace.py and podgc.py are parts of their own."""
+    publisher = [serviceaccounts.root_ca(circumstances.root_ca)] if circumstances.root_ca else []
+    return [*CONTROLLERS, nodelifecycle.controller(circumstances.started), *publisher]
+
+
+def collectable_kinds() -> Sequence[Kind]:
+    """Every kind that can be listed and deleted, in one version each."""
+    found: dict[tuple[str, str], Kind] = {}
+    for entry in registry.facts("kinds")["kinds"]:
+        if entry["servedByDefault"] and {"list", "watch", "delete"} <= {*entry["verbs"]}:
+            name = (entry["group"], entry["kind"])
+            if name not in found and name != ("events.k8s.io", "Event"):
+                found[name] = registry.row(entry["group"], entry["version"], entry["kind"])
+    return tuple(found.values())
 
 
 def kinds_of(controllers: Iterable[Controller]) -> Sequence[Kind]:
@@ -42,28 +78,51 @@ def kinds_of(controllers: Iterable[Controller]) -> Sequence[Kind]:
     return tuple(found)
 
 
+class Part(Protocol):
+    """Something that runs beside the plans over the same cache."""
+
+    @property
+    def is_idle(self) -> bool: ...
+
+    async def run(self, ready: Ready) -> None: ...
+
+
 class Controllers:
-    """Controllers over one cache. `run` never returns."""
+    """All controllers over one cache. `run` never returns.
+
+    `collected` are the kinds that the garbage collector and the namespace controller look after: all that are served.
+    """
 
     def __init__(
         self,
         client: Client,
         clock: Clock,
         *,
-        controllers: Sequence[Controller] | None = None,
+        root_ca: str = "",
         kinds: Iterable[Kind] = (),
+        controllers: Sequence[Controller] | None = None,
+        collected: Sequence[Kind] | None = None,
     ) -> None:
-        chosen = all_controllers() if controllers is None else controllers
+        chosen = all_controllers(Circumstances(root_ca, clock.now())) if controllers is None else controllers
+        swept = collectable_kinds() if collected is None else collected
         self._client = client
         self._clock = clock
-        self.cache = Cache(dict.fromkeys([*kinds_of(chosen), *kinds]))
+        whole = dict.fromkeys([*kinds_of(chosen), NAMESPACE, NODE, POD, *kinds])
+        self.cache = Cache(whole, metadata_only=swept)
         self._recorders = {one.name: EventRecorder(client, clock, one.name) for one in chosen}
         self._runners = {one.name: Runner(one, client, self.cache, clock, self._recorders[one.name]) for one in chosen}
+        inside = [kind for kind in swept if kind.is_namespaced]
+        self._parts: dict[str, Part] = {
+            "garbage-collector": garbage.GarbageCollector(client, self.cache, clock),
+            "namespace-controller": namespace.NamespaceDeleter(client, self.cache, clock, inside),
+            "pod-garbage-collector": podgc.PodGarbage(client, self.cache),
+            **self._runners,
+        }
 
     @property
     def is_idle(self) -> bool:
         """No controller has anything to plan; timers may stand."""
-        return all(runner.is_idle for runner in self._runners.values())
+        return all(part.is_idle for part in self._parts.values())
 
     def why(self, controller: str, namespace: str, name: str) -> str:
         """In words, what this controller's object waits for; "" when nothing."""
@@ -72,12 +131,12 @@ class Controllers:
     async def run(self, ready: Ready) -> None:
         """Fill the cache, then run every controller until cancelled."""
         async with asyncio.TaskGroup() as group:
-            await tasks.start(
-                group,
-                "controllers' cache",
-                lambda listed: reflector.run(self._client, self.cache, self._clock, listed),
-            )
+            await tasks.start(group, "controllers' cache", self._keep_cache)
             for name, recorder in self._recorders.items():
                 await tasks.start(group, f"{name} events", recorder.run)
-                await tasks.start(group, name, self._runners[name].run)
+            for name, part in self._parts.items():
+                await tasks.start(group, name, part.run)
             ready()
+
+    async def _keep_cache(self, ready: Ready) -> None:
+        await reflector.run(self._client, self.cache, self._clock, ready)
