@@ -1,8 +1,8 @@
 """A runtime in memory: RuntimeService and ImageService that keep sandboxes and containers as values and run nothing.
 
-For tests, scenarios and simulation. A container "runs" until `exit` or `crash` is called, or as a `Script` for its name
-says. Exec answers are scripted too. It behaves as a real runtime does at the seam: unknown ids are NotFound, stopping and
-removing the absent succeed, events are sent in order.
+For tests, scenarios and simulation. A container "runs" until `exit` is called, or as a `Script` for its name says. Exec
+answers are scripted too. It behaves as a real runtime does at the seam: unknown ids are NotFound, stopping and removing
+the absent succeed, events are sent in order.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ class MemoryRuntime:
         self._listeners: list[asyncio.Queue[container.ContainerEventResponse]] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
-    # -- what a test does -----------------------------------------------------------------------------------------------
+    # -- what a test does ---
 
     def named(self, pod: str, name: str) -> MemoryContainer:
         """The newest container of a pod; NotFound if there is none."""
@@ -79,7 +79,7 @@ class MemoryRuntime:
         self._change(found, state=EXITED, exit_code=code, finished_at=self._nanoseconds(), reason=why)
         self._tell(found, ContainerEventType.CONTAINER_STOPPED_EVENT)
 
-    # -- sandboxes ------------------------------------------------------------------------------------------------------
+    # -- sandboxes ---
 
     async def run_pod_sandbox(self, request: sandbox.RunPodSandboxRequest) -> sandbox.RunPodSandboxResponse:
         wanted = request.config or config.PodSandboxConfig()
@@ -131,7 +131,7 @@ class MemoryRuntime:
         )
         return sandbox.ListPodSandboxResponse(items=items)
 
-    # -- containers -----------------------------------------------------------------------------------------------------
+    # -- containers ---
 
     async def create_container(self, request: container.CreateContainerRequest) -> container.CreateContainerResponse:
         if request.pod_sandbox_id not in self.sandboxes:
@@ -234,7 +234,7 @@ class MemoryRuntime:
         finally:
             self._listeners.remove(queue)
 
-    # -- the runtime itself ---------------------------------------------------------------------------------------------
+    # -- the runtime itself ---
 
     async def version(self, request: runtime.VersionRequest) -> runtime.VersionResponse:
         return runtime.VersionResponse(
@@ -264,7 +264,7 @@ class MemoryRuntime:
 
         return refuse
 
-    # -- inside ---------------------------------------------------------------------------------------------------------
+    # -- inside ---
 
     def _container(self, container_id: str) -> MemoryContainer:
         found = self.containers.get(container_id)

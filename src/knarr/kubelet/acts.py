@@ -1,0 +1,132 @@
+"""The acts of a pod worker, each one bounded conversation with the runtime: sandbox, start, kill, removal.
+
+An expected failure comes back as a Problem (or a text); the worker decides when to try again. No state is kept here.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from knarr.base import logs
+from knarr.base.clock import Instant
+from knarr.base.errors import KnarrError
+from knarr.cri.messages import container as cri_container
+from knarr.cri.messages import sandbox as cri_sandbox
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import cri_config, hooks, members, pod_plan
+from knarr.kubelet.images import StartFailed
+from knarr.kubelet.members import AnyContainer
+from knarr.kubelet.observed import ObservedPod
+from knarr.kubelet.preparation import PodFiles, Starter, VolumesFailed
+from knarr.kubelet.shared import Shared
+from knarr.kubelet.standing import Problem
+
+_log = logs.log("kubelet")
+Tell = Callable[[str, Literal["Normal", "Warning"], str, str], None]
+SANDBOX_RETRY_SECONDS = 2.0
+VOLUME_RETRY_SECONDS = 2.0
+GRACE_AFTER_HOOK_SECONDS = 2
+"""What a container gets for its SIGTERM when its preStop hook used up the grace (upstream's minimum)."""
+
+
+class Acts:
+    """What one pod's worker does to the runtime."""
+
+    def __init__(self, shared: Shared, starter: Starter, tell: Tell) -> None:
+        self._shared = shared
+        self._starter = starter
+        self._tell = tell
+
+    async def run_sandbox(self, pod: Pod, attempt: int) -> Problem | None:
+        """Make the pod's sandbox."""
+        wanted = cri_config.sandbox_config(pod, attempt, self._shared.settings, self._shared.host_resolver)
+        request = cri_sandbox.RunPodSandboxRequest(config=wanted, runtime_handler=pod.spec.runtime_class_name or "")
+        try:
+            Path(wanted.log_directory).mkdir(parents=True, exist_ok=True)
+            await self._shared.runtime.run_pod_sandbox(request)
+        except (KnarrError, OSError) as error:
+            self._tell("", "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+            retry_at = self._shared.clock.now() + timedelta(seconds=SANDBOX_RETRY_SECONDS)
+            return Problem("ContainerCreating", str(error), retry_at)
+        return None
+
+    async def stop_sandbox(self, sandbox_id: str) -> None:
+        request = cri_sandbox.StopPodSandboxRequest(pod_sandbox_id=sandbox_id)
+        await self._shared.runtime.stop_pod_sandbox(request)
+
+    async def prepare(self, files: PodFiles, pod: Pod, ips: tuple[str, ...]) -> Instant | str | None:
+        """Prepare the volumes: the moment to do it again, or why it failed."""
+        try:
+            return await files.prepare(pod, ips)
+        except VolumesFailed as error:
+            return str(error)
+        except (KnarrError, OSError) as error:
+            return f"Unable to attach or mount volumes: {error}"
+
+    async def start(self, pod: Pod, container: AnyContainer, attempt: int, observed: ObservedPod) -> Problem | None:
+        """Start a container and run its postStart hook."""
+        sandbox = observed.ready_sandbox
+        if sandbox is None:
+            return None  # it died since the plan was made; the next plan makes another
+        wanted = cri_config.sandbox_config(pod, sandbox.attempt, self._shared.settings, self._shared.host_resolver)
+        try:
+            container_id = await self._starter.start(pod, container, attempt, observed, wanted)
+        except StartFailed as failed:
+            return failed.problem
+        hook = container.lifecycle.post_start if container.lifecycle else None
+        if hook is None:
+            return None
+        ip = sandbox.ips[0] if sandbox.ips else ""
+        try:
+            await hooks.run(self._shared.runtime, hook, container, container_id, ip)
+        except hooks.HookFailed as error:
+            self._tell(container.name, "Warning", "FailedPostStartHook", f"PostStartHook failed: {error}")
+            why = pod_plan.KillContainer(container_id, container.name, pod_plan.grace(pod), "FailedPostStartHook")
+            await self.kill(pod, observed, why)
+        return None
+
+    async def kill(self, pod: Pod, observed: ObservedPod, act: pod_plan.KillContainer) -> None:
+        """preStop, SIGTERM, and SIGKILL when the grace is over."""
+        self._tell(act.name, "Normal", "Killing", act.why or f"Stopping container {act.name}")
+        began = self._shared.clock.now()
+        seconds = act.grace_seconds
+        container = members.find(pod, act.name)
+        hook = container.lifecycle.pre_stop if container is not None and container.lifecycle else None
+        if hook is not None and container is not None:
+            sandbox = observed.sandbox
+            ip = sandbox.ips[0] if sandbox and sandbox.ips else ""
+            try:
+                async with asyncio.timeout(seconds):
+                    await hooks.run(self._shared.runtime, hook, container, act.id, ip)
+            except TimeoutError:
+                self._tell(act.name, "Warning", "FailedPreStopHook", "PreStopHook did not complete in grace period")
+            except hooks.HookFailed as error:
+                self._tell(act.name, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
+            used = (self._shared.clock.now() - began).total_seconds()
+            seconds = max(GRACE_AFTER_HOOK_SECONDS, round(seconds - used))
+        request = cri_container.StopContainerRequest(container_id=act.id, timeout=seconds)
+        await self._shared.runtime.stop_container(request)
+
+    async def remove_container(self, container_id: str) -> None:
+        request = cri_container.RemoveContainerRequest(container_id=container_id)
+        await self._shared.runtime.remove_container(request)
+
+    async def forget(self, observed: ObservedPod, log_dir: Path) -> None:
+        """Remove all that is left of a pod: containers, sandboxes, logs."""
+        await remove(self._shared, observed)
+        await asyncio.to_thread(shutil.rmtree, log_dir, ignore_errors=True)
+
+
+async def remove(shared: Shared, observed: ObservedPod) -> None:
+    """Remove the pod's containers and sandboxes from the runtime; a refusal is logged and left to the next start."""
+    try:
+        for item in observed.containers:
+            await shared.runtime.remove_container(cri_container.RemoveContainerRequest(container_id=item.id))
+        for sandbox in observed.sandboxes:
+            await shared.runtime.stop_pod_sandbox(cri_sandbox.StopPodSandboxRequest(pod_sandbox_id=sandbox.id))
+            await shared.runtime.remove_pod_sandbox(cri_sandbox.RemovePodSandboxRequest(pod_sandbox_id=sandbox.id))
+    except (KnarrError, OSError) as error:
+        _log.warning("remains were not removed %s", logs.fields(error=error))

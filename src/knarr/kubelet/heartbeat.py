@@ -1,0 +1,140 @@
+"""Registers the node, reports its status every five minutes or when it changed, and renews its Lease every 10 s.
+
+Acts only; what is said is node_status.py's. Nothing is sent more often, so an idle node costs next to nothing.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from knarr.base import logs
+from knarr.base.clock import Clock
+from knarr.base.errors import AlreadyExists, KnarrError, NotFound
+from knarr.base.tasks import Ready
+from knarr.client.client import Client, Json
+from knarr.cri.messages import runtime as cri_runtime
+from knarr.cri.messages.image import ListImagesRequest
+from knarr.cri.protocol import ImageService, RuntimeService
+from knarr.kinds.core_config import LEASE, NODE
+from knarr.kubelet import node_status
+from knarr.kubelet.settings import KubeletSettings
+
+_log = logs.log("kubelet")
+LEASE_NAMESPACE = "kube-node-lease"
+LEASE_RENEW_SECONDS = 10.0
+STATUS_SECONDS = 300.0
+RETRY_SECONDS = 0.2
+RETRY_SECONDS_MAX = 5.0
+
+
+class Heartbeat:
+    """One node's voice. `poke` asks for a status report soon (pressure, images)."""
+
+    def __init__(
+        self, client: Client, runtime: RuntimeService, images: ImageService, settings: KubeletSettings, clock: Clock
+    ) -> None:
+        self._client = client
+        self._runtime = runtime
+        self._images = images
+        self._settings = settings
+        self._clock = clock
+        self._machine = node_status.machine(settings.root_dir)
+        self._reported: Json = {}
+        self._uid = ""
+        self._poked = asyncio.Event()
+        self.pressures: Callable[[], frozenset[str]] = frozenset
+        self.version = ""
+
+    @property
+    def machine(self) -> node_status.Machine:
+        return self._machine
+
+    def poke(self) -> None:
+        self._poked.set()
+
+    async def run(self, ready: Ready) -> None:
+        """Register, report, then go on for ever; ready once the first status is written."""
+        delay = RETRY_SECONDS
+        while True:
+            try:
+                await self._register()
+                await self._report()
+                break
+            except (KnarrError, OSError) as error:
+                _log.info("node was not registered %s", logs.fields(node=self._settings.node_name, error=error))
+                await asyncio.sleep(delay)
+                delay = min(RETRY_SECONDS_MAX, delay * 2)
+        ready()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._renew_forever(), name="node lease")
+            group.create_task(self._report_forever(), name="node status")
+
+    async def _register(self) -> None:
+        body = node_status.node(self._settings, self._machine)
+        try:
+            created = await self._client.create(NODE, "", body)
+        except AlreadyExists:
+            patch = {"metadata": {"labels": body["metadata"]["labels"]}}
+            created = await self._client.patch(NODE, "", self._settings.node_name, patch)
+        self._uid = created["metadata"]["uid"]
+        self._reported = created.get("status", {})
+
+    async def _report(self) -> None:
+        """Write the status if anything but a heartbeat time changed, or if the last report is old."""
+        fresh = await self._status()
+        wanted = node_status.stamped(fresh, self._reported.get("conditions", ()))
+        written = await self._client.patch(
+            NODE, "", self._settings.node_name, {"status": wanted}, patch="strategic", subresource="status"
+        )
+        self._reported = written.get("status", wanted)
+
+    async def _status(self) -> Json:
+        faults: list[str] = []
+        try:
+            answer = await self._runtime.status(cri_runtime.StatusRequest())
+            found = answer.status.conditions if answer.status else ()
+            faults += [f"container runtime: {c.type}: {c.message or c.reason}" for c in found if not c.status]
+            images = (await self._images.list_images(ListImagesRequest())).images
+        except (KnarrError, OSError) as error:
+            faults.append(f"container runtime is down: {error}")
+            images = ()
+        health = node_status.Health(tuple(faults), self.pressures())
+        now = self._clock.now()
+        return node_status.status(self._settings, self._machine, self.version, images, health=health, now=now)
+
+    async def _report_forever(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATUS_SECONDS):
+                    await self._poked.wait()
+            self._poked.clear()
+            try:
+                await self._report()
+            except NotFound:
+                await self._register_again()
+            except (KnarrError, OSError) as error:
+                _log.info("node status was not written %s", logs.fields(error=error))
+                await asyncio.sleep(RETRY_SECONDS_MAX)
+                self._poked.set()
+
+    async def _register_again(self) -> None:
+        """Someone deleted the Node; this machine still lives."""
+        with contextlib.suppress(KnarrError, OSError):
+            await self._register()
+        self._poked.set()
+
+    async def _renew_forever(self) -> None:
+        while True:
+            try:
+                await self._renew()
+                await asyncio.sleep(LEASE_RENEW_SECONDS)
+            except (KnarrError, OSError) as error:
+                _log.info("node lease was not renewed %s", logs.fields(error=error))
+                await asyncio.sleep(1.0)
+
+    async def _renew(self) -> None:
+        body = node_status.lease(self._settings, self._uid, self._clock.now())
+        try:
+            await self._client.patch(LEASE, LEASE_NAMESPACE, self._settings.node_name, {"spec": body["spec"]})
+        except NotFound:
+            await self._client.create(LEASE, LEASE_NAMESPACE, body)

@@ -1,0 +1,271 @@
+"""The kubelet: runs the pods bound to its node. One worker per pod; this file only starts and wakes them.
+
+Wakers: the watch of this node's pods, the runtime's event stream, and what workers hear themselves (objects, probes,
+timers). After a restart everything is found again: API and runtime are the only memory. Not here: one pod's life
+(worker.py), HTTP endpoints (server.py), node status (heartbeat.py).
+"""
+
+import asyncio
+import contextlib
+import shutil
+from pathlib import Path
+
+from knarr.base import logs, tasks
+from knarr.base.clock import Clock
+from knarr.base.errors import KnarrError, Unimplemented
+from knarr.base.tasks import Ready
+from knarr.client import reflector
+from knarr.client.cache import Cache, Changed
+from knarr.client.client import Client
+from knarr.client.events import EventRecorder
+from knarr.client.reflector import Selection
+from knarr.cri.messages import container as cri_container
+from knarr.cri.messages import runtime as cri_runtime
+from knarr.cri.protocol import ImageService, RuntimeService
+from knarr.kinds.core_pod import POD
+from knarr.kinds.core_service import SERVICE
+from knarr.kinds.lens.pod import Pod
+from knarr.kinds.lens.service import Service
+from knarr.kubelet import acts, dns, inspection, mounting, node_status, observed, restarts
+from knarr.kubelet.heartbeat import Heartbeat
+from knarr.kubelet.images import ImagePuller
+from knarr.kubelet.observed import ObservedContainer
+from knarr.kubelet.settings import KubeletSettings
+from knarr.kubelet.shared import Shared
+from knarr.kubelet.sources import ObjectSources
+from knarr.kubelet.volumes.volumes import PodVolumes
+from knarr.kubelet.worker import PodWorker
+
+_log = logs.log("kubelet")
+RELIST_SECONDS = 1.0
+"""How often a runtime without an event stream is asked (containerd before 1.7); the only polling in the kubelet."""
+RESTART_SECONDS = 10.0
+
+
+class Kubelet:
+    """One node. `run` never returns; look-ups serve the kubelet's HTTP server."""
+
+    def __init__(
+        self, client: Client, runtime: RuntimeService, images: ImageService, settings: KubeletSettings, clock: Clock
+    ) -> None:
+        self.settings = settings
+        self.runtime = runtime
+        self._client = client
+        self._clock = clock
+        self._cache = Cache([POD, SERVICE])
+        rule = restarts.RULES[settings.backoff]
+        self._puller = ImagePuller(images, clock, rule, settings.pulls_max)
+        self._sources = ObjectSources(client, clock, settings.api_wait_seconds)
+        self._recorder = EventRecorder(client, clock, "kubelet", settings.node_name)
+        self.heartbeat = Heartbeat(client, runtime, images, settings, clock)
+        self._rule = rule
+        self._workers: dict[str, PodWorker] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._shared: Shared | None = None
+
+    async def run(self, ready: Ready) -> None:
+        """Take over what runs, register the node, then follow the API; ready once the node is registered."""
+        self._prepare_directories()
+        version = await self.runtime.version(cri_runtime.VersionRequest())
+        self.heartbeat.version = f"{version.runtime_name}://{version.runtime_version}"
+        self._shared = self._make_shared(version.runtime_name)
+        self._cache.listen(self._changed)
+        try:
+            async with asyncio.TaskGroup() as group:
+                await tasks.start(group, "kubelet events", self._recorder.run)
+                await tasks.start(group, "runtime events", self._follow_runtime)
+                await tasks.start(group, "kubelet watches", self._reflect)
+                await tasks.start(group, "orphans", self._end_orphans)
+                await tasks.start(group, "heartbeat", self.heartbeat.run)
+                ready()
+        finally:
+            for task in list(self._tasks):
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=10)
+            await self._sources.close()
+
+    # -- look-ups for the HTTP server ---
+
+    def pods(self) -> list[Pod]:
+        """The pods of this node as their workers know them."""
+        return [worker.pod for worker in self._workers.values()]
+
+    def pod(self, namespace: str, name: str) -> Pod | None:
+        worker = self._worker(namespace, name)
+        return worker.pod if worker else None
+
+    def container(self, namespace: str, name: str, container: str) -> ObservedContainer | None:
+        """The newest container of that name."""
+        worker = self._worker(namespace, name)
+        return worker.observed.latest(container) if worker else None
+
+    def container_id(self, namespace: str, name: str, container: str) -> str | None:
+        """The id of the newest container of that name."""
+        found = self.container(namespace, name, container)
+        return found.id if found else None
+
+    def sandbox_id(self, namespace: str, name: str) -> str | None:
+        """The pod's ready sandbox."""
+        worker = self._worker(namespace, name)
+        sandbox = worker.observed.ready_sandbox if worker else None
+        return sandbox.id if sandbox else None
+
+    def log_path(self, namespace: str, name: str, container: str, *, previous: bool = False) -> Path | None:
+        """The CRI log of the newest container of that name, or of the one before it."""
+        worker = self._worker(namespace, name)
+        if worker is None:
+            return None
+        found = worker.observed.all(container)
+        wanted = found[1:2] if previous else found[:1]
+        if not wanted:
+            return None
+        return self.settings.log_dir(namespace, name, worker.uid) / container / f"{wanted[0].attempt}.log"
+
+    def _worker(self, namespace: str, name: str) -> PodWorker | None:
+        """The newest pod of that name."""
+        found = [
+            w for w in self._workers.values() if (w.pod.metadata.namespace, w.pod.metadata.name) == (namespace, name)
+        ]
+        return found[-1] if found else None
+
+    # -- the node's pods ---
+
+    def _changed(self, changed: Changed) -> None:
+        if changed.kind != POD:
+            return
+        uid = changed.held.metadata.uid
+        worker = self._workers.get(uid)
+        if changed.new is None:
+            if worker is not None:
+                worker.gone()
+        elif worker is not None:
+            worker.update(changed.new.lens(Pod), changed.new.raw)
+        else:
+            self._take(changed.new.lens(Pod), changed.new.raw)
+
+    def _take(self, pod: Pod, raw: bytes) -> None:
+        """Give a pod its worker."""
+        assert self._shared is not None, "watches begin after the runtime is known"
+        worker = PodWorker(self._shared, pod, raw)
+        self._workers[worker.uid] = worker
+        task = asyncio.create_task(self._work(worker), name=f"pod {pod.metadata.namespace}/{pod.metadata.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _work(self, worker: PodWorker) -> None:
+        """Run a worker to its end; one that breaks is replaced by a new one, which finds everything again."""
+        while True:
+            try:
+                await worker.run()
+            except Exception:
+                meta = worker.pod.metadata
+                _log.exception("pod worker broke %s", logs.fields(namespace=meta.namespace, pod=meta.name))
+                await asyncio.sleep(RESTART_SECONDS)
+                held = self._cache.held(POD, meta.namespace, meta.name)
+                if held is not None and held.metadata.uid == worker.uid and self._shared is not None:
+                    worker = PodWorker(self._shared, held.lens(Pod), held.raw)
+                    self._workers[worker.uid] = worker
+                    continue
+            break
+        self._workers.pop(worker.uid, None)
+
+    async def _reflect(self, ready: Ready) -> None:
+        selections = {POD: Selection(fields=f"spec.nodeName={self.settings.node_name}")}
+        await reflector.run(self._client, self._cache, self._clock, ready, selections=selections)
+
+    # -- the runtime ---
+
+    async def _follow_runtime(self, ready: Ready) -> None:
+        """Wake the worker of each pod that the runtime has news of; after a gap wake all."""
+        ready()
+        while True:
+            try:
+                async for event in self.runtime.get_container_events(cri_container.GetEventsRequest()):
+                    self._heard(event)
+            except Unimplemented:
+                await asyncio.sleep(RELIST_SECONDS)
+            except (KnarrError, OSError) as error:
+                _log.info("runtime events ended %s", logs.fields(error=error))
+                await asyncio.sleep(RELIST_SECONDS)
+            for worker in self._workers.values():
+                worker.look()
+
+    def _heard(self, event: cri_container.ContainerEventResponse) -> None:
+        uids = {observed.pod_uid(status.labels) for status in event.containers_statuses}
+        if event.pod_sandbox_status is not None:
+            uids.add(observed.pod_uid(event.pod_sandbox_status.labels))
+        for uid in uids:
+            worker = self._workers.get(uid)
+            if worker is not None:
+                worker.look()
+
+    async def _end_orphans(self, ready: Ready) -> None:
+        """Pods that the runtime has and the API has not: end and remove them, and directories of the gone."""
+        assert self._shared is not None
+        ready()
+        try:
+            known = await inspection.known_pods(self.runtime)
+            for uid, (namespace, name) in known.items():
+                if uid not in self._workers:
+                    _log.info("orphan ended %s", logs.fields(namespace=namespace, pod=name, uid=uid))
+                    await self._end_orphan(self._shared, uid, namespace, name)
+            for directory in self._directories():
+                if directory.name not in self._workers:
+                    self._volumes(directory.name).remove()
+        except (KnarrError, OSError) as error:
+            _log.warning("orphans were not ended %s", logs.fields(error=error))
+        await asyncio.get_running_loop().create_future()
+
+    async def _end_orphan(self, shared: Shared, uid: str, namespace: str, name: str) -> None:
+        found = await inspection.inspect(self.runtime, uid)
+        for item in found.running:
+            request = cri_container.StopContainerRequest(container_id=item.id, timeout=item.grace_seconds)
+            await self.runtime.stop_container(request)
+        await acts.remove(shared, found)
+        self._volumes(uid).remove()
+        shutil.rmtree(self.settings.log_dir(namespace, name, uid), ignore_errors=True)
+
+    def _directories(self) -> list[Path]:
+        return [
+            path for root in (self.settings.root_dir / "pods", self.settings.memory_root) for path in root.iterdir()
+        ]
+
+    def _volumes(self, uid: str) -> PodVolumes:
+        return PodVolumes(self.settings.pod_dir(uid), self.settings.memory_dir(uid))
+
+    def _prepare_directories(self) -> None:
+        (self.settings.root_dir / "pods").mkdir(parents=True, exist_ok=True)
+        self.settings.root_dir.chmod(0o711)
+        memory = self.settings.memory_root
+        memory.mkdir(parents=True, exist_ok=True)
+        if not mounting.is_mounted(memory):
+            with contextlib.suppress(PermissionError):  # without root (tests) secrets live on disk
+                mounting.mount_tmpfs(memory, "mode=0711")
+
+    def _make_shared(self, runtime_name: str) -> Shared:
+        host = Path("/etc/resolv.conf")
+        resolver = dns.parse(host.read_text(errors="replace")) if host.exists() else dns.Resolver()
+        machine = self.heartbeat.machine
+        amounts = node_status.capacity(self.settings, machine)
+        return Shared(
+            settings=self.settings,
+            client=self._client,
+            runtime=self.runtime,
+            puller=self._puller,
+            sources=self._sources,
+            recorder=self._recorder,
+            clock=self._clock,
+            rule=self._rule,
+            runtime_name=runtime_name,
+            host_resolver=resolver,
+            services=lambda: self._cache.list(Service),
+            memory_capacity=machine.memory_bytes,
+            allocatable=tuple(amounts.items()),
+        )
+
+
+def unmount_all(settings: KubeletSettings) -> None:
+    """Let go of every mount below the kubelet's directory; for `knarr down`, after the pods have ended."""
+    for point in mounting.mounts_below(settings.root_dir):
+        mounting.unmount(point)

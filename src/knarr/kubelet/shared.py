@@ -1,0 +1,34 @@
+"""What all pod workers of a kubelet share: the seams they act through and the facts of the node."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from knarr.base.backoff import BackoffRule
+from knarr.base.clock import Clock
+from knarr.client.client import Client
+from knarr.client.events import EventRecorder
+from knarr.cri.protocol import RuntimeService
+from knarr.kinds.lens.service import Service
+from knarr.kubelet.dns import Resolver
+from knarr.kubelet.images import ImagePuller
+from knarr.kubelet.settings import KubeletSettings
+from knarr.kubelet.sources import ObjectSources
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """`runtime_name` prefixes container ids in statuses; `services` reads the watched Services."""
+
+    settings: KubeletSettings
+    client: Client
+    runtime: RuntimeService
+    puller: ImagePuller
+    sources: ObjectSources
+    recorder: EventRecorder
+    clock: Clock
+    rule: BackoffRule
+    runtime_name: str
+    host_resolver: Resolver
+    services: Callable[[], Sequence[Service]]
+    memory_capacity: int = 0
+    allocatable: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,434 @@
+"""One pod's worker: looks, plans, acts, reports; woken by the API, the runtime, probes, finished acts and timers.
+
+Decisions are pod_plan.py's and pod_status.py's. Each act is a task of its own, named by a key; a key in flight keeps
+the plan from repeating it, and the plan is only made on a picture taken after every finished act. Everything here may
+be lost at any time: a new worker finds all again in the API and the runtime.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from knarr.base import logs
+from knarr.base.backoff import Backoff
+from knarr.base.clock import Instant
+from knarr.base.errors import Conflict, KnarrError, NotFound
+from knarr.client import events
+from knarr.client.client import DeleteOptions, Json
+from knarr.kinds.core_pod import POD
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import acts, inspection, members, pod_plan, pod_status, restarts
+from knarr.kubelet.observed import ObservedPod
+from knarr.kubelet.pod_plan import PodPlan
+from knarr.kubelet.preparation import PodFiles, Starter, needed
+from knarr.kubelet.probes.prober import Prober
+from knarr.kubelet.shared import Shared
+from knarr.kubelet.standing import SANDBOX, Problem, Standing, Stop, kill_key, start_key
+
+_log = logs.log("kubelet")
+STATUS, VOLUMES = "status", "volumes"
+HOLD_SECONDS = 0.1
+"""How long a status is held back while a start is under way: what follows at once needs no write of its own."""
+RETRY_SECONDS = 1.0
+
+
+class PodWorker:
+    """Owns one pod, by uid, from its arrival on the node until nothing of it is left."""
+
+    def __init__(self, shared: Shared, pod: Pod, raw: bytes) -> None:
+        self._shared = shared
+        self.uid = pod.metadata.uid
+        self.pod = pod
+        self.observed = ObservedPod()
+        self._status: Json = _status_of(raw)
+        self._revision = _revision(pod)
+        self._woken = asyncio.Event()
+        self._is_dirty = True
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._standing = Standing(rule=shared.rule)
+        self._retry_at: dict[str, Instant] = {}
+        self._held_since: Instant | None = None
+        self._told: set[tuple[str, int]] = set()
+        self._is_finished = False
+        self._is_deleted = False
+        self._volumes_ready = asyncio.Event()
+        self._files = PodFiles(shared, self.uid)
+        self._prober = Prober(shared.runtime, shared.clock, self.wake, self.tell)
+        self._acts = acts.Acts(shared, Starter(shared, self._files, self.tell), self.tell)
+        self._ready_before = frozenset(
+            status.container_id.rpartition("/")[2]
+            for status in (*pod.status.container_statuses, *pod.status.init_container_statuses)
+            if status.ready
+        )
+
+    # -- what wakes it ---
+
+    def update(self, pod: Pod, raw: bytes) -> None:
+        """The API has a newer version of the pod."""
+        if _revision(pod) < self._revision:
+            return
+        self.pod, self._revision, self._status = pod, _revision(pod), _status_of(raw)
+        self.wake()
+
+    def gone(self) -> None:
+        """The API has the pod no more."""
+        self._standing = replace(self._standing, is_gone=True)
+        self.wake()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def look(self) -> None:
+        """The runtime has news of the pod."""
+        self._is_dirty = True
+        self.wake()
+
+    def stop(self, stop: Stop) -> None:
+        """End the pod for good with that reason (eviction, deadline)."""
+        if self._standing.stop is None and self.pod.status.phase not in ("Succeeded", "Failed"):
+            self._standing = replace(self._standing, stop=stop)
+            self.wake()
+
+    def sources_changed(self) -> None:
+        """An object that the pod reads has changed: refresh files, retry what failed for lack of it."""
+        problems = {
+            name: replace(p, retry_at=None) if p.reason == "CreateContainerConfigError" else p
+            for name, p in self._standing.problems.items()
+        }
+        self._standing = replace(self._standing, problems=problems)
+        self._retry_at.pop(VOLUMES, None)
+        self._refresh_volumes()
+        self.wake()
+
+    def tell(self, container: str, event_type: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Record an event about the pod or one of its containers."""
+        path = _field_path(self.pod, container) if container else ""
+        self._shared.recorder.record(events.reference(POD, self.pod.metadata, path), event_type, reason, message)
+
+    # -- the loop ---
+
+    async def run(self) -> None:
+        """Work until the pod is gone from the API and from this node."""
+        try:
+            self._use_sources()
+            await self._look_again()
+            self._recover_backoffs()
+            self._refresh_volumes()
+            while not await self._step():
+                await self._wait()
+        finally:
+            self._prober.stop()
+            await self._cancel(list(self._tasks))
+            self._shared.sources.release(self.uid)
+            self._shared.puller.forget(self.uid)
+
+    async def _step(self) -> bool:
+        """Look, plan, act, report once; True when nothing is left to do, ever."""
+        self._woken.clear()
+        await self._look_again()
+        now = self._shared.clock.now()
+        self._check_deadline(now)
+        is_ending = pod_plan.is_ending(self.pod, self.observed, self._standing)
+        if is_ending:
+            await self._begin_ending(now)
+        else:
+            self._prober.follow(self.pod, self.observed, self._ready_before)
+        standing = self._snapshot()
+        plan = pod_plan.pod_plan(self.pod, self.observed, standing, now)
+        for act in plan.acts:
+            self._begin(act)
+        self._tell_back_offs(plan)
+        self._report(now)
+        if plan.is_over and STATUS not in self._tasks:
+            return await self._finish()
+        self._plan_again(plan)
+        return False
+
+    async def _look_again(self) -> None:
+        """A picture that is newer than every finished act; a plan on an older one would repeat them."""
+        while self._is_dirty:
+            self._is_dirty = False
+            try:
+                self.observed = await inspection.inspect(self._shared.runtime, self.uid)
+            except (KnarrError, OSError) as error:
+                _log.warning("pod was not inspected %s", logs.fields(pod=self.pod.metadata.name, error=error))
+                await asyncio.sleep(RETRY_SECONDS)
+                self._is_dirty = True
+        self._read_messages()
+
+    def _snapshot(self) -> Standing:
+        """The standing as a plan or status may see it."""
+        in_flight = frozenset(self._tasks) | frozenset(self._retry_at)
+        self._standing = replace(self._standing, in_flight=in_flight, probes=self._prober.verdicts())
+        return self._standing
+
+    def _plan_again(self, plan: PodPlan) -> None:
+        if plan.again_at is not None:
+            self._retry_at["plan"] = plan.again_at
+        else:
+            self._retry_at.pop("plan", None)
+
+    async def _wait(self) -> None:
+        """Until woken or until the next moment that matters."""
+        now = self._shared.clock.now()
+        moments = list(self._retry_at.values())
+        if self._held_since is not None:
+            moments.append(self._held_since + timedelta(seconds=HOLD_SECONDS))
+        seconds = max(0.0, (min(moments) - now).total_seconds()) if moments else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        now = self._shared.clock.now()
+        if (due := self._retry_at.get(VOLUMES)) is not None and due <= now:
+            del self._retry_at[VOLUMES]
+            self._refresh_volumes()
+        for key in [key for key, due in self._retry_at.items() if due <= now and key != VOLUMES]:
+            del self._retry_at[key]
+
+    # -- acts ---
+
+    def _begin(self, act: pod_plan.Act) -> None:
+        match act:
+            case pod_plan.RunSandbox():
+                self._spawn(SANDBOX, self._run_sandbox(act))
+            case pod_plan.StopSandbox():
+                self._spawn(SANDBOX, self._acts.stop_sandbox(act.id))
+            case pod_plan.StartContainer():
+                self._spawn(start_key(act.name), self._start(act))
+            case pod_plan.KillContainer():
+                self._spawn(kill_key(act.id), self._acts.kill(self.pod, self.observed, act))
+            case pod_plan.RemoveContainer():
+                self._spawn(kill_key(act.id), self._acts.remove_container(act.id))
+
+    def _spawn(self, key: str, act: Coroutine[Any, Any, None]) -> None:
+        if key in self._tasks:
+            act.close()
+            return
+        task = asyncio.create_task(act, name=f"{key} of pod {self.pod.metadata.name}")
+        self._tasks[key] = task
+
+        def done(finished: asyncio.Task[None]) -> None:
+            if self._tasks.get(key) is finished:
+                del self._tasks[key]
+            if not finished.cancelled() and (error := finished.exception()) is not None:
+                self._failed(key, error)
+            if key != STATUS:
+                self._is_dirty = True
+            self.wake()
+
+        task.add_done_callback(done)
+
+    def _failed(self, key: str, error: BaseException) -> None:
+        """An act failed in a way it did not explain itself: note it and try again later."""
+        known = isinstance(error, KnarrError | OSError)
+        _log.warning(
+            "act failed %s",
+            logs.fields(pod=self.pod.metadata.name, act=key, error=error),
+            exc_info=None if known else error,
+        )
+        self._retry_at[key] = self._shared.clock.now() + timedelta(seconds=RETRY_SECONDS)
+
+    async def _run_sandbox(self, act: pod_plan.RunSandbox) -> None:
+        problem = await self._acts.run_sandbox(self.pod, act.attempt)
+        self._set_problem(SANDBOX, problem)
+
+    async def _start(self, act: pod_plan.StartContainer) -> None:
+        container = members.find(self.pod, act.name)
+        assert container is not None, "the plan names containers of the spec"
+        ended = self.observed.latest(act.name)
+        if ended is not None and ended.finished_at is not None:
+            now = self._shared.clock.now()
+            past = self._standing.backoffs.get(act.name, Backoff())
+            backoff = restarts.restarted(past, ended.finished_at, now, self._shared.rule)
+            self._standing = replace(self._standing, backoffs={**self._standing.backoffs, act.name: backoff})
+        await self._volumes_ready.wait()
+        problem = await self._acts.start(self.pod, container, act.attempt, self.observed)
+        self._set_problem(act.name, problem)
+
+    def _set_problem(self, name: str, problem: Problem | None) -> None:
+        problems = {key: value for key, value in self._standing.problems.items() if key != name}
+        if problem is not None:
+            problems[name] = problem
+        self._standing = replace(self._standing, problems=problems)
+
+    async def _cancel(self, keys: list[str]) -> None:
+        """Cancel acts and wait until they are over, within reason."""
+        tasks = [task for key, task in self._tasks.items() if key in keys]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=10)
+
+    # -- volumes and objects ---
+
+    def _use_sources(self) -> None:
+        shared = self._shared
+        shared.sources.use(self.uid, self.pod.metadata.namespace, needed(self.pod), self.sources_changed)
+
+    def _refresh_volumes(self) -> None:
+        if not pod_plan.is_ending(self.pod, self.observed, self._standing):
+            self._spawn(VOLUMES, self._prepare_volumes())
+
+    async def _prepare_volumes(self) -> None:
+        sandbox = self.observed.ready_sandbox
+        failure = await self._acts.prepare(self._files, self.pod, sandbox.ips if sandbox else ())
+        if isinstance(failure, str):
+            self.tell("", "Warning", "FailedMount", failure)
+            self._retry_at[VOLUMES] = self._shared.clock.now() + timedelta(seconds=acts.VOLUME_RETRY_SECONDS)
+            return
+        self._volumes_ready.set()
+        if failure is not None:
+            self._retry_at[VOLUMES] = failure
+
+    def _read_messages(self) -> None:
+        """The termination messages of containers that ended since the last look."""
+        messages = dict(self._standing.messages)
+        for ended in self.observed.containers:
+            if ended.is_exited and ended.id not in messages:
+                container = members.find(self.pod, ended.name)
+                policy = container.termination_message_policy if container else ""
+                log = self._log_dir() / ended.name / f"{ended.attempt}.log"
+                path = self._files.message_path(ended.name, ended.attempt)
+                messages[ended.id] = inspection.termination_message(path, log, policy, ended.exit_code)
+        self._standing = replace(self._standing, messages=messages)
+
+    def _log_dir(self) -> Any:
+        meta = self.pod.metadata
+        return self._shared.settings.log_dir(meta.namespace, meta.name, self.uid)
+
+    def _recover_backoffs(self) -> None:
+        found = {}
+        for container in members.every(self.pod):
+            latest = self.observed.latest(container.name)
+            if latest is not None and latest.created_at is not None:
+                found[container.name] = restarts.recovered(latest.attempt, latest.created_at)
+        self._standing = replace(self._standing, backoffs=found)
+
+    def _tell_back_offs(self, plan: PodPlan) -> None:
+        for name, _due in plan.waiting:
+            latest = self.observed.latest(name)
+            if latest is not None and (name, latest.attempt) not in self._told:
+                self._told.add((name, latest.attempt))
+                where = f"{self.pod.metadata.name}_{self.pod.metadata.namespace}({self.uid})"
+                text = f"Back-off restarting failed container {name} in pod {where}"
+                self.tell(name, "Warning", "BackOff", text)
+
+    # -- the end ---
+
+    def _check_deadline(self, now: Instant) -> None:
+        seconds, began = self.pod.spec.active_deadline_seconds, self.pod.status.start_time
+        if seconds is not None and began is not None and now >= began + timedelta(seconds=seconds):
+            self.stop(Stop("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
+
+    async def _begin_ending(self, now: Instant) -> None:
+        """Fix the moment of SIGKILL once; a later, shorter grace moves it and restarts the kills."""
+        self._prober.end_restarting()
+        kill_at = _kill_at(self.pod, self._standing, now)
+        before = self._standing.kill_at
+        if before is None or kill_at < before - timedelta(seconds=1):
+            self._standing = replace(self._standing, kill_at=kill_at)
+            keys = [
+                k for k in self._tasks if k.startswith("start/") or k == VOLUMES or (before and k.startswith("kill/"))
+            ]
+            await self._cancel(keys)
+            await self._look_again()
+
+    async def _finish(self) -> bool:
+        """Nothing runs any more: tidy up and, if the pod was deleted, let the API forget it."""
+        is_leaving = self._standing.is_gone or self.pod.metadata.deletion_timestamp is not None
+        if not self._is_finished:
+            self._is_finished = True
+            self._prober.stop()
+            await asyncio.to_thread(self._files.volumes.remove)
+        if not is_leaving:
+            self._shared.sources.release(self.uid)
+            return False
+        if not self._standing.is_gone and not self._is_deleted:
+            await self._delete()
+        await self._acts.forget(self.observed, self._log_dir())
+        return self._standing.is_gone
+
+    async def _delete(self) -> None:
+        """Ask the API to remove the pod now; the watch will say when it has."""
+        options = DeleteOptions(grace_period_seconds=0, uid=self.uid)
+        meta = self.pod.metadata
+        try:
+            await self._shared.client.delete(POD, meta.namespace, meta.name, options)
+            self._is_deleted = True
+        except (NotFound, Conflict):
+            self._standing = replace(self._standing, is_gone=True)
+        except (KnarrError, OSError) as error:
+            self._failed("delete", error)
+
+    # -- the status ---
+
+    def _report(self, now: Instant) -> None:
+        """Write the status if it differs from the API's; held back shortly while a start is under way."""
+        if self._standing.is_gone or STATUS in self._tasks or STATUS in self._retry_at:
+            return
+        shared = self._shared
+        wanted = pod_status.pod_status(
+            self.pod,
+            self.observed,
+            self._snapshot(),
+            now,
+            runtime=shared.runtime_name,
+            host_ip=shared.settings.node_ip,
+        )
+        patch = pod_status.status_patch(self._status, wanted, self.uid)
+        if patch is None:
+            self._held_since = None
+            return
+        is_starting = any(key == SANDBOX or key.startswith("start/") for key in self._tasks)
+        if is_starting and not self._standing.problems:
+            self._held_since = self._held_since or now
+            if now < self._held_since + timedelta(seconds=HOLD_SECONDS):
+                return
+        self._held_since = None
+        self._spawn(STATUS, self._write_status(patch))
+
+    async def _write_status(self, patch: Json) -> None:
+        meta = self.pod.metadata
+        try:
+            written = await self._shared.client.patch(
+                POD, meta.namespace, meta.name, patch, patch="strategic", subresource="status"
+            )
+        except NotFound:
+            return  # the watch says so too
+        pod = msgspec.convert(written, Pod)
+        if _revision(pod) >= self._revision:
+            self.pod, self._revision, self._status = pod, _revision(pod), written.get("status", {})
+
+
+def _kill_at(pod: Pod, standing: Standing, now: Instant) -> Instant:
+    """When SIGKILL is due: the grace from now, but not later than the API's own moment (which has whole seconds)."""
+    deleted_at = pod.metadata.deletion_timestamp
+    if deleted_at is None and standing.is_gone:
+        return now + timedelta(seconds=pod_plan.MINIMUM_GRACE_SECONDS)
+    latest = now + timedelta(seconds=pod_plan.grace(pod))
+    return min(latest, deleted_at + timedelta(seconds=1)) if deleted_at is not None else latest
+
+
+def _status_of(raw: bytes) -> Json:
+    status: Json = msgspec.json.decode(raw).get("status", {})
+    return status
+
+
+def _revision(pod: Pod) -> int:
+    return int(pod.metadata.resource_version or 0)
+
+
+def _field_path(pod: Pod, container: str) -> str:
+    for field, some in (
+        ("containers", pod.spec.containers),
+        ("initContainers", pod.spec.init_containers),
+        ("ephemeralContainers", pod.spec.ephemeral_containers),
+    ):
+        if any(c.name == container for c in some):
+            return f"spec.{field}{{{container}}}"
+    return ""
