@@ -53,22 +53,29 @@ class Remote:
     _authorization: str = ""
 
     async def request(
-        self, method: str, path: str, *, query: str = "", headers: Headers = (), body: Body = b""
+        self,
+        method: str,
+        path: str,
+        *,
+        query: str = "",
+        headers: Headers = (),
+        body: Body = b"",
+        attempts: int = _ATTEMPTS,
     ) -> ClientResponse:
         """A response below 400, retried and authenticated. Raises the error that the registry's answer means.
 
         `path` is below `/v2/<repository>/`, or absolute, as Location fields are.
         """
         url = self.url(path, query)
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, attempts + 1):
             try:
                 response = await self._authenticated(method, url, headers, body)
             except Unavailable:
-                if attempt == _ATTEMPTS:
+                if attempt == attempts:
                     raise
                 await asyncio.sleep(_delay(attempt))
                 continue
-            if response.status in _RETRIED and attempt < _ATTEMPTS:
+            if response.status in _RETRIED and attempt < attempts:
                 response.close()
                 await asyncio.sleep(_delay(attempt, response.header("retry-after")))
                 continue

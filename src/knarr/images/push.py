@@ -1,0 +1,167 @@
+"""Push an image: blobs that the registry lacks, in parallel, then manifests, the tag last.
+
+A blob is mounted from another repository of the registry where this node knows one that has it. Nothing is sent to the
+node's own registry: it serves the same content store, so what has a name there is pushed already.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from urllib.parse import urlencode
+
+from knarr.base.errors import KnarrError, NotFound, Unavailable
+from knarr.base.tasks import deadline
+from knarr.images.content import read
+from knarr.images.credentials import Credentials
+from knarr.images.image_store import ImageStore
+from knarr.images.ingestion import file_chunks
+from knarr.images.progress import Progress, Report, silent
+from knarr.images.remote import Remote, RemoteSettings
+from knarr.oci import manifest
+from knarr.oci.digest import Digest
+from knarr.oci.manifest import Descriptor, Index, Manifest
+from knarr.oci.reference import Reference
+from knarr.wire.http_client import Client
+
+_PARALLEL = 4
+_ATTEMPTS = 3
+_PUSH_SECONDS = 3600.0
+_BLOB_SECONDS = 1800.0
+
+
+class Pusher:
+    """Pushes out of one image store. `own_domain` is the node's own registry, `localhost:PORT`."""
+
+    def __init__(
+        self, store: ImageStore, client: Client, settings: RemoteSettings | None = None, own_domain: str = ""
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._settings = settings or RemoteSettings()
+        self._own_domain = own_domain
+
+    async def push(
+        self, reference: Reference, credentials: Credentials | None = None, report: Report = silent
+    ) -> Digest:
+        """Push what the reference means here; returns the digest under which the registry has it now."""
+        name = self._store.names.find(reference)
+        if name is None:
+            raise NotFound(f"image {reference.familiar} is not here")
+        digest, parsed = self._whole(name.digest)
+        if reference.domain == self._own_domain:
+            self._store.add(reference, name.digest, "pushed")
+            report(Progress(name.digest, "exists", name.size, name.size))
+            return name.digest
+        remote = Remote(
+            self._client,
+            reference.domain,
+            reference.path,
+            credentials=credentials,
+            actions="pull,push",
+            settings=self._settings,
+        )
+        tag = reference.tag or digest
+        await deadline(self._push(remote, digest, parsed, tag, report), _PUSH_SECONDS, f"push {reference.familiar}")
+        return digest
+
+    def _whole(self, digest: Digest) -> tuple[Digest, Manifest | Index]:
+        """The manifest to push: an index only if all its entries are here, else this platform's image."""
+        parsed = self._parse(digest)
+        if isinstance(parsed, Index):
+            try:
+                for entry in parsed.manifests:
+                    self._parse(entry.digest)
+            except NotFound:
+                image = self._store.image(digest)
+                return image.digest, image.manifest
+        return digest, parsed
+
+    async def _push(self, remote: Remote, digest: Digest, parsed: Manifest | Index, tag: str, report: Report) -> None:
+        if isinstance(parsed, Index):
+            for entry in parsed.manifests:
+                await self._push(remote, entry.digest, self._parse(entry.digest), entry.digest, report)
+        else:
+            await self._blobs(remote, parsed, report)
+        body = read(self._store.content, digest, manifest.SIZE_MAX)
+        kind = (("content-type", manifest.type_of(parsed)),)
+        response = await remote.request("PUT", f"manifests/{tag}", headers=kind, body=body)
+        response.close()
+
+    async def _blobs(self, remote: Remote, parsed: Manifest, report: Report) -> None:
+        slots = asyncio.Semaphore(_PARALLEL)
+
+        async def push_one(part: Descriptor) -> None:
+            async with slots:
+                await deadline(self._blob(remote, part, report), _BLOB_SECONDS, f"push {part.digest}")
+
+        unique = {part.digest: part for part in (parsed.config, *parsed.layers) if not part.urls}
+        try:
+            async with asyncio.TaskGroup() as group:
+                for part in unique.values():
+                    group.create_task(push_one(part), name=f"push {part.digest}")
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+
+    async def _blob(self, remote: Remote, part: Descriptor, report: Report) -> None:
+        if await _has(remote, part.digest):
+            report(Progress(part.digest, "exists", part.size, part.size))
+            return
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                await self._upload(remote, part, report)
+                break
+            except Unavailable:
+                if attempt == _ATTEMPTS:
+                    raise
+                await asyncio.sleep(0.5 * attempt)
+        report(Progress(part.digest, "done", part.size, part.size))
+
+    async def _upload(self, remote: Remote, part: Descriptor, report: Report) -> None:
+        source = self._mountable(remote, part.digest)
+        query = urlencode({"mount": part.digest, "from": source}) if source else ""
+        opened = await remote.request("POST", "blobs/uploads/", query=query)
+        location = opened.header("location")
+        await opened.read(64 << 10)
+        if opened.status == 201:
+            return
+        if opened.status != 202 or not location:
+            raise Unavailable(f"{remote.domain}: opens no upload (status {opened.status})")
+        headers = (("content-type", "application/octet-stream"), ("content-length", str(part.size)))
+        path = self._store.content.path(part.digest)
+
+        async def stream() -> AsyncIterator[bytes]:
+            done = 0
+            async for chunk in file_chunks(path):
+                yield chunk
+                done += len(chunk)
+                report(Progress(part.digest, "uploading", done, part.size))
+
+        put = await remote.request(
+            "PUT", location, query=urlencode({"digest": part.digest}), headers=headers, body=stream, attempts=1
+        )
+        await put.read(64 << 10)
+
+    def _mountable(self, remote: Remote, digest: Digest) -> str:
+        """Another repository of the same registry, pulled from or pushed to here, that has the blob; "" for none."""
+        for name in self._store.names:
+            reference = name.parsed
+            if reference.domain != remote.domain or reference.path == remote.path:
+                continue
+            try:
+                layers = self._store.image(name.digest).manifest.layers
+            except KnarrError:
+                continue
+            if any(layer.digest == digest for layer in layers):
+                return reference.path
+        return ""
+
+    def _parse(self, digest: Digest) -> Manifest | Index:
+        return manifest.parse(read(self._store.content, digest, manifest.SIZE_MAX))
+
+
+async def _has(remote: Remote, digest: Digest) -> bool:
+    try:
+        response = await remote.request("HEAD", f"blobs/{digest}")
+    except NotFound:
+        return False
+    response.close()
+    return response.status == 200
