@@ -4,18 +4,19 @@ JSON, YAML and Kubernetes protobuf; anything else is 415. Duplicate keys are fou
 (Strict and Warn), by the slower strict decoder. Unknown fields are found by strategy.py, which knows the schema.
 """
 
-from typing import Any
-
-import msgspec
+import functools
+from typing import TYPE_CHECKING, Any
 
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.status import Refusal
 from knarr.base.errors import BadRequest, TooLarge
 
+if TYPE_CHECKING:
+    from knarr.wire import protobuf
+
 BODY_BYTES_MAX = 3 * 1024 * 1024
 SUPPORTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 Json = dict[str, Any]
-_decode = msgspec.json.Decoder().decode
 
 
 async def read(context: RequestContext, limit: int = BODY_BYTES_MAX) -> bytes:
@@ -105,7 +106,12 @@ def yaml_value(context: RequestContext, content: bytes) -> Any:
 
 
 def _protobuf(content: bytes) -> Any:
+    return _protobuf_decoder().decode(content)
+
+
+@functools.cache
+def _protobuf_decoder() -> "protobuf.Decoder":
     from knarr.kinds import registry
     from knarr.wire import protobuf
 
-    return protobuf.decode(content, registry.facts("types"))
+    return protobuf.Decoder(registry.facts("types")["types"])

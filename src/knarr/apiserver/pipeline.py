@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from knarr.apiserver import access, answers, impersonation, nonresource, routes, status
+from knarr.apiserver import access, answers, impersonation, nonresource, reviews, routes, status
 from knarr.apiserver.context import RequestContext, User, parsed_query
 from knarr.apiserver.server import ApiServer
 from knarr.apiserver.subresources import table as subresources
@@ -80,6 +80,8 @@ async def _dispatch(context: RequestContext) -> http.Response:
         return await subresources.answer(context)
     if route.verb not in route.resource.kind.verbs:
         raise status.method_not_allowed()
+    if route.resource.plural in reviews.ROWS:
+        return await reviews.answer(context)
     return await VERBS[route.verb](context)
 
 

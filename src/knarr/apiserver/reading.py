@@ -1,4 +1,4 @@
-"""Reading: which entries a list means: selectors, chunks, and the revision it is consistent at. Decodes no more than needed.
+"""Reading: which entries a list means: selectors, chunks, and the revision it is consistent at.
 
 resourceVersion and resourceVersionMatch as documented: "" and "0" and NotOlderThan read the present (the only
 server's memory is always up to date); Exact and continued chunks read history. Spec: API Concepts, "Resource versions".
@@ -17,7 +17,7 @@ from knarr.base.errors import BadRequest, Expired
 from knarr.base.ids import Revision
 from knarr.store.store import Entry, Listing
 
-TOKEN_VERSION = "meta.k8s.io/v1"
+TOKEN_VERSION = "meta.k8s.io/v1"  # noqa: S105  # names a format
 
 
 @dataclass(frozen=True, slots=True)

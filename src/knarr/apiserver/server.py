@@ -5,12 +5,15 @@ Built by assembly (or a test) from a store and a clock. No listener here: wire/h
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from knarr.apiserver.access import Access, AllowAll
 from knarr.apiserver.authn import Authenticator
-from knarr.apiserver.context import RequestContext
+from knarr.apiserver.context import RequestContext, User
 from knarr.apiserver.presenting_tables import Tables
+from knarr.apiserver.rbac import Rbac, Rule
 from knarr.apiserver.resources import Resources
+from knarr.apiserver.tokens import Tokens
 from knarr.apiserver.verbs.watch import Frames
 from knarr.base.clock import Clock, SystemClock
 from knarr.kinds import registry
@@ -30,9 +33,17 @@ class ApiServer:
     access: Access = field(default_factory=AllowAll)
     authenticator: Authenticator = field(default_factory=Authenticator)
     resources: Resources = field(default_factory=lambda: Resources(served_kinds()))
+    tokens: Tokens | None = None
+    pki: Path | None = None
     tables: Tables = field(default_factory=Tables)
     frames: Frames = field(default_factory=Frames)
     ready_checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
+
+    def rules(self, user: User, namespace: str) -> list[Rule]:
+        """Every RBAC rule that the user has in the namespace."""
+        if not isinstance(self.access, Rbac):
+            return []
+        return [rule for grant in self.access.grants(user, namespace) for rule in grant.rules]
 
 
 def served_kinds() -> list[Kind]:

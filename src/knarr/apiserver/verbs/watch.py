@@ -113,12 +113,14 @@ def _wants_initial_events(context: RequestContext, version: str) -> bool:
     if "sendInitialEvents" in query:
         if match != "NotOlderThan":
             raise BadRequest(
-                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to "
+                "NotOlderThan"
             )
         return context.is_asked("sendInitialEvents")
     if match:
         raise BadRequest(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents "
+            "is provided"
         )
     return version in ("", "0")
 

@@ -1,0 +1,75 @@
+"""Bootstrap: the objects that exist before any user comes: namespaces, roles, priorities, the `kubernetes` Service.
+
+Run once at every start, in process; what is there already stays as it is (roles get what they lack at an upgrade).
+"""
+
+import ipaddress
+from typing import Any, Final
+
+from knarr.apiserver.bootstrap import roles
+from knarr.apiserver.context import User
+from knarr.apiserver.pipeline import Pipeline
+from knarr.base.errors import Unavailable
+from knarr.client.inprocess import InProcessTransport
+from knarr.client.requests import ApiClient
+from knarr.kinds.registry import Kind
+
+Json = dict[str, Any]
+LOOPBACK: Final = User("system:apiserver", ("system:masters", "system:authenticated"))
+NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
+SYSTEM_PRIORITY: Final = 2_000_000_000
+
+
+def first_address(network: str) -> str:
+    """The `kubernetes` Service's address: the first of the Service network."""
+    return str(ipaddress.ip_network(network)[1])
+
+
+def objects(service_address: str, port: int) -> list[Json]:
+    """Everything, in an order in which each can be created."""
+    made = [_object("v1", "Namespace", name) for name in NAMESPACES]
+    made += roles.objects()
+    for name, value, purpose in (
+        ("system-cluster-critical", SYSTEM_PRIORITY, "Pods that the cluster needs and that may move to another node."),
+        ("system-node-critical", SYSTEM_PRIORITY + 1000, "Pods that their node needs."),
+    ):
+        made.append(_object("scheduling.k8s.io/v1", "PriorityClass", name) | {"value": value, "description": purpose})
+    made.append(_service(service_address, port))
+    return made
+
+
+def _object(api_version: str, kind: str, name: str, namespace: str = "") -> Json:
+    metadata: Json = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _service(address: str, port: int) -> Json:
+    service = _object("v1", "Service", "kubernetes", "default")
+    service["metadata"]["labels"] = {"component": "apiserver", "provider": "kubernetes"}
+    service["spec"] = {
+        "clusterIP": address,
+        "clusterIPs": [address],
+        "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
+        "sessionAffinity": "None",
+        "type": "ClusterIP",
+    }
+    return service
+
+
+async def run(pipeline: Pipeline, *, service_address: str, port: int) -> None:
+    """Create what is missing. Raises Unavailable naming the first object that cannot be made."""
+    store, resources = pipeline.server.store, pipeline.server.resources
+    client = ApiClient(InProcessTransport(pipeline.handle_as, LOOPBACK), "kube-apiserver")
+    for obj in objects(service_address, port):
+        group, _, version = obj["apiVersion"].rpartition("/")
+        resource = resources.by_kind[group, version, obj["kind"]]
+        namespace = obj["metadata"].get("namespace", "")
+        if store.get(resource.key(namespace, obj["metadata"]["name"])) is None:
+            await _create(client, resource.kind, namespace, obj)
+
+
+async def _create(client: ApiClient, kind: Kind, namespace: str, obj: Json) -> None:
+    try:
+        await client.create(kind, namespace, obj)
+    except Exception as error:
+        raise Unavailable(f"{kind.kind} {obj['metadata']['name']} cannot be made at start: {error}") from error

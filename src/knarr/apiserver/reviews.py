@@ -1,0 +1,129 @@
+"""Reviews: kinds that are asked and never stored: access, identity and token reviews. Rows by plural."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from knarr.apiserver import answers, bodies, writing
+from knarr.apiserver.access import MASTERS, Attributes
+from knarr.apiserver.context import Json, RequestContext, User
+from knarr.apiserver.status import Refusal
+from knarr.apiserver.tokens import ISSUER
+from knarr.base import clock, errors
+from knarr.wire import http
+
+Answer = Callable[[RequestContext, Json], Json]
+
+
+async def answer(context: RequestContext) -> http.Response:
+    """Answer a create of a review."""
+    obj = writing.checked_kind(context, await bodies.object_body(context))
+    reviewed = ROWS[context.resource.plural](context, obj)
+    return answers.json_response(answers.encoded(reviewed), 201)
+
+
+def self_subject_review(context: RequestContext, obj: Json) -> Json:
+    reviewed = {**obj, "status": {"userInfo": user_value(context.user)}}
+    reviewed["metadata"] = {**obj["metadata"], "creationTimestamp": clock.rfc3339(context.server.clock.now())}
+    return reviewed
+
+
+def user_value(user: User) -> Json:
+    """authentication.k8s.io UserInfo."""
+    value: Json = {"username": user.name, "groups": list(user.groups)}
+    if user.uid:
+        value["uid"] = user.uid
+    if user.extra:
+        value["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return value
+
+
+def token_review(context: RequestContext, obj: Json) -> Json:
+    spec = obj.get("spec") or {}
+    tokens = context.server.tokens
+    checked = tokens.check(spec.get("token") or "", spec.get("audiences") or [ISSUER]) if tokens else None
+    if checked is None:
+        return {**obj, "status": {"user": {}, "error": "invalid bearer token"}}
+    user, audiences = checked
+    return {**obj, "status": {"authenticated": True, "user": user_value(user), "audiences": audiences}}
+
+
+def self_access_review(context: RequestContext, obj: Json) -> Json:
+    return _access_reviewed(context, obj, context.user)
+
+
+def access_review(context: RequestContext, obj: Json) -> Json:
+    spec = obj.get("spec") or {}
+    if not spec.get("user") and not spec.get("groups"):
+        raise _invalid(obj, "spec.user: Required value: at least one of user or group must be specified")
+    extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
+    user = User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "", extra)
+    return _access_reviewed(context, obj, user)
+
+
+def local_access_review(context: RequestContext, obj: Json) -> Json:
+    asked = ((obj.get("spec") or {}).get("resourceAttributes") or {}).get("namespace") or ""
+    if asked != context.route.namespace:
+        raise _invalid(obj, "spec.resourceAttributes.namespace: Invalid value: must match metadata.namespace")
+    return access_review(context, obj)
+
+
+def _access_reviewed(context: RequestContext, obj: Json, user: User) -> Json:
+    decision = context.server.access.decide(user, _attributes(obj))
+    status: Json = {"allowed": decision.is_allowed}
+    if decision.reason:
+        status["reason"] = decision.reason
+    return {**obj, "status": status}
+
+
+def _attributes(obj: Json) -> Attributes:
+    spec = obj.get("spec") or {}
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if (resource is None) == (path is None):
+        raise _invalid(
+            obj, "spec: Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        )
+    if resource is None:
+        assert path is not None
+        return Attributes(path.get("verb") or "", path=path.get("path") or "/")
+    return Attributes(
+        resource.get("verb") or "",
+        resource.get("group") or "",
+        resource.get("version") or "",
+        resource.get("resource") or "",
+        resource.get("subresource") or "",
+        resource.get("namespace") or "",
+        resource.get("name") or "",
+    )
+
+
+def _invalid(obj: Json, text: str) -> Refusal:
+    return Refusal(422, "Invalid", f'{obj["kind"]}.authorization.k8s.io "" is invalid: {text}')
+
+
+def rules_review(context: RequestContext, obj: Json) -> Json:
+    namespace = (obj.get("spec") or {}).get("namespace") or ""
+    if not namespace:
+        raise errors.BadRequest("no namespace on request")
+    resource_rules: list[Any] = []
+    path_rules: list[Any] = []
+    if MASTERS in context.user.groups:
+        resource_rules.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
+        path_rules.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
+    for rule in context.server.rules(context.user, namespace):
+        if rule.non_resource_urls:
+            path_rules.append({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls})
+        else:
+            value = {"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources}
+            resource_rules.append(value | ({"resourceNames": rule.resource_names} if rule.resource_names else {}))
+    status = {"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": False}
+    return {**obj, "status": status}
+
+
+ROWS: Final[dict[str, Answer]] = {
+    "selfsubjectreviews": self_subject_review,
+    "tokenreviews": token_review,
+    "selfsubjectaccessreviews": self_access_review,
+    "subjectaccessreviews": access_review,
+    "localsubjectaccessreviews": local_access_review,
+    "selfsubjectrulesreviews": rules_review,
+}

@@ -1,0 +1,92 @@
+"""The control process: store, API server, controllers and scheduler, put together.
+
+Choices of implementations only; what each part does is its own. `run` never returns; cancelled, it closes everything.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from knarr.apiserver.authn import Authenticator
+from knarr.apiserver.bootstrap import objects as bootstrap
+from knarr.apiserver.context import User
+from knarr.apiserver.pipeline import Pipeline
+from knarr.apiserver.rbac import Rbac
+from knarr.apiserver.server import ApiServer
+from knarr.apiserver.tokens import Tokens, load_key
+from knarr.assembly import pki
+from knarr.assembly.settings import Settings
+from knarr.base import tasks
+from knarr.base.clock import Clock, SystemClock
+from knarr.base.tasks import Ready
+from knarr.client.inprocess import InProcessTransport
+from knarr.client.requests import ApiClient
+from knarr.controllers.registry import Controllers
+from knarr.store.sqlite import SqliteStore
+from knarr.store.store import Store
+from knarr.wire import tls
+from knarr.wire.http_server import Server
+
+MASTERS = ("system:masters", "system:authenticated")
+CONTROLLER_MANAGER = User("system:kube-controller-manager", MASTERS)
+SCHEDULER = User("system:kube-scheduler", MASTERS)
+"""In process and trusted: as masters they skip the search for a rule at every request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The parts while they run."""
+
+    store: Store
+    pipeline: Pipeline
+    clock: Clock
+
+    def client(self, user: User) -> ApiClient:
+        """A client in this process that acts as the user."""
+        return ApiClient(InProcessTransport(self.pipeline.handle_as, user), user.name.rpartition(":")[2])
+
+
+async def run(settings: Settings, ready: Ready) -> None:
+    """Serve the cluster's API and run its controllers."""
+    clock = SystemClock()
+    directory = pki.ensure(settings, clock.now())
+    async with opened(settings, directory, clock) as control:
+        server = Server(control.pipeline.handle)
+        context = tls.server_context(
+            directory / "apiserver.crt", directory / "apiserver.key", client_authority=directory / "ca.crt"
+        )
+        try:
+            await server.listen_tcp("127.0.0.1", settings.port, tls=context)
+            await _run_parts(control, directory, ready)
+        finally:
+            await server.close(grace_seconds=1.0)
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings, directory: Path, clock: Clock) -> AsyncIterator[Control]:
+    """Store and pipeline over it, with the objects that every cluster begins with."""
+    store = SqliteStore(settings.database)
+    try:
+        tokens = Tokens(load_key(directory / "sa.key"), store)
+        server = ApiServer(
+            store, clock, access=Rbac(store), authenticator=Authenticator(tokens.user), tokens=tokens, pki=directory
+        )
+        pipeline = Pipeline(server)
+        await bootstrap.run(
+            pipeline, service_address=bootstrap.first_address(settings.service_network), port=settings.port
+        )
+        yield Control(store, pipeline, clock)
+    finally:
+        await store.close()
+
+
+async def _run_parts(control: Control, directory: Path, ready: Ready) -> None:
+    """Controllers and the scheduler, over one cache."""
+    root_ca = (directory / "ca.crt").read_text()
+    client = control.client(CONTROLLER_MANAGER)
+    controllers = Controllers(client, control.clock, root_ca=root_ca)
+    async with asyncio.TaskGroup() as group:
+        await tasks.start(group, "controllers", controllers.run)
+        ready()
