@@ -98,8 +98,10 @@ class BridgeNetwork:
     def address(self, sandbox: SandboxId) -> IPv4Address | None:
         return self._leases.by_sandbox.get(sandbox)
 
+    def link(self, sandbox: SandboxId) -> str | None:
+        return link_name(sandbox) if sandbox in self._leases.by_sandbox else None
+
     def holders(self) -> set[SandboxId]:
-        """Every sandbox that has an address: what is not known any more can be detached."""
         return set(self._leases.by_sandbox)
 
     def _connect(self, sandbox: SandboxId, address: IPv4Address, namespace: int) -> None:

@@ -9,8 +9,8 @@ from knarr.network.network import Attached
 
 
 class MemoryNetwork:
-    def __init__(self, pods: IPv4Network = IPv4Network("10.244.0.0/16")) -> None:
-        self._pods = pods
+    def __init__(self, pods: str = "10.244.0.0/16") -> None:
+        self._pods = IPv4Network(pods)
         self._leases = ipam.Leases()
 
     async def attach(self, sandbox: SandboxId, namespace: Path) -> Attached:
@@ -22,3 +22,9 @@ class MemoryNetwork:
 
     def address(self, sandbox: SandboxId) -> IPv4Address | None:
         return self._leases.by_sandbox.get(sandbox)
+
+    def link(self, sandbox: SandboxId) -> str | None:
+        return None
+
+    def holders(self) -> set[SandboxId]:
+        return set(self._leases.by_sandbox)

@@ -33,6 +33,14 @@ def unpin(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
+def is_pinned(path: Path) -> bool:
+    """Whether a namespace is held there: a file of the kernel's own file system for them lies on the path."""
+    try:
+        return path.stat().st_dev != path.parent.stat().st_dev
+    except FileNotFoundError:
+        return False
+
+
 async def inside(namespace: Path, act: Callable[[], T]) -> T:
     """What `act` answers, called by a thread inside that network namespace."""
 

@@ -30,3 +30,11 @@ class Network(Protocol):
     def address(self, sandbox: SandboxId) -> IPv4Address | None:
         """The address given to a sandbox; None without one."""
         ...
+
+    def link(self, sandbox: SandboxId) -> str | None:
+        """The host's side of the sandbox's link, if there is one to count bytes on."""
+        ...
+
+    def holders(self) -> set[SandboxId]:
+        """Every sandbox that has an address: what is not known any more can be detached."""
+        ...

@@ -132,7 +132,7 @@ def _process(settings: ContainerSettings) -> dict[str, Any]:
 
 
 def _mounts(settings: ContainerSettings) -> list[dict[str, Any]]:
-    standard = {
+    standard: dict[str, dict[str, Any]] = {
         target: {"destination": target, "type": kind, "source": source, "options": list(options)}
         for target, kind, source, options in defaults.MOUNTS
     }
@@ -147,7 +147,7 @@ def _mounts(settings: ContainerSettings) -> list[dict[str, Any]]:
         standard.pop("/sys/fs/cgroup")
     if "ipc" not in settings.namespaces:
         standard["/dev/mqueue"] = _bind("/dev/mqueue", "/dev/mqueue", ("rbind", "nosuid", "noexec", "nodev"))
-    volumes = {
+    volumes: dict[str, dict[str, Any]] = {
         volume.target: {
             "destination": volume.target,
             "type": volume.type,
@@ -158,7 +158,11 @@ def _mounts(settings: ContainerSettings) -> list[dict[str, Any]]:
     }
     kept = [mount for target, mount in standard.items() if target not in volumes]
     # A mount must come after what it lies in.
-    return kept + sorted(volumes.values(), key=lambda mount: mount["destination"].rstrip("/").count("/"))
+    return kept + sorted(volumes.values(), key=lambda mount: _depth(mount["destination"]))
+
+
+def _depth(path: str) -> int:
+    return path.rstrip("/").count("/")
 
 
 def _bind(target: str, source: str, options: tuple[str, ...]) -> dict[str, Any]:

@@ -1,0 +1,45 @@
+"""Puts a CRI server together from a cluster's places and the image store; assembly/node.py calls it."""
+
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from knarr.criserver.events import Events
+from knarr.criserver.node import Node, Places, RootFileSystems
+from knarr.criserver.records import ContainerRecord, Records, SandboxRecord
+from knarr.criserver.rootfs import ImageRoots
+from knarr.criserver.service import RuntimeServer
+from knarr.criserver.streaming import StreamingServer
+from knarr.images.image_store import ImageStore
+from knarr.network.bridge import BridgeNetwork
+from knarr.network.ruleset import Names
+from knarr.runtime.cgroups import Cgroups
+from knarr.runtime.oci_runtime import OciRuntime, find_programs
+
+
+def oci_runtime(run: Path, cgroup: str) -> OciRuntime:
+    """The runtime below /run/knarr/NAME; one per process."""
+    return OciRuntime(run / "runtime", find_programs(run / "runtime"), Cgroups(), f"{cgroup}/monitors")
+
+
+def bridge_network(run: Path, names: Names, pods: str) -> BridgeNetwork:
+    """The pod network; `set_up` it before the first pod."""
+    run.mkdir(parents=True, exist_ok=True, mode=0o711)
+    return BridgeNetwork(run / "addresses.json", names, IPv4Network(pods))
+
+
+def runtime_server(
+    places: Places, runtime: OciRuntime, network: BridgeNetwork, roots: RootFileSystems | ImageStore
+) -> tuple[RuntimeServer, StreamingServer]:
+    """The server and its streaming half. `await server.recover()` and `await streaming.start()` before use."""
+    node = Node(
+        places=places,
+        sandboxes=Records(places.state / "sandboxes", SandboxRecord),
+        containers=Records(places.state / "containers", ContainerRecord),
+        runtime=runtime,
+        network=network,
+        roots=ImageRoots(roots) if isinstance(roots, ImageStore) else roots,
+        cgroups=Cgroups(),
+        events=Events(),
+    )
+    streaming = StreamingServer(runtime, runtime)
+    return RuntimeServer(node, streaming), streaming

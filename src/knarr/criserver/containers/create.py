@@ -1,0 +1,162 @@
+"""CreateContainer: a root file system and the settings to start with. The runtime makes it when it is started.
+
+So a command that is not there fails the start, as with other CRI servers, and the kubelet says RunContainerError.
+"""
+
+import signal
+from pathlib import Path
+from socket import gethostname
+
+import msgspec
+from msgspec.structs import replace
+
+from knarr.base import ids
+from knarr.base.errors import Invalid
+from knarr.base.failpoints import failpoint
+from knarr.base.ids import ContainerId
+from knarr.cri.messages.config import ContainerConfig, Mount
+from knarr.cri.messages.container import CreateContainerRequest, CreateContainerResponse
+from knarr.cri.messages.enums import ContainerEventType, NamespaceMode, Signal
+from knarr.criserver import resources
+from knarr.criserver.containers import guard, profiles, remove, settings, status, users
+from knarr.criserver.node import Node, Root, now
+from knarr.criserver.records import ContainerRecord, SandboxRecord
+from knarr.criserver.sandboxes import pause, run
+from knarr.oci.image_config import ContainerConfig as ImageContainerConfig
+from knarr.runtime import defaults, spec
+
+
+async def create(node: Node, request: CreateContainerRequest) -> CreateContainerResponse:
+    sandbox = node.get_sandbox(request.pod_sandbox_id)
+    config = request.config
+    if config is None or config.metadata is None or config.image is None:
+        raise Invalid("container config must include metadata and image")
+    if not sandbox.is_ready:
+        raise Invalid(f"sandbox {sandbox.id} is not ready")
+    container = ContainerId(ids.hex_id())
+    log = f"{sandbox.config.log_directory}/{config.log_path}" if config.log_path else ""
+    record = ContainerRecord(
+        id=container,
+        sandbox=sandbox.id,
+        config=config,
+        created_at=now(),
+        cgroup_path=f"{sandbox.cgroup_parent}/{container}",
+        log_path=log if sandbox.config.log_directory else "",
+    )
+    async with node.locks[container]:
+        node.containers.put(record)
+        try:
+            record = await _build(node, sandbox, record)
+        except BaseException:
+            await remove.remove_all(node, record)
+            raise
+        node.containers.put(replace(record, is_complete=True))
+    status.publish(node, container, ContainerEventType.CONTAINER_CREATED_EVENT)
+    return CreateContainerResponse(container_id=container)
+
+
+def stop_signal(config: ContainerConfig, image: ImageContainerConfig) -> int:
+    """The number of the signal that asks the container to end."""
+    if config.stop_signal is not Signal.SIGNAL_RUNTIME_DEFAULT:
+        return signal_number(config.stop_signal.name.removeprefix("SIGNAL_"))
+    return signal_number(image.stop_signal) if image.stop_signal else signal.SIGTERM
+
+
+def signal_number(name: str) -> int:
+    """Of SIGTERM, TERM, 15, SIGRTMIN+3, RTMAXMINUS1. Raises Invalid."""
+    word = name.strip().upper().removeprefix("SIG")
+    if word.isascii() and word.isdigit() and 1 <= int(word) <= 64:
+        return int(word)
+    for base, number in (("RTMIN", 34), ("RTMAX", 64)):
+        rest = word.removeprefix(base).replace("PLUS", "+").replace("MINUS", "-")
+        if word.startswith(base) and (rest == "" or rest[1:].isdigit()):
+            return number + int(rest or 0)
+    aliases = {"POLL": "IO", "CLD": "CHLD"}
+    try:
+        return signal.Signals[f"SIG{aliases.get(word, word)}"].value
+    except KeyError:
+        raise Invalid(f"signal {name!r} is not known") from None
+
+
+async def _build(node: Node, sandbox: SandboxRecord, record: ContainerRecord) -> ContainerRecord:
+    config = record.config
+    assert config.image is not None
+    root = await node.roots.prepare(record.id, config.image.image, node.places.container(record.id) / "root")
+    failpoint("criserver.container.after_root")
+    guard.check(root.path)
+    context = settings.security(config)
+    user = users.user(context, root.config.user, users.read_accounts(root.path))
+    config = replace(config, mounts=tuple(_mount(root, mount, context.privileged) for mount in config.mounts))
+    rendered = settings.render(config, root.config, _found(node, sandbox, replace(record, config=config), root, user))
+    guard.make_directory(root.path, rendered.cwd, user.uid, user.gid)
+    oci = spec.render(rendered)
+    directory = node.places.container(record.id)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (directory / "config.json").write_bytes(msgspec.json.encode(oci))
+    return replace(
+        record,
+        image_ref=root.image_ref,
+        uid=user.uid,
+        gid=user.gid,
+        groups=user.additional_gids,
+        stop_signal=stop_signal(config, root.config),
+    )
+
+
+def _mount(root: Root, mount: Mount, is_privileged: bool) -> Mount:
+    if mount.image is not None and mount.image.image:
+        raise Invalid("image volumes are not supported by this runtime yet")
+    target = guard.resolve(root.path, mount.container_path)
+    guard.check_target(target, is_privileged=is_privileged)
+    if not Path(mount.host_path).exists():
+        Path(mount.host_path).mkdir(parents=True)
+    # Sources may be links of the host's; the runtime shall see where they lead.
+    return replace(mount, container_path=target, host_path=str(Path(mount.host_path).resolve()))
+
+
+def _found(node: Node, sandbox: SandboxRecord, record: ContainerRecord, root: Root, user: spec.User) -> settings.Found:
+    config = record.config
+    context = settings.security(config)
+    limits = config.linux.resources if config.linux else None
+    shared = settings.namespaces(config, pause.paths(node, sandbox), _pid_namespace(node, sandbox, config))
+    unfiltered = spec.ContainerSettings(
+        rootfs=root.path,
+        arguments=(),
+        cgroup_path="",
+        capabilities_added=context.capabilities.add_capabilities if context.capabilities else (),
+        capabilities_dropped=context.capabilities.drop_capabilities if context.capabilities else (),
+    )
+    return settings.Found(
+        rootfs=root.path,
+        cgroup_path=record.cgroup_path,
+        hostname=sandbox.config.hostname or gethostname(),
+        user=user,
+        shared_namespaces=shared,
+        sandbox_files=_sandbox_files(node, sandbox, root),
+        devices=profiles.devices(config),
+        seccomp_profile=profiles.seccomp_profile(context, frozenset(spec.capabilities(unfiltered))),
+        oom_score_adj=resources.allowed_oom_score(limits.oom_score_adj) if limits else None,
+    )
+
+
+def _sandbox_files(node: Node, sandbox: SandboxRecord, root: Root) -> dict[str, str]:
+    directory = node.places.sandbox(sandbox.id)
+    found = {
+        guard.resolve(root.path, f"/etc/{name}"): str(directory / name) for name in ("hosts", "hostname", "resolv.conf")
+    }
+    own_ipc = run.options(sandbox.config).ipc is not NamespaceMode.NODE
+    found[defaults.SHM] = str(directory / "shm") if own_ipc else defaults.SHM
+    return found
+
+
+def _pid_namespace(node: Node, sandbox: SandboxRecord, config: ContainerConfig) -> str | None:
+    """The path of the one to join, "" for a new one, None for the host's."""
+    wanted = settings.namespace_options(config)
+    if wanted.pid is NamespaceMode.NODE:
+        return None
+    if wanted.pid is NamespaceMode.TARGET:
+        target = node.get_container(wanted.target_id)
+        return f"/proc/{node.runtime.pid(target.id)}/ns/pid"
+    if wanted.pid is NamespaceMode.POD and sandbox.pause is not None:
+        return f"/proc/{node.runtime.pid(sandbox.pause)}/ns/pid"
+    return ""

@@ -1,0 +1,88 @@
+"""Which seccomp profile and which devices a container gets."""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from knarr.base.errors import Invalid, NotFound
+from knarr.cri.messages.config import ContainerConfig, LinuxContainerSecurityContext
+from knarr.cri.messages.enums import ProfileType
+from knarr.criserver.containers.settings import security
+from knarr.runtime import seccomp, spec
+
+_KEYS = ("defaultAction", "defaultErrnoRet", "architectures", "flags", "syscalls")
+
+
+def seccomp_profile(context: LinuxContainerSecurityContext, capabilities: frozenset[str]) -> Mapping[str, Any] | None:
+    """The OCI profile; None is unconfined. Who says nothing gets RuntimeDefault."""
+    wanted = context.seccomp
+    if wanted is None:
+        kind, reference = _legacy(context.seccomp_profile_path)
+    else:
+        kind, reference = wanted.profile_type, wanted.localhost_ref
+    if kind is ProfileType.Unconfined:
+        return None
+    if kind is ProfileType.Localhost:
+        return _load(Path(reference.removeprefix("localhost/")))
+    return seccomp.profile(capabilities)
+
+
+def devices(config: ContainerConfig) -> list[spec.DeviceNode]:
+    """The devices asked for; all of the host's for a privileged container. Raises NotFound."""
+    found = list(_all("/dev")) if security(config).privileged else []
+    for device in config.devices:
+        try:
+            status = os.stat(device.host_path)
+        except OSError as error:
+            raise NotFound(f"device {device.host_path}: {error.strerror}") from error
+        node = _node(device.container_path or device.host_path, status, device.permissions or "rwm")
+        if node is None:
+            raise Invalid(f"device {device.host_path} is not a device node")
+        found.append(node)
+    return found
+
+
+def _legacy(path: str) -> tuple[ProfileType, str]:
+    if path == "unconfined":
+        return ProfileType.Unconfined, ""
+    if path.startswith("localhost/"):
+        return ProfileType.Localhost, path
+    return ProfileType.RuntimeDefault, ""
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        profile = msgspec.json.decode(path.read_bytes())
+    except FileNotFoundError as error:
+        raise NotFound(f"cannot load seccomp profile {str(path)!r}: open {path}: no such file or directory") from error
+    except (OSError, msgspec.DecodeError) as error:
+        raise Invalid(f"cannot load seccomp profile {str(path)!r}: {error}") from error
+    if not isinstance(profile, dict) or "defaultAction" not in profile:
+        raise Invalid(f"cannot load seccomp profile {str(path)!r}: no defaultAction")
+    return {key: profile[key] for key in _KEYS if profile.get(key) is not None}
+
+
+def _all(directory: str) -> Iterator[spec.DeviceNode]:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_symlink() or entry.name in ("pts", "shm", "mqueue", "console", "fd", "ptmx", "tty"):
+                continue
+            if entry.is_dir():
+                yield from _all(entry.path)
+            elif (node := _node(entry.path, entry.stat(), "rwm")) is not None:
+                yield node
+
+
+def _node(path: str, status: os.stat_result, access: str) -> spec.DeviceNode | None:
+    if stat.S_ISCHR(status.st_mode):
+        kind = "c"
+    elif stat.S_ISBLK(status.st_mode):
+        kind = "b"
+    else:
+        return None
+    number = status.st_rdev
+    return spec.DeviceNode(path, kind, os.major(number), os.minor(number), access, stat.S_IMODE(status.st_mode))

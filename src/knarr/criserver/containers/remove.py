@@ -1,0 +1,41 @@
+"""RemoveContainer: kill it if it runs, then remove all that was made for it. Removing the absent succeeds."""
+
+import asyncio
+import shutil
+
+from knarr.base import tasks
+from knarr.base.failpoints import failpoint
+from knarr.cri.messages.container import RemoveContainerRequest, RemoveContainerResponse
+from knarr.cri.messages.enums import ContainerEventType
+from knarr.criserver.containers import status, stop
+from knarr.criserver.node import Node
+from knarr.criserver.records import ContainerRecord
+
+
+async def remove(node: Node, request: RemoveContainerRequest) -> RemoveContainerResponse:
+    record = node.containers.find(request.container_id)
+    if record is not None:
+        await remove_record(node, record)
+    return RemoveContainerResponse()
+
+
+async def remove_record(node: Node, record: ContainerRecord) -> None:
+    await stop.kill(node, record)
+    async with node.locks[record.id]:
+        await remove_all(node, record)
+    node.locks.pop(record.id, None)
+    status.publish(node, record.id, ContainerEventType.CONTAINER_DELETED_EVENT)
+
+
+async def remove_all(node: Node, record: ContainerRecord) -> None:
+    """Let go of everything of the container, its record last."""
+    watch = node.watches.pop(record.id, None)
+    if watch is not None and watch is not asyncio.current_task():
+        await tasks.cancel(watch)
+    await node.runtime.delete(record.id)
+    directory = node.places.container(record.id)
+    await node.roots.remove(record.id, directory / "root")
+    shutil.rmtree(directory, ignore_errors=True)
+    node.cgroups.remove(record.cgroup_path)
+    failpoint("criserver.container.before_forget")
+    node.containers.remove(record.id)

@@ -1,0 +1,102 @@
+"""What the CRI server remembers of sandboxes and containers: one JSON file each, replaced as a whole.
+
+A record is written before the first thing is made for it and removed after the last is gone, so that after a crash
+every leftover has an owner. `is_complete` turns true when creation ended; recovery takes down what is not.
+"""
+
+import os
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from knarr.base.ids import ContainerId, SandboxId
+from knarr.cri.messages.config import ContainerConfig, PodSandboxConfig
+
+R = TypeVar("R", "SandboxRecord", "ContainerRecord")
+
+
+class SandboxRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Times are nanoseconds since 1970, as CRI has them. `pause` is the container that holds a shared pid namespace."""
+
+    id: SandboxId
+    config: PodSandboxConfig
+    created_at: int
+    cgroup_parent: str
+    is_complete: bool = False
+    is_ready: bool = False
+    address: str = ""
+    pause: ContainerId | None = None
+    runtime_handler: str = ""
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a container ended; `reason` is CRI's word (Completed, Error, OOMKilled, StartError)."""
+
+    exit_code: int
+    at: int
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`image_ref` is the image's id here; `stop_signal` a number. `started_at` is 0 until it is started."""
+
+    id: ContainerId
+    sandbox: SandboxId
+    config: ContainerConfig
+    created_at: int
+    cgroup_path: str
+    is_complete: bool = False
+    image_ref: str = ""
+    log_path: str = ""
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    stop_signal: int = 15
+    started_at: int = 0
+    ended: Ended | None = None
+
+
+class Records(Generic[R]):
+    """All records of one type, in memory and in a directory."""
+
+    def __init__(self, directory: Path, kind: type[R]) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._held: dict[str, R] = {}
+        for path in sorted(directory.glob("*.json")):
+            try:
+                record = msgspec.json.decode(path.read_bytes(), type=kind)
+            except msgspec.DecodeError:
+                # Only a torn disk leaves this; what it owned has no owner now and is swept.
+                path.rename(path.with_suffix(".bad"))
+                continue
+            self._held[record.id] = record
+
+    def all(self) -> list[R]:
+        return list(self._held.values())
+
+    def find(self, identity: str) -> R | None:
+        """By id, or by the start of one if no other starts so."""
+        held = self._held.get(identity)
+        if held is not None or len(identity) < 4:
+            return held
+        matches = [record for key, record in self._held.items() if key.startswith(identity)]
+        return matches[0] if len(matches) == 1 else None
+
+    def put(self, record: R) -> R:
+        path = self._path(record.id)
+        temporary = path.with_suffix(".new")
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(msgspec.json.encode(record))
+        temporary.rename(path)
+        self._held[record.id] = record
+        return record
+
+    def remove(self, identity: str) -> None:
+        self._held.pop(identity, None)
+        self._path(identity).unlink(missing_ok=True)
+
+    def _path(self, identity: str) -> Path:
+        return self._directory / f"{identity}.json"

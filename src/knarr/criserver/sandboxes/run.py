@@ -1,0 +1,125 @@
+"""RunPodSandbox: namespaces, address, shared files and the cgroup of a pod. There is no process in it.
+
+Only a pod that shares its process namespace needs one, which holds that namespace (pause.py).
+"""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from pathlib import Path
+from socket import gethostname
+
+from msgspec.structs import replace
+
+from knarr.base import ids, linux
+from knarr.base.errors import Invalid
+from knarr.base.failpoints import failpoint
+from knarr.base.ids import SandboxId
+from knarr.cri.messages.config import NamespaceOption, PodSandboxConfig
+from knarr.cri.messages.enums import NamespaceMode
+from knarr.cri.messages.sandbox import RunPodSandboxRequest, RunPodSandboxResponse
+from knarr.criserver import resources
+from knarr.criserver.node import Node, now
+from knarr.criserver.records import SandboxRecord
+from knarr.criserver.sandboxes import files, pause, teardown
+from knarr.network import namespaces
+
+SHM_SIZE = "64m"
+_SYSCTLS = {
+    # Ping without NET_RAW, and ports below 1024 for any user: what leaves containers without root.
+    "net.ipv4.ping_group_range": "0 2147483647",
+    "net.ipv4.ip_unprivileged_port_start": "0",
+}
+
+
+async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxResponse:
+    config = request.config
+    if config is None or config.metadata is None:
+        raise Invalid("sandbox config must include metadata")
+    if request.runtime_handler not in ("", "knarr", "runc", "crun"):
+        raise Invalid(f'no runtime for "{request.runtime_handler}" is configured')
+    sandbox = SandboxId(ids.hex_id())
+    parent = cgroup_parent(config, sandbox, node.places.cgroup)
+    record = SandboxRecord(id=sandbox, config=config, created_at=now(), cgroup_parent=parent)
+    async with node.locks[sandbox]:
+        node.sandboxes.put(record)
+        try:
+            record = await _build(node, record)
+        except BaseException:
+            await teardown.remove_all(node, record)
+            raise
+        node.sandboxes.put(replace(record, is_complete=True, is_ready=True, runtime_handler=request.runtime_handler))
+    return RunPodSandboxResponse(pod_sandbox_id=sandbox)
+
+
+def cgroup_parent(config: PodSandboxConfig, sandbox: str, root: str) -> str:
+    """The pod's cgroup: the kubelet's, or one of ours."""
+    wanted = config.linux.cgroup_parent if config.linux else ""
+    return wanted if wanted.startswith("/") else f"{root}/pods/{wanted or sandbox}"
+
+
+def options(config: PodSandboxConfig) -> NamespaceOption:
+    """Whose namespaces the pod uses."""
+    context = config.linux.security_context if config.linux else None
+    return (context.namespace_options if context else None) or NamespaceOption()
+
+
+def new_namespaces(config: PodSandboxConfig) -> tuple[str, ...]:
+    """The namespaces that the pod gets for itself. The host's network comes with the host's name."""
+    wanted = options(config)
+    own: tuple[str, ...] = ()
+    if wanted.network is not NamespaceMode.NODE:
+        own += ("net", "uts")
+    if wanted.ipc is not NamespaceMode.NODE:
+        own += ("ipc",)
+    return own
+
+
+def sysctls(config: PodSandboxConfig) -> Mapping[str, str]:
+    asked = dict(config.linux.sysctls) if config.linux else {}
+    own = new_namespaces(config)
+    if "net" not in own and any(name.startswith("net.") for name in asked):
+        raise Invalid("sysctls: net.* need a network namespace of the pod's own, and it uses the host's")
+    return {**_SYSCTLS, **asked} if "net" in own else asked
+
+
+async def _build(node: Node, record: SandboxRecord) -> SandboxRecord:
+    config, places = record.config, node.places
+    own = new_namespaces(config)
+    hostname = config.hostname or gethostname()
+    node.cgroups.create(record.cgroup_parent)
+    if config.linux and config.linux.resources:
+        node.cgroups.limit(record.cgroup_parent, resources.limits(config.linux.resources))
+    failpoint("criserver.sandbox.before_namespaces")
+    await namespaces.pin({kind: places.pin(record.id, kind) for kind in own}, hostname[:64], sysctls(config))
+    addresses: tuple[IPv4Address, ...] = ()
+    if "net" in own:
+        failpoint("criserver.sandbox.before_network")
+        addresses = (await node.network.attach(record.id, places.pin(record.id, "net"))).addresses
+        record = replace(record, address=str(addresses[0]))
+    _write_files(places.sandbox(record.id), config, hostname, addresses)
+    if config.log_directory:
+        Path(config.log_directory).mkdir(parents=True, exist_ok=True, mode=0o755)
+    if options(config).pid is NamespaceMode.POD:
+        record = await pause.start(node, record)
+    return record
+
+
+def _write_files(directory: Path, config: PodSandboxConfig, hostname: str, addresses: tuple[IPv4Address, ...]) -> None:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o711)
+    dns = config.dns_config
+    has_dns = dns is not None and (dns.servers or dns.searches or dns.options)
+    texts = {
+        "hosts": files.hosts(hostname, [str(address) for address in addresses]),
+        "hostname": f"{hostname}\n",
+        "resolv.conf": files.resolv_conf(dns) if has_dns and dns else Path("/etc/resolv.conf").read_text(),
+    }
+    for name, text in texts.items():
+        path = directory / name
+        path.write_text(text)
+        path.chmod(0o644)
+    if options(config).ipc is not NamespaceMode.NODE:
+        shm = directory / "shm"
+        shm.mkdir(exist_ok=True)
+        linux.umount(shm)
+        flags = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+        linux.mount("shm", shm, "tmpfs", flags, f"mode=1777,size={SHM_SIZE}")

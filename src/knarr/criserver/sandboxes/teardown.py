@@ -1,0 +1,75 @@
+"""StopPodSandbox and RemovePodSandbox: everything that run.py made goes, in the reverse order. All of it idempotent."""
+
+import shutil
+
+from msgspec.structs import replace
+
+from knarr.base import linux
+from knarr.base.failpoints import failpoint
+from knarr.cri.messages.sandbox import (
+    RemovePodSandboxRequest,
+    RemovePodSandboxResponse,
+    StopPodSandboxRequest,
+    StopPodSandboxResponse,
+    UpdatePodSandboxResourcesRequest,
+    UpdatePodSandboxResourcesResponse,
+)
+from knarr.criserver import resources
+from knarr.criserver.containers import remove, stop
+from knarr.criserver.node import Node
+from knarr.criserver.records import SandboxRecord
+from knarr.network import namespaces
+
+
+async def stop_sandbox(node: Node, request: StopPodSandboxRequest) -> StopPodSandboxResponse:
+    record = node.sandboxes.find(request.pod_sandbox_id)
+    if record is not None:
+        for container in node.containers_of(record.id):
+            await stop.kill(node, container)
+        async with node.locks[record.id]:
+            record = node.sandboxes.find(record.id)
+            if record is not None:
+                await release(node, record)
+                node.sandboxes.put(replace(record, is_ready=False, pause=None))
+    return StopPodSandboxResponse()
+
+
+async def remove_sandbox(node: Node, request: RemovePodSandboxRequest) -> RemovePodSandboxResponse:
+    record = node.sandboxes.find(request.pod_sandbox_id)
+    if record is not None:
+        await stop_sandbox(node, StopPodSandboxRequest(pod_sandbox_id=record.id))
+        for container in node.containers_of(record.id):
+            await remove.remove_record(node, container)
+        async with node.locks[record.id]:
+            await remove_all(node, record)
+        node.locks.pop(record.id, None)
+    return RemovePodSandboxResponse()
+
+
+async def remove_all(node: Node, record: SandboxRecord) -> None:
+    """Let go of everything of a sandbox without containers, its record last."""
+    await release(node, record)
+    directory = node.places.sandbox(record.id)
+    linux.umount(directory / "shm")
+    shutil.rmtree(directory, ignore_errors=True)
+    node.cgroups.kill(record.cgroup_parent)
+    node.cgroups.remove(record.cgroup_parent)
+    failpoint("criserver.sandbox.before_forget")
+    node.sandboxes.remove(record.id)
+
+
+async def release(node: Node, record: SandboxRecord) -> None:
+    """Let go of its process, its address and its namespaces."""
+    if record.pause is not None:
+        await node.runtime.delete(record.pause)
+    await node.network.detach(record.id)
+    for kind in ("net", "ipc", "uts"):
+        namespaces.unpin(node.places.pin(record.id, kind))
+
+
+async def update_resources(node: Node, request: UpdatePodSandboxResourcesRequest) -> UpdatePodSandboxResourcesResponse:
+    """UpdatePodSandboxResources: new limits for the pod's cgroup."""
+    record = node.get_sandbox(request.pod_sandbox_id)
+    if request.resources is not None:
+        node.cgroups.limit(record.cgroup_parent, resources.limits(request.resources))
+    return UpdatePodSandboxResourcesResponse()
