@@ -62,7 +62,8 @@ class MemoryKubelet:
     async def _step(self, pod: Pod, key: tuple[str, str]) -> None:
         meta, now = pod.metadata, self._clock.now()
         if meta.deletion_timestamp is not None:
-            due = meta.deletion_timestamp + timedelta(seconds=self.stop_seconds)
+            asked = meta.deletion_timestamp - timedelta(seconds=meta.deletion_grace_period_seconds or 0)
+            due = asked + timedelta(seconds=self.stop_seconds)
             if due <= now:
                 await self._api.delete(POD, *key, DeleteOptions(grace_period_seconds=0, uid=meta.uid))
             else:

@@ -9,6 +9,7 @@ import asyncio
 import copy
 import random
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -181,7 +182,8 @@ class MemoryApi:
             return
         metadata = live["metadata"] | ({"finalizers": finalizers} if finalizers else {})
         if "deletionTimestamp" not in metadata:
-            metadata["deletionTimestamp"] = rfc3339(self._clock.now())
+            end = self._clock.now() + timedelta(seconds=grace if is_graceful else 0)
+            metadata["deletionTimestamp"] = rfc3339(end)
         elif not options.propagation and grace != 0:
             return
         metadata["deletionGracePeriodSeconds"] = grace if is_graceful else 0
@@ -198,7 +200,10 @@ class MemoryApi:
     def _replace(self, kind: Kind, live: Json, body: Json, subresource: str) -> Json:
         changed = copy.deepcopy(body)
         if subresource == "status":
-            changed = {**live, "status": changed.get("status", {})}
+            metadata = live["metadata"] | {
+                key: changed["metadata"][key] for key in ("annotations", "labels") if key in changed["metadata"]
+            }
+            changed = {**live, "metadata": metadata, "status": changed.get("status", {})}
         elif subresource == "finalize":
             changed = {**live, "spec": changed.get("spec", {})}
         else:
@@ -206,7 +211,9 @@ class MemoryApi:
             for field in ("uid", "creationTimestamp", "generation", "deletionTimestamp"):
                 if field in live["metadata"]:
                     changed["metadata"][field] = live["metadata"][field]
-            if kind.kind in WITH_GENERATION and changed.get("spec") != live.get("spec"):
+            annotations = [one["metadata"].get("annotations") for one in (changed, live)]
+            is_marked = kind == DEPLOYMENT and annotations[0] != annotations[1]
+            if kind.kind in WITH_GENERATION and (changed.get("spec") != live.get("spec") or is_marked):
                 changed["metadata"]["generation"] += 1
         if changed == live:
             return copy.deepcopy(live)

@@ -43,6 +43,7 @@ class _Memory:
 
     written: dict[Kind, Revision] = field(default_factory=dict)
     removed: list[tuple[Kind, str, str, str]] = field(default_factory=list)
+    root_revision: str = ""
     backoff: Backoff = field(default_factory=Backoff)
     why: str = ""
 
@@ -149,6 +150,7 @@ class Runner:
             return
         memory.written.clear()
         memory.removed.clear()
+        memory.root_revision = held.metadata.resource_version
         try:
             await self._turn(held, memory)
         except Conflict as error:
@@ -205,6 +207,8 @@ class Runner:
                 name = written.get("metadata", {}).get("name", "")
                 self._tell(held, replace(action.note, message=action.note.message.replace("{name}", name)))
             self._remember(action.kind, written, memory)
+            if action.kind == self._controller.kind and written["metadata"].get("uid") == held.metadata.uid:
+                memory.root_revision = written["metadata"]["resourceVersion"]
         return None
 
     async def _act(self, action: Action, memory: _Memory) -> Json | None:
@@ -247,6 +251,10 @@ class Runner:
         if stored.get("status", {}) == status:
             return
         stored["status"] = status
+        # The plan's own patches of the root do not make it stale, and its annotations are not taken back.
+        stored["metadata"] = {
+            key: value for key, value in stored["metadata"].items() if key not in ("annotations", "labels")
+        } | {"resourceVersion": memory.root_revision}
         kind = self._controller.kind
         failpoint(f"{self._controller.name}.before_status")
         written = await self._client.update(kind, *held.key, stored, subresource="status")

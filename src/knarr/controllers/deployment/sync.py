@@ -252,7 +252,8 @@ def stamp(deployment: Deployment, number: int) -> Sequence[Action]:
         return ()
     guards = {"uid": meta.uid, "resourceVersion": meta.resource_version}
     body = {"metadata": {"annotations": {picture.REVISION: str(number)}, **guards}}
-    return [Patch(DEPLOYMENT, meta.namespace, meta.name, body)]
+    # By way of status, as upstream: a change of annotations by the front door would count as a new generation.
+    return [Patch(DEPLOYMENT, meta.namespace, meta.name, body, subresource="status")]
 
 
 def failed(deployment: Deployment, action: Action, error: KnarrError, view: View, now: Instant) -> Plan:
