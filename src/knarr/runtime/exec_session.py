@@ -58,11 +58,11 @@ class _Process:
     terminal: int | None = None
 
     async def wait(self) -> int:
-        try:
-            return await self.child.wait()
-        finally:
-            for path in self.leftovers:
-                path.unlink(missing_ok=True)
+        # A wait that is given up leaves the files: the pid is needed to kill the command.
+        code = await self.child.wait()
+        for path in self.leftovers:
+            path.unlink(missing_ok=True)
+        return code
 
     def resize(self, columns: int, rows: int) -> None:
         if self.terminal is not None:

@@ -1,8 +1,8 @@
 """The system-call filter RuntimeDefault: what ordinary programs call is allowed, everything else fails with EPERM.
 
 An allow-list, as other container runtimes have. Left out: modules, kexec, reboot, swap, clocks, keyrings, io_uring,
-bpf, perf, userfaultfd, mounts, namespaces (clone and unshare with namespace flags), raw I/O, quota, accounting, tracing of
-kernels' insides. clone3 answers ENOSYS, so that the C library falls back on clone, whose flags a filter can read.
+bpf, perf, userfaultfd, mounts, namespaces (clone and unshare with namespace flags), raw I/O, quota, accounting.
+clone3 answers ENOSYS, so that the C library falls back on clone, whose flags a filter can read.
 Names that an architecture does not know are skipped by the runtime.
 """
 
@@ -35,18 +35,18 @@ _MEMORY = (
 )
 _PROCESSES = (
     "alarm arch_prctl capget capset execve execveat exit exit_group fork get_robust_list get_thread_area getcpu "
-    "getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getitimer getpgid getpgrp getpid getppid "
-    "getpriority getrandom getresgid getresgid32 getresuid getresuid32 getrlimit getrusage getsid gettid getuid "
-    "getuid32 kill landlock_add_rule landlock_create_ruleset landlock_restrict_self modify_ldt nice pause "
+    "getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getitimer getpgid getpgrp getpid "
+    "getppid getpriority getrandom getresgid getresgid32 getresuid getresuid32 getrlimit getrusage getsid gettid "
+    "getuid getuid32 kill landlock_add_rule landlock_create_ruleset landlock_restrict_self modify_ldt nice pause "
     "pidfd_getfd pidfd_open pidfd_send_signal prctl prlimit64 process_vm_readv process_vm_writev ptrace kcmp "
-    "restart_syscall rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait "
-    "rt_sigtimedwait_time64 rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinity "
-    "sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval sched_rr_get_interval_time64 "
-    "sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp set_robust_list "
-    "set_thread_area set_tid_address setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 "
-    "setitimer setpgid setpriority setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid "
-    "setreuid32 setrlimit setsid setuid setuid32 sigaltstack sigprocmask sigreturn sysinfo tgkill times tkill "
-    "ugetrlimit uname vfork wait4 waitid waitpid chroot uretprobe riscv_hwprobe"
+    "restart_syscall rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend "
+    "rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min "
+    "sched_getaffinity sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval "
+    "sched_rr_get_interval_time64 sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield "
+    "seccomp set_robust_list set_thread_area set_tid_address setfsgid setfsgid32 setfsuid setfsuid32 setgid "
+    "setgid32 setgroups setgroups32 setitimer setpgid setpriority setregid setregid32 setresgid setresgid32 "
+    "setresuid setresuid32 setreuid setreuid32 setrlimit setsid setuid setuid32 sigaltstack sigprocmask sigreturn "
+    "sysinfo tgkill times tkill ugetrlimit uname vfork wait4 waitid waitpid chroot uretprobe riscv_hwprobe"
 )
 _TIME = (
     "adjtimex clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime clock_gettime64 "
