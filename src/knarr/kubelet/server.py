@@ -1,0 +1,97 @@
+"""The kubelet's HTTPS server: exec, attach, port-forward, logs, and pages that others fill.
+
+Every request needs a client certificate of the cluster's CA whose user may use the kubelet; without one the answer is
+401. Upgrades are refused like everything else: there is no other way in (SEC-13, SEC-14).
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+from knarr.base import errors
+from knarr.base.clock import Clock, SystemClock
+from knarr.base.tasks import Ready
+from knarr.cri.protocol import RuntimeService
+from knarr.kubelet import log_lines, streams
+from knarr.kubelet.streams import Named
+from knarr.wire import http, http_head, tls
+from knarr.wire.http_client import Client
+from knarr.wire.http_server import Server
+
+ADMINISTRATORS: Final = "system:masters"
+_CODES: Final[tuple[tuple[type[errors.KnarrError], int], ...]] = (
+    (errors.NotFound, 404),
+    (errors.BadRequest, 400),
+    (errors.Invalid, 400),
+    (errors.TooMany, 429),
+    (errors.Unimplemented, 501),
+    (errors.Unavailable, 503),
+    (errors.DeadlineExceeded, 504),
+)
+
+Page = Callable[[http.Request], Awaitable[http.Response]]
+Authorise = Callable[[str, tuple[str, ...], http.Request], bool]
+"""(user, groups, request) → may they."""
+
+
+def administrators_only(_user: str, groups: tuple[str, ...], _request: http.Request) -> bool:
+    return ADMINISTRATORS in groups
+
+
+@dataclass(slots=True)
+class KubeletServer:
+    """`pages` are further GET paths, e.g. /pods, /metrics, /stats/summary, /metrics/resource."""
+
+    runtime: RuntimeService
+    log_root: Path
+    pages: Mapping[str, Page] = field(default_factory=dict)
+    authorise: Authorise = administrators_only
+    clock: Clock = field(default_factory=SystemClock)
+    client: Client = field(default_factory=Client)
+
+    async def run(self, ready: Ready, *, host: str, port: int, context: ssl.SSLContext) -> None:
+        """Serve until cancelled."""
+        server = Server(self.answer)
+        await server.listen_tcp(host, port, tls=context)
+        ready()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await server.close(1.0)
+            await self.client.close()
+
+    async def answer(self, request: http.Request) -> http.Response:
+        """The response to one request; errors become plain text, as upstream's kubelet has them."""
+        if request.peer.certificate is None:
+            return http_head.plain(401, "Unauthorized")
+        user, groups = tls.subject(request.peer.certificate)
+        if not self.authorise(user, groups, request):
+            return http_head.plain(403, f"Forbidden (user={user}, verb={request.method.lower()}, path={request.path})")
+        try:
+            return await self._route(request)
+        except errors.KnarrError as error:
+            status = next((code for kind, code in _CODES if isinstance(error, kind)), 500)
+            return http.Response(status, (("content-type", "text/plain; charset=utf-8"),), f"{error}\n".encode())
+
+    async def _route(self, request: http.Request) -> http.Response:
+        parts = [unquote(part) for part in request.path.strip("/").split("/")]
+        match parts:
+            case ["healthz"]:
+                return http.Response(200, (("content-type", "text/plain; charset=utf-8"),), b"ok")
+            case ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container]:
+                return await streams.exec_(self.runtime, self.client, request, Named(namespace, pod, container))
+            case ["attach", namespace, pod, container] | ["attach", namespace, pod, _, container]:
+                return await streams.attach(self.runtime, self.client, request, Named(namespace, pod, container))
+            case ["portForward", namespace, pod] | ["portForward", namespace, pod, _]:
+                return await streams.port_forward(self.runtime, self.client, request, Named(namespace, pod))
+            case ["containerLogs", namespace, pod, container]:
+                wanted = log_lines.options(request.query, self.clock.now())
+                return await streams.logs(self.runtime, self.log_root, Named(namespace, pod, container), wanted)
+        page = self.pages.get(request.path)
+        if page is None or request.method not in ("GET", "HEAD"):
+            return http_head.plain(404, "page not found")
+        return await page(request)

@@ -1,0 +1,73 @@
+"""A tunnel: forward an upgrade request to the next server and copy bytes both ways once both have upgraded.
+
+When the next server answers anything but 101 its answer goes back and the connection ends: no byte of the client is
+forwarded then (CVE-2018-1002105). Only the headers of the upgrade itself travel: no credentials, no cookies.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from knarr.wire import http
+from knarr.wire.http_client import Client, Target
+
+FORWARDED: Final = frozenset(
+    {
+        "connection", "upgrade", "user-agent", "x-stream-protocol-version", "sec-websocket-key",
+        "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions",
+    }
+)  # fmt: skip
+RETURNED: Final = frozenset(
+    {
+        "connection", "upgrade", "x-stream-protocol-version", "sec-websocket-accept", "sec-websocket-protocol",
+        "x-accepted-stream-protocol-versions", "content-type",
+    }
+)  # fmt: skip
+REFUSAL_BYTES_MAX: Final = 64 * 1024
+LINGER_SECONDS: Final = 30.0
+"""How long one side may stay open after the other has ended."""
+
+
+async def tunnel(client: Client, target: Target, request: http.Request, path: str, query: str = "") -> http.Response:
+    """The response to `request`, which asks to upgrade: the next server's own. Raises as Client.upgrade."""
+    headers = tuple((name, value) for name, value in request.headers if name in FORWARDED)
+    forwarded = http.Request(request.method, path, query, headers)
+    response, upstream = await client.upgrade(target, forwarded)
+    returned = tuple((name, value) for name, value in response.headers if name in RETURNED)
+    if upstream is None:
+        content = await response.read(REFUSAL_BYTES_MAX)
+        kept = tuple((name, value) for name, value in returned if name not in ("connection", "upgrade"))
+        return http.Response(response.status, kept, content)
+
+    async def upgraded(connection: http.Connection) -> None:
+        await join(connection, upstream)
+
+    return http.Response(101, returned, b"", upgraded)
+
+
+async def join(one: http.Connection, other: http.Connection) -> None:
+    """Copy both ways until both have ended, or LINGER_SECONDS after the first; closes both."""
+    copies = {
+        asyncio.create_task(_copy(one, other), name="tunnel out"),
+        asyncio.create_task(_copy(other, one), name="tunnel back"),
+    }
+    try:
+        done, pending = await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
+        if pending and all(copy.result() for copy in done):
+            await asyncio.wait(pending, timeout=LINGER_SECONDS)
+    finally:
+        for copy in copies:
+            copy.cancel()
+        await asyncio.gather(*copies, return_exceptions=True)
+        one.close()
+        other.close()
+
+
+async def _copy(source: http.Connection, sink: http.Connection) -> bool:
+    """True when the source ended in order and the sink was told; False when a side broke off."""
+    with contextlib.suppress(ConnectionError):
+        while content := await source.read():
+            await sink.write(content)
+        await sink.close_write()
+        return True
+    return False
