@@ -21,9 +21,11 @@ from knarr.assembly.settings import Settings
 from knarr.base import tasks
 from knarr.base.clock import Clock, SystemClock
 from knarr.base.tasks import Ready
+from knarr.client.events import EventRecorder
 from knarr.client.inprocess import InProcessTransport
 from knarr.client.requests import ApiClient
 from knarr.controllers.registry import Controllers
+from knarr.scheduler import runner as scheduling
 from knarr.store.sqlite import SqliteStore
 from knarr.store.store import Store
 from knarr.wire import tls
@@ -86,7 +88,11 @@ async def _run_parts(control: Control, directory: Path, ready: Ready) -> None:
     """Controllers and the scheduler, over one cache."""
     root_ca = (directory / "ca.crt").read_text()
     client = control.client(CONTROLLER_MANAGER)
-    controllers = Controllers(client, control.clock, root_ca=root_ca)
+    controllers = Controllers(client, control.clock, root_ca=root_ca, kinds=scheduling.KINDS)
+    recorder = EventRecorder(control.client(SCHEDULER), control.clock, scheduling.NAME)
+    scheduler = scheduling.Scheduler(control.client(SCHEDULER), controllers.cache, control.clock, recorder)
     async with asyncio.TaskGroup() as group:
         await tasks.start(group, "controllers", controllers.run)
+        await tasks.start(group, "scheduler events", recorder.run)
+        await tasks.start(group, "scheduler", scheduler.run)
         ready()

@@ -3,6 +3,7 @@
 A table of leaves; their owners load the files by these names. Certificates themselves are wire/tls.py's.
 """
 
+import fcntl
 import ipaddress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -47,15 +48,26 @@ def leaves(settings: Settings) -> tuple[Leaf, ...]:
 
 
 def ensure(settings: Settings, now: Instant) -> Path:
-    """Make what is missing or soon too old; returns the directory."""
+    """Make what is missing or soon too old; returns the directory.
+
+    Control and node start together and both ask; the lock lets one make the files and the other find them.
+    """
     directory = settings.pki_dir
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    authority = _authority(directory, now)
-    for leaf in leaves(settings):
-        path = directory / f"{leaf.name}.crt"
-        if not path.exists() or now >= tls.expires(path.read_bytes()) - timedelta(days=LEAF_DAYS) + RENEW_AFTER:
-            _issue(directory, authority, leaf, now)
+    with (directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        authority = _authority(directory, now)
+        for leaf in leaves(settings):
+            path = directory / f"{leaf.name}.crt"
+            if not path.exists() or now >= tls.expires(path.read_bytes()) - timedelta(days=LEAF_DAYS) + RENEW_AFTER:
+                _issue(directory, authority, leaf, now)
     return directory
+
+
+def is_complete(settings: Settings) -> bool:
+    """Whether every file is there (their age is the control process's business)."""
+    directory = settings.pki_dir
+    return all((directory / f"{leaf.name}.crt").exists() for leaf in leaves(settings))
 
 
 def _authority(directory: Path, now: Instant) -> tls.KeyPair:

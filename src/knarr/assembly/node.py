@@ -1,0 +1,217 @@
+"""The node process: image store, CRI server, registry, builder and kubelet, put together; and its tearing down.
+
+Choices of implementations only; what each part does is its own. `run` never returns. Containers are conmon's children:
+ending this process leaves them running, `tear_down` (knarr down) ends them.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from knarr.assembly import activation, pki
+from knarr.assembly.settings import Settings
+from knarr.base import tasks
+from knarr.base.clock import SystemClock
+from knarr.base.errors import KnarrError
+from knarr.base.logs import fields, log
+from knarr.base.tasks import Ready
+from knarr.client.http import HttpTransport
+from knarr.client.requests import ApiClient
+from knarr.cri.messages.container import ListContainersRequest, StopContainerRequest
+from knarr.cri.messages.sandbox import ListPodSandboxRequest, RemovePodSandboxRequest, StopPodSandboxRequest
+from knarr.criserver import compose
+from knarr.criserver.images.service import ImageServer
+from knarr.criserver.node import Places
+from knarr.criserver.service import RuntimeServer
+from knarr.criserver.streaming import StreamingServer
+from knarr.images.image_store import ImageStore
+from knarr.images.local_content import LocalContent
+from knarr.images.names import Names
+from knarr.images.overlay import OverlaySnapshots
+from knarr.images.pull import Puller
+from knarr.kubelet import kubelet
+from knarr.kubelet.kubelet import Kubelet
+from knarr.kubelet.server import KubeletServer
+from knarr.kubelet.settings import KubeletSettings
+from knarr.network import ruleset
+from knarr.network.bridge import BridgeNetwork
+from knarr.registry.service import Registry
+from knarr.runtime.oci_runtime import OciRuntime
+from knarr.wire import http_client, tls
+from knarr.wire.http_server import Limits, Server
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The image store of a cluster, opened; there is one owner process at a time."""
+
+    content: LocalContent
+    names: Names
+    snapshots: OverlaySnapshots
+    store: ImageStore
+
+
+@dataclass(frozen=True, slots=True)
+class Machinery:
+    """Everything below the kubelet."""
+
+    images: Images
+    runtime: OciRuntime
+    network: BridgeNetwork
+    server: RuntimeServer
+    streaming: StreamingServer
+    puller: Puller
+    image_server: ImageServer
+
+
+def open_images(settings: Settings) -> Images:
+    root = settings.images_dir
+    root.mkdir(mode=0o711, parents=True, exist_ok=True)
+    content, names, snapshots = LocalContent(root), Names(root / "names.json"), OverlaySnapshots(root)
+    return Images(content, names, snapshots, ImageStore(content, names, snapshots))
+
+
+def registry_domain(settings: Settings) -> str:
+    return f"localhost:{settings.registry_port}"
+
+
+def kubelet_settings(settings: Settings) -> KubeletSettings:
+    return KubeletSettings(
+        node_name=settings.node_name,
+        root_dir=settings.kubelet_dir,
+        pod_log_dir=settings.pod_log_dir,
+        port=settings.kubelet_port,
+        cluster_domain=settings.cluster_domain,
+        pod_cidr=settings.pod_network,
+        cgroup_root=settings.cgroup,
+        backoff=settings.backoff,
+    )
+
+
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Machinery]:
+    """Images, runtime, network and CRI server, what ran before taken over again."""
+    images = open_images(settings)
+    runtime = compose.oci_runtime(settings.run_dir, settings.cgroup)
+    network = compose.bridge_network(
+        settings.run_dir, ruleset.Names(settings.nft_table, settings.bridge), settings.pod_network
+    )
+    places = Places(settings.criserver_dir, settings.run_dir, settings.cgroup)
+    server, streaming = compose.runtime_server(places, runtime, network, images.store)
+    await network.set_up()
+    await server.recover()
+    await streaming.start()
+    client = http_client.Client()
+    puller = Puller(images.store, client)
+    image_server = ImageServer(
+        images.store, puller, images.snapshots, root=settings.images_dir, own_domain=registry_domain(settings)
+    )
+    try:
+        yield Machinery(images, runtime, network, server, streaming, puller, image_server)
+    finally:
+        await streaming.close()
+        await client.close()
+
+
+async def run(settings: Settings, ready: Ready) -> None:
+    """Be the node: serve registry, CRI and builder, and run the pods that are bound to it."""
+    if not pki.is_complete(settings):
+        pki.ensure(settings, SystemClock().now())
+    async with opened(settings) as machinery, asyncio.TaskGroup() as group:
+        await tasks.start(group, "registry", lambda told: serve_registry(settings, machinery.images, told))
+        await tasks.start(group, "cri", lambda told: _serve_cri(settings, machinery, told))
+        await tasks.start(group, "kubelet server", lambda told: _serve_kubelet(settings, machinery, told))
+        await tasks.start(group, "kubelet", lambda told: _run_kubelet(settings, machinery, told))
+        ready()
+
+
+async def serve_registry(settings: Settings, images: Images, ready: Ready) -> None:
+    """The OCI registry on localhost."""
+    registry = Registry(images.content, images.names, registry_domain(settings))
+    server = Server(registry.handler, limits=Limits(body_bytes=None))
+    try:
+        await server.listen_tcp(LOOPBACK, settings.registry_port)
+        ready()
+        await asyncio.get_running_loop().create_future()
+    finally:
+        registry.close()
+        await server.close(grace_seconds=1.0)
+
+
+async def _serve_cri(settings: Settings, machinery: Machinery, ready: Ready) -> None:
+    """The CRI on its socket: gRPC is imported when somebody connects."""
+
+    async def start(path: Path) -> None:
+        from knarr.criserver import grpc  # 27 MB, see activation.py
+
+        await grpc.start(path, machinery.server, machinery.image_server)
+
+    await activation.serve(settings.cri_socket, start, ready)
+
+
+async def _run_kubelet(settings: Settings, machinery: Machinery, ready: Ready) -> None:
+    pki_dir = settings.pki_dir
+    context = tls.client_context(
+        authority=pki_dir / "ca.crt", certificate=pki_dir / "kubelet.crt", key=pki_dir / "kubelet.key"
+    )
+    transport = HttpTransport(http_client.Target(LOOPBACK, settings.port, context))
+    part = Kubelet(
+        ApiClient(transport, "kubelet"),
+        machinery.server,
+        machinery.image_server,
+        kubelet_settings(settings),
+        SystemClock(),
+    )
+    try:
+        await part.run(ready)
+    finally:
+        await transport.close()
+
+
+async def _serve_kubelet(settings: Settings, machinery: Machinery, ready: Ready) -> None:
+    """The kubelet's HTTPS port: exec, attach, port-forward and logs for the API server."""
+    pki_dir = settings.pki_dir
+    context = tls.server_context(
+        pki_dir / "kubelet-server.crt",
+        pki_dir / "kubelet-server.key",
+        client_authority=pki_dir / "ca.crt",
+        requires_client=True,
+    )
+    server = KubeletServer(machinery.server, settings.pod_log_dir)
+    await server.run(ready, host=LOOPBACK, port=settings.kubelet_port, context=context)
+
+
+def tear_down(settings: Settings, grace: float) -> None:
+    """End every pod (with at most that many seconds of grace), and remove mounts, links and rules. Objects stay."""
+    asyncio.run(_tear_down(settings, grace))
+
+
+async def _tear_down(settings: Settings, grace: float) -> None:
+    async with opened(settings) as machinery:
+        server = machinery.server
+        containers = (await server.list_containers(ListContainersRequest())).containers
+        await _all(
+            server.stop_container(StopContainerRequest(container_id=c.id, timeout=round(grace))) for c in containers
+        )
+        sandboxes = (await server.list_pod_sandbox(ListPodSandboxRequest())).items
+        await _all(_end_sandbox(server, sandbox.id) for sandbox in sandboxes)
+        await machinery.network.tear_down()
+    kubelet.unmount_all(kubelet_settings(settings))
+
+
+async def _end_sandbox(server: RuntimeServer, sandbox: str) -> None:
+    await server.stop_pod_sandbox(StopPodSandboxRequest(pod_sandbox_id=sandbox))
+    await server.remove_pod_sandbox(RemovePodSandboxRequest(pod_sandbox_id=sandbox))
+
+
+async def _all(works: Iterable[Awaitable[object]]) -> None:
+    """All at once; what fails is logged and does not keep the rest."""
+    for outcome in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(outcome, KnarrError | OSError):
+            log("node").warning("%s", fields(event="tear down", error=outcome))
+        elif isinstance(outcome, BaseException):
+            raise outcome
