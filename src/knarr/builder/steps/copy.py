@@ -1,0 +1,129 @@
+"""Carry out COPY, and ADD of local files: write what was selected into a mounted root file system.
+
+Where things go follows the Dockerfile reference: a directory's content goes into the target, a file under its name if
+the target is a directory. Missing directories are made 0755. The selection is trees.select; archives are steps/add.py.
+"""
+
+import dataclasses
+import os
+import posixpath
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from knarr.base.errors import Invalid
+from knarr.builder import modes, users
+from knarr.builder.operations import CopyFiles
+from knarr.builder.rootfs import Rootfs, clear, set_attributes
+from knarr.builder.trees import Entry, Pick, Tree, clean_path
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """How entries are changed on their way. `owner` None keeps theirs."""
+
+    owner: tuple[int, int] | None
+    chmod: str
+
+    @property
+    def made_by(self) -> tuple[int, int]:
+        """Owner of directories that nothing describes."""
+        return self.owner or (0, 0)
+
+    def mode(self, mode: int, is_directory: bool) -> int:
+        return modes.changed(mode, self.chmod, is_directory=is_directory) if self.chmod else mode
+
+    def entry(self, entry: Entry) -> Entry:
+        uid, gid = self.owner or (entry.uid, entry.gid)
+        mode = entry.mode if entry.kind == "link" else self.mode(entry.mode, entry.kind == "directory")
+        return dataclasses.replace(entry, uid=uid, gid=gid, mode=mode)
+
+
+def placing(rootfs: Rootfs, copy: CopyFiles) -> Placing:
+    """Raises Invalid for an unknown user or a bad mode."""
+    owner = None
+    if copy.chown:
+        owner = users.owner(copy.chown, rootfs.read_text("etc/passwd"), rootfs.read_text("etc/group"))
+    if copy.chmod:
+        modes.changed(0o644, copy.chmod, is_directory=False)
+    return Placing(owner, copy.chmod)
+
+
+def copy_picks(rootfs: Rootfs, tree: Tree, picks: Sequence[Pick], copy: CopyFiles) -> None:
+    """Write the picks below the copy's target."""
+    rule = placing(rootfs, copy)
+    target = clean_path(copy.target)
+    is_directory = copy.target.endswith("/") or copy.keeps_parents or rootfs.is_directory(target)
+    times: list[tuple[str, Entry]] = []
+    for pick in picks:
+        entry = rule.entry(pick.entry)
+        place = _destination(target, pick, is_directory=is_directory)
+        if entry.kind == "directory":
+            if pick.place:
+                _directory(rootfs, place, entry, times)
+            else:
+                rootfs.make_directories(place, rule.made_by)
+        elif entry.kind != "other":
+            _file(rootfs, tree, pick, place, entry=entry, rule=rule)
+    _set_times(rootfs, times)
+
+
+def copy_inline(rootfs: Rootfs, copy: CopyFiles) -> None:
+    """Write here-documents, each a file of mode 0644."""
+    rule = placing(rootfs, copy)
+    is_directory = copy.target.endswith("/") or rootfs.is_directory(copy.target)
+    now = time.time_ns()
+    for name, text in copy.inline:
+        path = posixpath.join(copy.target, name) if is_directory else copy.target
+        write_bytes(rootfs, clean_path(path), text.encode(), rule.entry(Entry("file", 0o644, mtime=now)), rule)
+
+
+def write_bytes(rootfs: Rootfs, path: str, content: bytes, entry: Entry, rule: Placing) -> None:
+    """One file with content that is in memory."""
+    parent, name = posixpath.split(path)
+    rootfs.make_directories(parent, rule.made_by)
+    with rootfs.directory(parent) as directory:
+        clear(directory, name)
+        new = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with open(os.open(name, new, 0o600, dir_fd=directory), "wb") as file:
+            file.write(content)
+            file.flush()
+            set_attributes(file.fileno(), entry)
+
+
+def _destination(target: str, pick: Pick, *, is_directory: bool) -> str:
+    """A file alone takes the target as its new name, unless that is a directory."""
+    is_renamed = pick.is_source and pick.entry.kind != "directory" and not is_directory
+    return target if is_renamed else clean_path(posixpath.join(target, pick.place))
+
+
+def _directory(rootfs: Rootfs, place: str, entry: Entry, times: list[tuple[str, Entry]]) -> None:
+    """A directory below the target; one that is there keeps its mode and owner."""
+    if place in rootfs.make_directories(place):
+        with rootfs.directory(place) as directory:
+            os.fchown(directory, entry.uid, entry.gid)
+            os.fchmod(directory, entry.mode)
+        times.append((place, entry))
+
+
+def _file(rootfs: Rootfs, tree: Tree, pick: Pick, place: str, *, entry: Entry, rule: Placing) -> None:
+    parent, name = posixpath.split(place)
+    if not name:
+        raise Invalid(f"{pick.path!r} cannot replace the root directory")
+    rootfs.make_directories(parent, rule.made_by)
+    with rootfs.directory(parent) as directory:
+        if entry.kind == "link":
+            rootfs.write_link(directory, name, entry)
+            return
+        source = tree.open(pick.path)
+        try:
+            rootfs.write_file(directory, name, source, entry)
+        finally:
+            os.close(source)
+
+
+def _set_times(rootfs: Rootfs, times: list[tuple[str, Entry]]) -> None:
+    """Last, and the innermost first: writing into a directory changes its time."""
+    for place, entry in reversed(times):
+        with rootfs.directory(place) as directory:
+            os.utime(directory, ns=(entry.mtime, entry.mtime))

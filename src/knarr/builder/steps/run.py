@@ -1,0 +1,191 @@
+"""Carry out RUN: the command in a container of its own, hardened as a pod's, with the snapshot as its root.
+
+Mount points that only the runtime made are taken away afterwards, so that a layer holds what the command did. What
+`--mount` shows is prepared by steps/mounts.py.
+"""
+
+import asyncio
+import contextlib
+import shutil
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from knarr.base.errors import Forbidden, Invalid
+from knarr.base.ids import ContainerId, SandboxId, hex_id
+from knarr.builder import users
+from knarr.builder.operations import SCRIPT_PATH, Run
+from knarr.builder.rootfs import Rootfs
+from knarr.builder.steps import stubs
+from knarr.network import namespaces
+from knarr.network.network import Network
+from knarr.runtime import defaults, spec
+from knarr.runtime.runtime import Attachment, ContainerSpec, Runtime
+from knarr.runtime.spec import ContainerSettings, VolumeMount
+
+HOSTNAME = "buildkitsandbox"
+"""Build scripts that look at their host name know this one."""
+TAIL_LINES = 20
+RUN_SECONDS = 6 * 3600.0
+_PLAIN_DIRECTORIES = ("dev", "proc", "sys", "etc")
+
+Write = Callable[[int, bytes], None]
+
+
+class AttachingRuntime(Runtime, Protocol):
+    async def attach(self, container: ContainerId) -> Attachment: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where builds run. `run_dir` lies on a tmpfs and holds mount points and secrets; `network` None has no bridge."""
+
+    runtime: AttachingRuntime
+    run_dir: Path
+    cgroup: str
+    network: Network | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    exit_code: int
+    tail: tuple[str, ...]
+
+
+async def run(
+    machine: Machine, root: Path, operation: Run, mounts: Sequence[VolumeMount], *, env: Sequence[str], write: Write
+) -> RunResult:
+    """The command's end. `env` adds to the operation's; `write` gets its output as it comes."""
+    if operation.is_insecure:
+        raise Forbidden("RUN --security=insecure is not allowed here: the command would own this machine")
+    identifier = ContainerId(hex_id())
+    work = machine.run_dir / identifier
+    work.mkdir(parents=True, mode=0o700)
+    rootfs = Rootfs(root)
+    try:
+        _guard(rootfs)
+        volumes = [*_own_files(work, operation), *mounts]
+        targets = [volume.target for volume in volumes]
+        made_here = stubs.missing(rootfs, [*targets, *(target for target, *_ in defaults.MOUNTS)])
+        user = users.identity(operation.user or "0", rootfs.read_text("etc/passwd"), rootfs.read_text("etc/group"))
+        async with _namespaces(machine, identifier, work, operation) as joined:
+            settings = ContainerSettings(
+                rootfs=root,
+                arguments=operation.arguments,
+                cgroup_path=f"{machine.cgroup}/build/{identifier}",
+                env=(*operation.env, *operation.hidden_env, *env),
+                cwd=operation.cwd,
+                user=spec.User(user.uid, user.gid, user.additional_gids),
+                hostname=HOSTNAME,
+                namespaces=joined,
+                mounts=volumes,
+            )
+            result = await _contained(machine, identifier, settings, write)
+        stubs.remove(rootfs, made_here)
+        return result
+    finally:
+        rootfs.close()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+async def _contained(machine: Machine, identifier: ContainerId, settings: ContainerSettings, write: Write) -> RunResult:
+    container = ContainerSpec(
+        id=identifier, oci=spec.render(settings), log_path=Path("/dev/null"), cgroup_path=settings.cgroup_path
+    )
+    tail = _Tail()
+    try:
+        await machine.runtime.create(container)
+        # Attached before the start, so that no output is lost.
+        attachment = await machine.runtime.attach(identifier)
+        try:
+            await machine.runtime.start(identifier)
+            async with asyncio.timeout(RUN_SECONDS):
+                while (packet := await attachment.read()) is not None:
+                    tail.add(packet[1])
+                    write(*packet)
+                state = await machine.runtime.wait(identifier)
+        finally:
+            attachment.close()
+    finally:
+        await asyncio.shield(machine.runtime.delete(identifier))
+    return RunResult(state.exit_code if state.exit_code is not None else 1, tail.lines())
+
+
+class _Tail:
+    """The last lines of the output, for the message of a failure."""
+
+    def __init__(self) -> None:
+        self._whole: deque[str] = deque(maxlen=TAIL_LINES)
+        self._part = ""
+
+    def add(self, piece: bytes) -> None:
+        *whole, part = (self._part + piece.decode("utf-8", "replace")).split("\n")
+        self._whole.extend(whole)
+        self._part = part[-4096:]
+
+    def lines(self) -> tuple[str, ...]:
+        return (*self._whole, *([self._part] if self._part else []))
+
+
+def _guard(rootfs: Rootfs) -> None:
+    """The runtime mounts on these; a link of the image could lead it elsewhere (TRUST, SEC-25)."""
+    for name in _PLAIN_DIRECTORIES:
+        entry = rootfs.entry(name)
+        if entry is not None and entry.kind != "directory":
+            raise Invalid(f"the image's /{name} is not a directory; refusing to mount on it")
+
+
+def _own_files(work: Path, operation: Run) -> list[VolumeMount]:
+    files = {"/etc/resolv.conf": _resolv_conf(), "/etc/hosts": f"127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost\n"}
+    mounts = []
+    for target, text in files.items():
+        source = work / target.rpartition("/")[2]
+        source.write_text(text)
+        source.chmod(0o644)
+        mounts.append(VolumeMount(target, str(source), ("rbind", "rprivate", "ro", "nosuid", "nodev")))
+    if operation.script:
+        source = work / "script"
+        source.write_text(operation.script)
+        source.chmod(0o755)
+        mounts.append(VolumeMount(SCRIPT_PATH, str(source), ("rbind", "rprivate", "ro")))
+    return mounts
+
+
+def _resolv_conf() -> str:
+    """The machine's resolvers, but those on its loopback, which a container cannot reach."""
+    for path in (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf")):
+        with contextlib.suppress(OSError):
+            lines = path.read_text().splitlines()
+            kept = [line for line in lines if line.split()[:1] != ["nameserver"] or not _is_loopback(line)]
+            return "\n".join(kept) + "\n"
+    return ""
+
+
+def _is_loopback(line: str) -> bool:
+    address = [*line.split(), ""][1]
+    return address.startswith("127.") or address == "::1"
+
+
+@contextlib.asynccontextmanager
+async def _namespaces(
+    machine: Machine, identifier: ContainerId, work: Path, operation: Run
+) -> AsyncIterator[dict[str, str]]:
+    """The namespaces of the container; its network is up inside."""
+    kinds = dict(defaults.NEW_NAMESPACES)
+    if operation.network == "host":
+        del kinds["network"]
+        yield kinds
+        return
+    pin = work / "net"
+    sandbox = SandboxId(identifier)
+    await namespaces.pin({"net": pin}, HOSTNAME, {"net.ipv4.ping_group_range": "0 2147483647"})
+    try:
+        if operation.network == "default" and machine.network is not None:
+            await machine.network.attach(sandbox, pin)
+        yield {**kinds, "network": str(pin)}
+    finally:
+        if operation.network == "default" and machine.network is not None:
+            await asyncio.shield(machine.network.detach(sandbox))
+        namespaces.unpin(pin)

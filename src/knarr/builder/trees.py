@@ -1,0 +1,237 @@
+"""Trees of files that COPY and bind mounts read: the build context, or a stage's file system. And what they select.
+
+`Tree` is the seam; ContextTree is the context as the CLI listed it, rootfs.py has the other one. `select` decides which
+entries the sources of a COPY mean. Vocabulary: a *pick* is one entry with the place where it goes.
+"""
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from knarr.base.errors import Invalid
+from knarr.builder.dockerfile import ignore
+from knarr.builder.dockerfile.ignore import Ignore
+
+LINKS_MAX = 40
+_WILD = "*?[\\"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`content` is a file's digest where it is known beforehand; `link` a symbolic link's text. `mtime` nanoseconds."""
+
+    kind: Literal["file", "directory", "link", "other"]
+    mode: int
+    size: int = 0
+    mtime: int = 0
+    uid: int = 0
+    gid: int = 0
+    content: str = ""
+    link: str = ""
+
+
+class Tree(Protocol):
+    """Paths are relative to the root, with slashes, "" is the root. Links in directories above are followed."""
+
+    def entry(self, path: str) -> Entry | None:
+        """The entry itself, a link as such; None where there is nothing."""
+        ...
+
+    def resolve(self, path: str) -> str | None:
+        """The path with every link followed, never leaving the root; None where it leads to nothing."""
+        ...
+
+    def names(self, path: str) -> list[str]:
+        """Names in a directory, sorted."""
+        ...
+
+    def digest(self, path: str) -> str:
+        """The digest of a file's content."""
+        ...
+
+    def open(self, path: str) -> int:
+        """A descriptor to read the file; the caller closes it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """`path` is where it lies in the tree, `place` where it goes below the target; "" is the target itself."""
+
+    path: str
+    place: str
+    entry: Entry
+    is_source: bool = False
+
+
+def select(tree: Tree, sources: Sequence[str], exclude: Ignore, *, keeps_parents: bool = False) -> list[Pick]:
+    """What the sources mean, parents first. Raises Invalid naming a source that is not there.
+
+    A directory stands for its content; a file keeps its name.
+    """
+    picks: list[Pick] = []
+    for source in sources:
+        found = _matches(tree, source)
+        if not found:
+            raise Invalid(f"{source!r} is not there")
+        for path in found:
+            picks += _picks(tree, source, path, exclude, keeps_parents)
+    return picks
+
+
+def _matches(tree: Tree, source: str) -> list[str]:
+    clean = clean_path(source)
+    if not any(character in source for character in _WILD):
+        return [clean] if tree.resolve(clean) is not None else []
+    found = [""]
+    for part in clean.split("/"):
+        found = [path for directory in found for path in _matching_names(tree, directory, part)]
+    return found
+
+
+def _matching_names(tree: Tree, directory: str, part: str) -> Iterator[str]:
+    resolved = tree.resolve(directory)
+    entry = None if resolved is None else tree.entry(resolved)
+    if resolved is None or entry is None or entry.kind != "directory":
+        return
+    for name in tree.names(resolved):
+        try:
+            is_match = ignore.match_path(part, name)
+        except ValueError as error:
+            raise Invalid(f"{part!r}: {error}") from error
+        if is_match:
+            yield posixpath.join(directory, name)
+
+
+def _picks(tree: Tree, source: str, path: str, exclude: Ignore, keeps_parents: bool) -> Iterator[Pick]:
+    resolved = tree.resolve(path)
+    entry = None if resolved is None else tree.entry(resolved)
+    if resolved is None or entry is None:
+        return
+    if entry.kind != "directory" and exclude.excludes(posixpath.basename(path)):
+        return
+    place = "" if entry.kind == "directory" else posixpath.basename(path)
+    if keeps_parents:
+        place = _kept_place(source, path)
+        yield from _parents(tree, path, place)
+    yield Pick(resolved, place, entry, is_source=True)
+    if entry.kind == "directory":
+        yield from _below(tree, resolved, "", place, exclude)
+
+
+def _below(tree: Tree, resolved: str, path: str, place: str, exclude: Ignore) -> Iterator[Pick]:
+    """What lies in a directory; `path` is relative to the source, for the exclude patterns."""
+    for name in tree.names(resolved):
+        inner, shown = posixpath.join(resolved, name), posixpath.join(path, name)
+        entry = tree.entry(inner)
+        if entry is None or entry.kind == "other":
+            continue
+        is_out = exclude.excludes(shown)
+        if not is_out:
+            yield Pick(inner, posixpath.join(place, name), entry)
+        if entry.kind == "directory" and (not is_out or exclude.may_hold_kept(shown)):
+            yield from _below(tree, inner, shown, posixpath.join(place, name), exclude)
+
+
+def _kept_place(source: str, path: str) -> str:
+    """With --parents: the whole path, or what follows `/./` in the source."""
+    if "/./" not in source:
+        return path
+    pivot = clean_path(source.partition("/./")[0])
+    return "/".join(path.split("/")[len(pivot.split("/")) if pivot else 0 :])
+
+
+def _parents(tree: Tree, path: str, place: str) -> Iterator[Pick]:
+    parts, kept = path.split("/"), place.split("/")
+    for depth in range(1, len(kept)):
+        parent = tree.resolve("/".join(parts[: len(parts) - len(kept) + depth]))
+        entry = None if parent is None else tree.entry(parent)
+        if parent is not None and entry is not None:
+            yield Pick(parent, "/".join(kept[:depth]), entry)
+
+
+def clean_path(path: str) -> str:
+    """The path inside the root: no `.` and `..`, no slashes around."""
+    return posixpath.normpath("/" + path).strip("/")
+
+
+class ContextTree:
+    """The build context, from the list that the CLI sent. `files` finds the content of a digest on disk."""
+
+    def __init__(self, entries: Mapping[str, Entry], opener: "Opener | None" = None) -> None:
+        self._entries = dict(entries)
+        self._opener = opener
+        self._names: dict[str, list[str]] = {"": []}
+        for path in sorted(entries):
+            self._add_to_parent(path)
+        for names in self._names.values():
+            names.sort()
+
+    def _add_to_parent(self, path: str) -> None:
+        parent, _, name = path.rpartition("/")
+        if parent and parent not in self._entries:
+            # .dockerignore may have left the directory out and kept what lies in it.
+            self._entries[parent] = Entry("directory", 0o755)
+            self._add_to_parent(parent)
+        self._names.setdefault(parent, []).append(name)
+
+    def entry(self, path: str) -> Entry | None:
+        return self._entries.get(path) if path else Entry("directory", 0o755)
+
+    def names(self, path: str) -> list[str]:
+        return self._names.get(path, [])
+
+    def resolve(self, path: str) -> str | None:
+        return follow(path, self.entry)
+
+    def digest(self, path: str) -> str:
+        return self._entries[path].content
+
+    def open(self, path: str) -> int:
+        assert self._opener is not None, "nothing opens files of this context"
+        return self._opener.open(self._entries[path].content)
+
+
+class Opener(Protocol):
+    def open(self, digest: str) -> int:
+        """A descriptor to read content that the CLI sent."""
+        ...
+
+
+class _EntryOf(Protocol):
+    def __call__(self, path: str, /) -> Entry | None: ...
+
+
+def follow(path: str, entry_of: _EntryOf) -> str | None:
+    """The path with links followed by their texts, `..` never above the root; None for a dead end or a loop."""
+    pending = [part for part in path.split("/") if part not in ("", ".")]
+    resolved: list[str] = []
+    links = 0
+    while pending:
+        part = pending.pop(0)
+        if part in (".", ""):
+            continue
+        if part == "..":
+            resolved = resolved[:-1]
+            continue
+        entry = entry_of("/".join([*resolved, part]))
+        if entry is None:
+            return None
+        if entry.kind != "link":
+            resolved.append(part)
+            continue
+        links += 1
+        if links > LINKS_MAX:
+            return None
+        resolved = [] if entry.link.startswith("/") else resolved
+        pending = [*entry.link.split("/"), *pending]
+    return "/".join(resolved)
+
+
+def outside(sources: Iterable[str]) -> str:
+    """The first source that names something above the context; "" if none does."""
+    for source in sources:
+        if posixpath.normpath(source.lstrip("/")).split("/")[0] == "..":
+            return source
+    return ""

@@ -1,0 +1,89 @@
+"""A builder on real overlayfs and a real runtime, in a temporary directory; for e2e tests (root)."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from knarr.base.errors import NotFound
+from knarr.builder.context_store import ContextStore
+from knarr.builder.progress import Event
+from knarr.builder.request import BuildRequest
+from knarr.builder.solve import Builder
+from knarr.builder.steps.run import Machine
+from knarr.builder.trees import ContextTree, Entry
+from knarr.images.image_store import Image, ImageStore
+from knarr.images.local_content import LocalContent
+from knarr.images.names import Names
+from knarr.images.overlay import OverlaySnapshots
+from knarr.oci.reference import Reference
+from knarr.oci.reference import parse as reference
+from knarr.runtime.cgroups import Cgroups
+from knarr.runtime.oci_runtime import OciRuntime, find_programs
+
+CGROUP = "/knarr-h8"
+
+
+class Node:
+    """Builds contexts that are directories; `events` are those of the last build."""
+
+    def __init__(self, builder: Builder, images: ImageStore) -> None:
+        self.builder, self.images = builder, images
+        self.events: list[Event] = []
+
+    async def build(self, context: Path, name: str = "test", **options: object) -> Image:
+        self.events = []
+        contexts = self.builder.tools.contexts
+        dockerfile = (context / "Dockerfile").read_text()
+        tree = ContextTree(listed(context, contexts), contexts)
+        request = BuildRequest(dockerfile=dockerfile, context=tree, names=(reference(name),), **options)  # type: ignore[arg-type]
+        built = await self.builder.build(request, self.events.append, _nothing_missing)
+        return self.images.image(built.digest)
+
+    def outcomes(self) -> list[str]:
+        return [event.outcome for event in self.events if hasattr(event, "outcome")]
+
+
+def listed(context: Path, contexts: ContextStore) -> dict[str, Entry]:
+    entries = {}
+    for path in sorted(context.rglob("*")):
+        found = path.lstat()
+        mode = found.st_mode & 0o7777
+        if path.is_symlink():
+            entry = Entry("link", mode, mtime=found.st_mtime_ns, link=os.readlink(path))
+        elif path.is_dir():
+            entry = Entry("directory", mode, mtime=found.st_mtime_ns)
+        else:
+            with path.open("rb") as file:
+                digest = contexts.add(file, found.st_size)
+            entry = Entry("file", mode, found.st_size, found.st_mtime_ns, content=digest)
+        entries[str(path.relative_to(context))] = entry
+    return entries
+
+
+async def _nothing_missing(_digests: list[str]) -> None:
+    return
+
+
+async def _no_fetch(wanted: Reference) -> Image:
+    raise NotFound(f"image {wanted.familiar} is not here")
+
+
+@asynccontextmanager
+async def node(directory: Path) -> AsyncIterator[Node]:
+    run_dir = Path("/run") / f"knarr-h8-{os.getpid()}-{directory.name}"
+    run_dir.mkdir(mode=0o700)
+    snapshots = OverlaySnapshots(directory / "images")
+    images = ImageStore(LocalContent(directory / "images"), Names(directory / "images" / "names.json"), snapshots)
+    cgroups = Cgroups()
+    runtime = OciRuntime(run_dir / "runtime", find_programs(run_dir / "runtime"), cgroups, f"{CGROUP}/monitors")
+    try:
+        machine = Machine(runtime, run_dir / "build", CGROUP)
+        yield Node(Builder(images, directory / "builder", machine, _no_fetch), images)
+    finally:
+        runtime.close()
+        shutil.rmtree(run_dir)
+        cgroups.remove(f"{CGROUP}/build")
+        cgroups.remove(f"{CGROUP}/monitors")
+        cgroups.remove(CGROUP)
