@@ -1,0 +1,29 @@
+"""Walks: what the API server asks about one object of a kind, as one function each. Pure; the facade over objects/.
+
+`decoded` (prune, types, canonical values), `defaulted` (decoded plus defaults), `unknown_fields`, and for patches the
+kind's schema. Validation is in validating.py beside this file.
+"""
+
+from typing import Any
+
+from knarr.kinds import schemas
+from knarr.kinds.registry import Kind
+from knarr.objects import decoding, defaults
+
+Json = dict[str, Any]
+
+
+def decoded(kind: Kind, obj: Json) -> Json:
+    """The object as Go would write it: a new tree. Raises BadRequest for a value of the wrong type."""
+    return decoding.decoded(schemas.of(kind), kind.kind, kind.version, obj)
+
+
+def defaulted(kind: Kind, obj: Json) -> Json:
+    """The object decoded and with its defaults: a new tree. Raises BadRequest."""
+    schema = schemas.of(kind)
+    return defaults.default(schema, decoding.decoded(schema, kind.kind, kind.version, obj))
+
+
+def unknown_fields(kind: Kind, obj: Json) -> list[str]:
+    """`unknown field "spec.replicaz"` for each field that the kind does not have."""
+    return decoding.unknown_fields(schemas.of(kind), obj)

@@ -1,0 +1,232 @@
+"""Decoding: a client's JSON in the form in which a Go server would write it back. Pure; the result is a new tree.
+
+Unknown fields are pruned, nulls and empty optional values are dropped, structs that Go always writes appear,
+quantities take their canonical form, and a value of the wrong type raises BadRequest with the place in upstream's
+words. `unknown_fields` only reports. Not here: default values (defaults.py), rules about values (validation.py).
+"""
+
+import base64
+import binascii
+import re
+from typing import Any, Final
+
+from knarr.base.errors import BadRequest, Invalid
+from knarr.objects import quantity
+from knarr.objects.schema import ObjectType, Schema
+
+Json = dict[str, Any]
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_GO_NAMES: Final = {"integer": "int64", "boolean": "bool", "number": "float64", "string": "string", "bytes": "[]uint8"}
+_ZEROS: Final = {"string": "", "integer": 0, "boolean": False}
+
+
+class _Mismatch(Exception):
+    """A value of the wrong type; the path grows while the exception climbs."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        self.path: list[str] = []
+
+
+def decoded(schema: Schema, kind: str, version: str, obj: Json) -> Json:
+    """The object in Go's form. Raises BadRequest."""
+    try:
+        return _struct(schema.type, obj)
+    except _Mismatch as fault:
+        names = [part for part in reversed(fault.path) if part]
+        why = fault.why.replace("@", f"Go struct field {kind}.{'.'.join(names)}")
+        raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}') from fault
+
+
+def _struct(kind: ObjectType, value: Json) -> Json:
+    fields = kind.fields
+    result: Json = {}
+    for key, item in value.items():
+        field = fields.get(key)
+        if field is None or item is None:
+            continue
+        try:
+            form = field.form
+            if form == "string":
+                if item.__class__ is not str:
+                    raise _mismatch(item, "string")
+                if item or field.zero != "drop":
+                    result[key] = item
+            elif form == "struct":
+                if item.__class__ is not dict:
+                    raise _mismatch(item, field.type_name.rpartition(".")[2])
+                result[key] = _struct(field.type, item)
+            else:
+                made = _value(field, item)
+                if made or field.zero != "drop" or field.is_open:
+                    result[key] = made
+        except _Mismatch as fault:
+            fault.path.append(key)
+            raise
+    for key in kind.emitted:
+        if key not in result:
+            field = fields[key]
+            result[key] = _struct(field.type, {}) if field.form == "struct" else _ZEROS[field.form]
+    return result
+
+
+def _value(field: Schema, item: Any) -> Any:
+    match field.form:
+        case "list":
+            if item.__class__ is not list:
+                raise _mismatch(item, f"[]{_go_name(field.element)}")
+            element = field.element
+            return [_entry(element, entry) for entry in item]
+        case "map":
+            if item.__class__ is not dict:
+                raise _mismatch(item, f"map[string]{_go_name(field.element)}")
+            return _map(field.element, item)
+        case "integer":
+            if item.__class__ is int:
+                return item
+            if item.__class__ is float and item.is_integer():
+                return int(item)
+            raise _mismatch(item, "int64")
+        case "boolean":
+            if item.__class__ is not bool:
+                raise _mismatch(item, "bool")
+            return item
+        case _:
+            return _rare(field, item)
+
+
+def _map(element: Schema, item: Json) -> Json:
+    if element.form == "string":
+        for key, value in item.items():
+            if value.__class__ is not str:
+                if value is None:
+                    return _map(element, {k: "" if v is None else v for k, v in item.items()})
+                fault = _mismatch(value, "string")
+                fault.path.append(key)
+                raise fault
+        return item
+    made: Json = {}
+    for key, value in item.items():
+        try:
+            made[key] = _entry(element, value)
+        except _Mismatch as fault:
+            fault.path.append(key)
+            raise
+    return made
+
+
+def _entry(element: Schema, entry: Any) -> Any:
+    form = element.form
+    if form == "struct":
+        if entry is None:
+            entry = {}
+        if entry.__class__ is not dict:
+            raise _mismatch(entry, element.type_name.rpartition(".")[2])
+        return _struct(element.type, entry)
+    if form == "string":
+        if entry.__class__ is str:
+            return entry
+        if entry is None:
+            return ""
+        raise _mismatch(entry, "string")
+    return _value(element, entry)
+
+
+def _rare(field: Schema, item: Any) -> Any:
+    match field.form:
+        case "quantity":
+            return _quantity(item)
+        case "int-or-string":
+            if item.__class__ is int or item.__class__ is str:
+                return item
+            raise _mismatch(item, "intstr.IntOrString")
+        case "string" | "duration":
+            if item.__class__ is not str:
+                raise _mismatch(item, "string")
+            return item
+        case "time" | "micro-time":
+            return _time(item)
+        case "bytes":
+            return _bytes(item)
+        case "number":
+            if isinstance(item, bool) or not isinstance(item, int | float):
+                raise _mismatch(item, "float64")
+            return item
+        case "struct":
+            return _struct(field.type, item)
+        case _:
+            return item
+
+
+def _quantity(item: Any) -> str:
+    if isinstance(item, bool) or not isinstance(item, str | int | float):
+        raise _mismatch(item, "resource.Quantity")
+    try:
+        return quantity.canonical(item if isinstance(item, str) else repr(item))
+    except Invalid as error:
+        raise _Mismatch(str(error)) from error
+
+
+def _time(item: Any) -> str:
+    if not isinstance(item, str):
+        raise _mismatch(item, "string")
+    if not _TIME.fullmatch(item):
+        raise _Mismatch(f'parsing time "{item}" as "2006-01-02T15:04:05Z07:00": cannot parse "{item}" as "2006"')
+    return item
+
+
+def _bytes(item: Any) -> str:
+    if not isinstance(item, str):
+        raise _mismatch(item, "[]uint8")
+    try:
+        base64.b64decode(item, validate="\n" not in item and "\r" not in item)
+    except (binascii.Error, ValueError) as error:
+        at = next((i for i, c in enumerate(item) if not (c.isascii() and (c.isalnum() or c in "+/="))), len(item))
+        raise _Mismatch(f"illegal base64 data at input byte {at}") from error
+    return item
+
+
+def _go_name(schema: Schema) -> str:
+    return _GO_NAMES.get(schema.form, schema.type_name.rpartition(".")[2])
+
+
+def _mismatch(item: Any, wanted: str) -> _Mismatch:
+    match item:
+        case bool():
+            found = "bool"
+        case str():
+            found = "string"
+        case int() | float():
+            found = "number"
+        case list():
+            found = "array"
+        case _:
+            found = "object"
+    return _Mismatch(f"json: cannot unmarshal {found} into @ of type {wanted}")
+
+
+def unknown_fields(schema: Schema, obj: Any) -> list[str]:
+    """`unknown field "spec.replicaz"` for every field that the schema does not know."""
+    found: list[str] = []
+    _unknown(schema, obj, "", found)
+    return [f'unknown field "{path}"' for path in found]
+
+
+def _unknown(schema: Schema, value: Any, path: str, found: list[str]) -> None:
+    match schema.form:
+        case "struct" if isinstance(value, dict):
+            fields = schema.type.fields
+            for key, item in value.items():
+                field = fields.get(key)
+                if field is None:
+                    found.append(f"{path}.{key}" if path else key)
+                elif field.form in ("struct", "list", "map"):
+                    _unknown(field, item, f"{path}.{key}" if path else key, found)
+        case "list" if isinstance(value, list) and schema.element.form in ("struct", "list", "map"):
+            for index, entry in enumerate(value):
+                _unknown(schema.element, entry, f"{path}[{index}]", found)
+        case "map" if isinstance(value, dict) and schema.element.form in ("struct", "list", "map"):
+            for key, entry in value.items():
+                _unknown(schema.element, entry, f"{path}.{key}", found)
+        case _:
+            return

@@ -1,0 +1,144 @@
+"""Names: the shapes of names, labels and annotation keys, with upstream's words for what is wrong. Pure.
+
+Each function returns the faults of one value ([] = fine). Spec: RFC 1123, RFC 1035, "Object Names and IDs".
+"""
+
+import re
+from typing import Final
+
+_LABEL: Final = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_LABEL_1035: Final = "[a-z]([-a-z0-9]*[a-z0-9])?"
+_QUALIFIED: Final = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_VALUE: Final = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
+_label = re.compile(_LABEL)
+_label_1035 = re.compile(_LABEL_1035)
+_subdomain = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_qualified = re.compile(_QUALIFIED)
+_value = re.compile(_VALUE)
+_port_letters = re.compile("[a-z0-9-]+")
+_env = re.compile("[-._a-zA-Z][-._a-zA-Z0-9]*")
+_config_key = re.compile("[-._a-zA-Z0-9]+")
+_path_segment = re.compile("[^/%]*")
+
+LABEL_MAX: Final = 63
+SUBDOMAIN_MAX: Final = 253
+
+
+def _regex_text(message: str, pattern: str, *examples: str) -> str:
+    quoted = " or ".join(f"'{example}'" for example in examples)
+    listed = f"e.g. {quoted}" if examples else ""
+    return f"{message} ({listed}, regex used for validation is '{pattern}')"
+
+
+def _too_long(most: int) -> str:
+    return f"must be no more than {most} characters"
+
+
+LABEL_TEXT: Final = _regex_text(
+    "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with "
+    "an alphanumeric character", _LABEL, "my-name", "123-abc",
+)  # fmt: skip
+LABEL_1035_TEXT: Final = _regex_text(
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+    "and end with an alphanumeric character", _LABEL_1035, "my-name", "abc-123",
+)  # fmt: skip
+SUBDOMAIN_TEXT: Final = _regex_text(
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
+    "end with an alphanumeric character", rf"{_LABEL}(\.{_LABEL})*", "example.com",
+)  # fmt: skip
+QUALIFIED_TEXT: Final = _regex_text(
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character", _QUALIFIED, "MyName", "my.name", "123-abc",
+)  # fmt: skip
+VALUE_TEXT: Final = _regex_text(
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character", _VALUE, "MyValue", "my_value", "12345",
+)  # fmt: skip
+CONFIG_KEY_TEXT: Final = _regex_text(
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+    "[-._a-zA-Z0-9]+", "key.name", "KEY_NAME", "key-name",
+)  # fmt: skip
+
+
+def dns_label(name: str) -> list[str]:
+    faults = [_too_long(LABEL_MAX)] if len(name) > LABEL_MAX else []
+    return faults if _label.fullmatch(name) else [*faults, LABEL_TEXT]
+
+
+def dns_1035_label(name: str) -> list[str]:
+    faults = [_too_long(LABEL_MAX)] if len(name) > LABEL_MAX else []
+    return faults if _label_1035.fullmatch(name) else [*faults, LABEL_1035_TEXT]
+
+
+def dns_subdomain(name: str) -> list[str]:
+    faults = [_too_long(SUBDOMAIN_MAX)] if len(name) > SUBDOMAIN_MAX else []
+    return faults if _subdomain.fullmatch(name) else [*faults, SUBDOMAIN_TEXT]
+
+
+def path_segment(name: str) -> list[str]:
+    """Names that only have to fit one segment of a URL, as RBAC's."""
+    if name in (".", ".."):
+        return [f"may not be '{name}'"]
+    return [f"may not contain '{character}'" for character in "/%" if character in name]
+
+
+def qualified(name: str) -> list[str]:
+    """A label or annotation key: `[prefix/]name`."""
+    prefix, slash, rest = name.rpartition("/")
+    if "/" in prefix:
+        return [
+            _regex_text(
+                "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
+                "with an alphanumeric character", _QUALIFIED, "MyName", "my.name", "123-abc",
+            ) + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        ]  # fmt: skip
+    faults: list[str] = []
+    if slash:
+        faults += (
+            ["prefix part must be non-empty"] if not prefix else [f"prefix part {t}" for t in dns_subdomain(prefix)]
+        )
+    if not rest:
+        return [*faults, "name part must be non-empty", QUALIFIED_TEXT]
+    if len(rest) > LABEL_MAX:
+        faults.append(f"name part {_too_long(LABEL_MAX)}")
+    return faults if _qualified.fullmatch(rest) else [*faults, QUALIFIED_TEXT]
+
+
+def label_value(value: str) -> list[str]:
+    faults = [_too_long(LABEL_MAX)] if len(value) > LABEL_MAX else []
+    return faults if _value.fullmatch(value) else [*faults, VALUE_TEXT]
+
+
+def port_name(name: str) -> list[str]:
+    """A port's name (IANA service name)."""
+    faults = ["must be no more than 15 characters"] if len(name) > 15 else []
+    if not _port_letters.fullmatch(name):
+        faults.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    if not any("a" <= c <= "z" for c in name):
+        faults.append("must contain at least one letter (a-z)")
+    if "--" in name:
+        faults.append("must not contain consecutive hyphens")
+    if name[:1] == "-" or name[-1:] == "-":
+        faults.append("must not begin or end with a hyphen")
+    return faults
+
+
+def env_name(name: str) -> list[str]:
+    """The name of an environment variable: any printable ASCII but `=` (relaxed since 1.34)."""
+    if not all(" " <= c <= "~" and c != "=" for c in name):
+        return ["a valid environment variable name must consist only of printable ASCII characters other than '='"]
+    return []
+
+
+def config_key(key: str) -> list[str]:
+    """A key of a ConfigMap or Secret."""
+    faults = [_too_long(SUBDOMAIN_MAX)] if len(key) > SUBDOMAIN_MAX else []
+    if not _config_key.fullmatch(key):
+        faults.append(CONFIG_KEY_TEXT)
+    if key == ".":
+        faults.append("must not be '.'")
+    elif key == "..":
+        faults.append("must not be '..'")
+    elif key.startswith(".."):
+        faults.append("must not start with '..'")
+    return faults

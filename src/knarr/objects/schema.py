@@ -1,0 +1,174 @@
+"""Schema: what an API object may hold, as a tree that every walk over JSON reads. Pure.
+
+A `Schema` is one place in an object (a field, a list's element, a map's value) with its facets; an `ObjectType` is the
+set of fields that places of the same type share. Types are built from a facts table (kinds/facts/types.json) when
+somebody first looks at them, so a server that never sees a StorageClass never pays for one.
+Vocabulary: `form` is the JSON form; a *list-map* is a list whose entries are named by `keys`.
+Spec: the x-kubernetes-* extensions of OpenAPI; Go's omitempty as `zero` (see the facts' description).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+Json = dict[str, Any]
+# fmt: off
+SCALARS: Final = frozenset((
+    "string", "boolean", "integer", "number", "bytes", "time", "micro-time", "quantity", "int-or-string", "duration",
+    "any", "object", "fields-v1",
+))
+# fmt: on
+_WRITTEN: Final = frozenset(("struct", "string", "integer", "boolean"))
+"""Forms that Go writes even when they are zero; a zero time or list is null, which is the same as absent."""
+METADATA: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+
+
+class ObjectType:
+    """The fields of one named type; `defaults` are its rows of defaults.json, compiled by defaults.py on first use."""
+
+    __slots__ = ("_fields", "_raw", "_types", "defaults", "emitted", "is_atomic", "name", "required", "unions")
+
+    def __init__(self, name: str, raw: Mapping[str, Any], types: "Types") -> None:
+        self.name = name
+        self._raw: Mapping[str, Any] | None = raw
+        self._types = types
+        self._fields: dict[str, Schema] | None = None
+        self.is_atomic = raw.get("mapType") == "atomic"
+        self.unions: list[Any] = raw.get("unions") or []
+        self.required: tuple[str, ...] = ()
+        self.emitted: tuple[str, ...] = ()
+        self.defaults: Any = None
+
+    @property
+    def fields(self) -> "dict[str, Schema]":
+        if self._fields is None:
+            assert self._raw is not None
+            self._fields = {name: Schema(facts, self._types) for name, facts in self._raw["fields"].items()}
+            self.required = tuple(name for name, field in self._fields.items() if field.is_required)
+            self.emitted = tuple(
+                name for name, field in self._fields.items() if field.zero == "emit" and field.form in _WRITTEN
+            )
+            self._raw = None
+        return self._fields
+
+    @property
+    def types(self) -> "Types":
+        return self._types
+
+
+class Schema:
+    """One place: `form` is a scalar's name, `struct` (has an ObjectType), `list` or `map` (has an element)."""
+
+    __slots__ = (
+        "_of", "_type", "_type_name", "_types", "bounds", "enum", "form", "is_immutable", "is_open", "is_required",
+        "keys", "list_type", "map_type", "patch", "patch_key", "unique", "zero",
+    )  # fmt: skip
+
+    def __init__(self, facts: Mapping[str, Any], types: "Types") -> None:
+        self._types = types
+        self._type: ObjectType | None = None
+        kind = facts["type"]
+        self.form: str = kind if kind in SCALARS or kind in ("list", "map") else "struct"
+        self._type_name: str = kind
+        scalar = types.scalar(kind) if self.form == "struct" else ""
+        if scalar:
+            self.form = scalar
+        self._of: Any = facts.get("of")
+        self.is_required: bool = bool(facts.get("required"))
+        self.list_type: str = facts.get("listType", "atomic")
+        self.keys: tuple[str, ...] = tuple(facts.get("keys", ()))
+        self.unique: Any = facts.get("unique")
+        self.map_type: str = facts.get("mapType", "granular")
+        patch: str = facts.get("patch", "")
+        self.patch: tuple[str, ...] = tuple(patch.split(",")) if patch else ()
+        self.patch_key: str = facts.get("patchKey", "")
+        self.enum: tuple[str, ...] = types.enum(facts.get("enum")) or tuple(facts.get("values", ()))
+        self.zero: str = facts.get("zero", "drop")
+        self.is_immutable: bool = bool(facts.get("immutable"))
+        self.is_open = self.form in ("any", "object", "fields-v1")
+        self.bounds: Mapping[str, Any] | None = None
+        limits = {key: facts[key] for key in _BOUNDS if key in facts}
+        if limits:
+            self.bounds = limits
+
+    @property
+    def type(self) -> ObjectType:
+        """The fields of a `struct`."""
+        found = self._type
+        if found is None:
+            found = self._type = self._types.of(self._type_name)
+        return found
+
+    @property
+    def type_name(self) -> str:
+        return self._type_name
+
+    @property
+    def element(self) -> "Schema":
+        """What a list's entries or a map's values are."""
+        of = self._of
+        if not isinstance(of, Schema):
+            of = self._of = Schema(of if isinstance(of, Mapping) else {"type": of or "any"}, self._types)
+        return of
+
+    @property
+    def is_atomic(self) -> bool:
+        """Whether server-side apply owns the value as a whole."""
+        match self.form:
+            case "struct":
+                return self.map_type == "atomic" or self.type.is_atomic
+            case "map":
+                return self.map_type == "atomic"
+            case "list":
+                return self.list_type == "atomic"
+            case _:
+                return True
+
+
+_BOUNDS: Final = ("min", "max", "minItems", "maxItems", "minLength", "maxLength", "maxBytes", "pattern", "fmt")
+
+
+class Types:
+    """The named types of one facts table, built when they are first asked for.
+
+    `load(name)` gives a type's row or None; `default_rows(name)` its rows of the defaults table, in order.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[str], Mapping[str, Any] | None],
+        enums: Mapping[str, Any],
+        default_rows: Callable[[str], list[Mapping[str, Any]]] = lambda name: [],
+    ) -> None:
+        self._load = load
+        self._enums = enums
+        self.default_rows = default_rows
+        self._built: dict[str, ObjectType] = {}
+        self._scalars: dict[str, str] = {}
+
+    def of(self, name: str) -> ObjectType:
+        """The type; LookupError if the table has none of that name."""
+        found = self._built.get(name)
+        if found is None:
+            raw = self._load(name)
+            if raw is None:
+                raise LookupError(f"{name} is no type of the facts table")
+            found = self._built[name] = ObjectType(name, raw, self)
+        return found
+
+    def scalar(self, name: str) -> str:
+        """The form of a type whose JSON is no object (Time, Quantity, …); "" for all others."""
+        if name not in self._scalars:
+            raw = self._load(name)
+            if raw is None:
+                raise LookupError(f"{name} is no type of the facts table")
+            self._scalars[name] = raw.get("scalar", "")
+        return self._scalars[name]
+
+    def enum(self, name: str | None) -> tuple[str, ...]:
+        """The closed enum's values; () when other values are legal too."""
+        found = self._enums.get(name) if name else None
+        return tuple(found["values"]) if found and found["closed"] else ()
+
+    def root(self, name: str) -> Schema:
+        """The place of a whole object of a type."""
+        return Schema({"type": name, "zero": "emit"}, self)
