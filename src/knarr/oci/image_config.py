@@ -89,7 +89,7 @@ def encode(config: ImageConfig) -> bytes:
     """Deterministic bytes. `os`, `architecture` and `rootfs` are required members and always written."""
     members = msgspec.to_builtins(config)
     members.update(os=config.os, architecture=config.architecture, rootfs=msgspec.to_builtins(config.rootfs))
-    return msgspec.json.encode(members)
+    return msgspec.json.encode({name: members[name] for name in config.__struct_fields__ if name in members})
 
 
 def chain_id(diff_ids: Sequence[Digest]) -> str:
