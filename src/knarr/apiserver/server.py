@@ -10,6 +10,8 @@ from pathlib import Path
 from knarr.apiserver.access import Access, AllowAll
 from knarr.apiserver.authn import Authenticator
 from knarr.apiserver.context import RequestContext, User
+from knarr.apiserver.discovery import Discovery
+from knarr.apiserver.kubelets import Kubelets
 from knarr.apiserver.presenting_tables import Tables
 from knarr.apiserver.rbac import Rbac, Rule
 from knarr.apiserver.resources import Resources
@@ -33,7 +35,9 @@ class ApiServer:
     access: Access = field(default_factory=AllowAll)
     authenticator: Authenticator = field(default_factory=Authenticator)
     resources: Resources = field(default_factory=lambda: Resources(served_kinds()))
+    discovery: Discovery = field(default_factory=lambda: Discovery(served_kinds()))
     tokens: Tokens | None = None
+    kubelets: Kubelets = field(default_factory=Kubelets)
     pki: Path | None = None
     tables: Tables = field(default_factory=Tables)
     frames: Frames = field(default_factory=Frames)
