@@ -1,0 +1,89 @@
+"""The CRI over a Unix socket: RuntimeService and ImageService of another runtime, by the same two Protocols.
+
+Every call has a deadline; errors come back as those of base/errors.py. Imports gRPC: import this module only where a
+foreign runtime is used.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, cast
+
+import grpc
+import grpc.aio
+import msgspec
+
+from knarr.base.errors import KnarrError, Unavailable
+from knarr.cri import codec, rpc
+from knarr.cri.protocol import ImageService, RuntimeService
+
+CALL_SECONDS: Final = 120.0
+"""The kubelet's runtime-request-timeout."""
+PULL_SECONDS: Final = 3600.0
+_LONG: Final = ("pull_image",)
+_OPTIONS: Final = [
+    ("grpc.max_receive_message_length", rpc.MESSAGE_MAX),
+    ("grpc.max_send_message_length", rpc.MESSAGE_MAX),
+]
+
+
+class Connection:
+    """A connection to a CRI socket. `close` it at the end."""
+
+    def __init__(self, socket: Path) -> None:
+        self._channel = grpc.aio.insecure_channel(f"unix://{socket}", options=_OPTIONS)
+
+    async def ready(self, seconds: float) -> None:
+        """Wait until the socket answers. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._channel.channel_ready()
+        except TimeoutError as error:
+            raise Unavailable(f"the CRI socket does not answer within {seconds:g} s") from error
+
+    @property
+    def runtime(self) -> RuntimeService:
+        return cast(RuntimeService, _Service(self._channel, "RuntimeService"))
+
+    @property
+    def images(self) -> ImageService:
+        return cast(ImageService, _Service(self._channel, "ImageService"))
+
+    async def close(self) -> None:
+        await self._channel.close(None)
+
+
+class _Service:
+    """One service; its methods are made from the table of RPCs."""
+
+    def __init__(self, channel: grpc.aio.Channel, name: str) -> None:
+        for method in rpc.methods(name):
+            make = channel.unary_stream if method.is_stream else channel.unary_unary
+            call = make(
+                method.path,
+                request_serializer=codec.encode,
+                response_deserializer=partial(codec.decode, method.response),
+            )
+            setattr(self, method.attribute, partial(_stream if method.is_stream else _call, call, method.attribute))
+
+
+async def _call(call: Callable[..., Any], name: str, request: msgspec.Struct) -> msgspec.Struct:
+    seconds = PULL_SECONDS if name in _LONG else CALL_SECONDS + float(getattr(request, "timeout", 0))
+    try:
+        answer: msgspec.Struct = await call(request, timeout=seconds)
+    except grpc.aio.AioRpcError as error:
+        raise _translated(error) from error
+    return answer
+
+
+async def _stream(call: Callable[..., Any], name: str, request: msgspec.Struct) -> AsyncIterator[msgspec.Struct]:
+    try:
+        async for answer in call(request):
+            yield answer
+    except grpc.aio.AioRpcError as error:
+        raise _translated(error) from error
+
+
+def _translated(error: grpc.aio.AioRpcError) -> KnarrError:
+    return rpc.error_of(error.code().name, error.details() or "")
