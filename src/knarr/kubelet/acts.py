@@ -117,7 +117,7 @@ class Acts:
     async def forget(self, observed: ObservedPod, log_dir: Path) -> None:
         """Remove all that is left of a pod: containers, sandboxes, logs."""
         await remove(self._shared, observed)
-        await asyncio.to_thread(shutil.rmtree, log_dir, ignore_errors=True)
+        await self._shared.aside(lambda: shutil.rmtree(log_dir, ignore_errors=True))
 
 
 async def remove(shared: Shared, observed: ObservedPod) -> None:

@@ -31,7 +31,7 @@ from knarr.kubelet.heartbeat import Heartbeat
 from knarr.kubelet.images import ImagePuller
 from knarr.kubelet.observed import ObservedContainer
 from knarr.kubelet.settings import KubeletSettings
-from knarr.kubelet.shared import Shared
+from knarr.kubelet.shared import Aside, Shared
 from knarr.kubelet.sources import ObjectSources
 from knarr.kubelet.volumes.volumes import PodVolumes
 from knarr.kubelet.worker import PodWorker
@@ -46,9 +46,17 @@ class Kubelet:
     """One node. `run` never returns; look-ups serve the kubelet's HTTP server."""
 
     def __init__(
-        self, client: Client, runtime: RuntimeService, images: ImageService, settings: KubeletSettings, clock: Clock
+        self,
+        client: Client,
+        runtime: RuntimeService,
+        images: ImageService,
+        settings: KubeletSettings,
+        clock: Clock,
+        *,
+        aside: Aside = asyncio.to_thread,
     ) -> None:
         self.settings = settings
+        self._aside = aside
         self.runtime = runtime
         self._client = client
         self._clock = clock
@@ -262,6 +270,7 @@ class Kubelet:
             services=lambda: self._cache.list(Service),
             memory_capacity=machine.memory_bytes,
             allocatable=tuple(amounts.items()),
+            aside=self._aside,
         )
 
 

@@ -147,10 +147,8 @@ def status(
 def image_list(images: Iterable[Image]) -> list[Json]:
     """The largest images, with all their names."""
     largest = sorted(images, key=lambda image: image.size, reverse=True)[:IMAGES_MAX]
-    named = ((*image.repo_digests, *image.repo_tags) for image in largest)
-    return [
-        {"names": list(names), "sizeBytes": image.size} for names, image in zip(named, largest, strict=True) if names
-    ]
+    named = (((*image.repo_digests, *image.repo_tags), image.size) for image in largest)
+    return [{"names": list(names), "sizeBytes": size} for names, size in named if names]
 
 
 # condition → (reason and message when there is pressure, reason and message when there is none)

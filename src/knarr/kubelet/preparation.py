@@ -4,7 +4,6 @@
 container and raises StartFailed with the waiting reason to show. The order of acts is upstream's.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -128,7 +127,7 @@ class Starter:
             uid, username = cri_config.image_user(image)
             security.verify_non_root(pod, container, uid=uid, username=username)
             variables = env.environment(pod, container, self._files.sources(pod, box.ips))
-            mounts = await asyncio.to_thread(self._mounts, pod, container, attempt, variables, box.ips)
+            mounts = self._mounts(pod, container, attempt, variables, box.ips)
             prepared = replace(prepared, env=variables, mounts=mounts, target_id=self._target(container, observed))
         except (KnarrError, OSError) as error:
             raise self._failed(container, "CreateContainerConfigError", error) from error

@@ -1,6 +1,7 @@
 """What all pod workers of a kubelet share: the seams they act through and the facts of the node."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from knarr.base.backoff import BackoffRule
@@ -13,6 +14,9 @@ from knarr.kubelet.dns import Resolver
 from knarr.kubelet.images import ImagePuller
 from knarr.kubelet.settings import KubeletSettings
 from knarr.kubelet.sources import ObjectSources
+
+Aside = Callable[[Callable[[], None]], Awaitable[None]]
+"""Runs slow file work beside the event loop: asyncio.to_thread, or at once where time is virtual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +36,4 @@ class Shared:
     services: Callable[[], Sequence[Service]]
     memory_capacity: int = 0
     allocatable: tuple[tuple[str, str], ...] = ()
+    aside: Aside = asyncio.to_thread

@@ -344,7 +344,7 @@ class PodWorker:
         if not self._is_finished:
             self._is_finished = True
             self._prober.stop()
-            await asyncio.to_thread(self._files.volumes.remove)
+            await self._shared.aside(self._files.volumes.remove)
         if not is_leaving:
             self._shared.sources.release(self.uid)
             return False
