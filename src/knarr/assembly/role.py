@@ -36,6 +36,10 @@ def main(settings: Settings, role: supervise.Role, report_fd: int | None) -> int
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_run(settings, role, report_fd))
+    except Exception as error:
+        # Whoever waits must hear of it, whatever it is; the traceback goes to the log.
+        supervise.report(report_fd, error=f"{type(error).__name__}: {error}")
+        raise
     finally:
         os.close(lock)
 
