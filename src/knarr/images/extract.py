@@ -21,7 +21,7 @@ from knarr.images.tar_reader import Entry, TarReader
 OPAQUE = "trusted.overlay.opaque"
 WHITEOUT_PREFIX = b".wh."
 OPAQUE_MARKER = b".wh..wh..opq"
-_ENTRIES_MAX = 1_000_000
+ENTRIES_MAX = 1_000_000
 _SIZE_MAX = 64 << 30
 _PATH_MAX = 4096
 _PIECE = 1 << 20
@@ -35,11 +35,12 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 class Extractor:
     """Applies entries to the directory `root`. `lowers` are the layers below, nearest first, for what is implied."""
 
-    def __init__(self, root: str, lowers: Sequence[str] = ()) -> None:
+    def __init__(self, root: str, lowers: Sequence[str] = (), *, entries_max: int = ENTRIES_MAX) -> None:
         self._root = os.open(root, _DIRECTORY)
         self._lowers = [os.open(lower, _DIRECTORY) for lower in lowers]
         self._parent: tuple[bytes, int] | None = None
         self._times: dict[bytes, int] = {}
+        self._entries_max = entries_max
         self._entries = self._size = 0
 
     def apply(self, reader: TarReader) -> None:
@@ -47,8 +48,8 @@ class Extractor:
         for entry in reader:
             self._entries += 1
             self._size += max(entry.real_size, 0)
-            if self._entries > _ENTRIES_MAX or self._size > _SIZE_MAX:
-                raise TooLarge(f"layer entry {entry.shown}: more than {_ENTRIES_MAX} entries or {_SIZE_MAX} bytes")
+            if self._entries > self._entries_max or self._size > _SIZE_MAX:
+                raise TooLarge(f"layer entry {entry.shown}: more than {self._entries_max} entries or {_SIZE_MAX} bytes")
             try:
                 self._apply_one(entry, reader)
             except OSError as error:

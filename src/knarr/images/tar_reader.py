@@ -165,7 +165,8 @@ class TarReader:
             stored = self._left
         elif b"GNU.sparse.map" in pax:
             entry.real_size = _number(pax, b"GNU.sparse.size", -1)
-            entry.extents = _pairs(pax[b"GNU.sparse.map"].split(b","), entry)
+            numbers = pax[b"GNU.sparse.map"]
+            entry.extents = _pairs(numbers.split(b",") if numbers else [], entry)
         elif any(key.startswith(b"GNU.sparse.") for key in pax):
             raise Invalid(f"layer entry {entry.shown}: its sparse format is not supported")
         if entry.extents is not None:
