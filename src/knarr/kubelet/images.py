@@ -34,6 +34,10 @@ class StartFailed(Exception):
         self.problem = problem
 
 
+SHOWN_SECONDS = 1.0
+"""How long ErrImagePull is shown before the same wait is called ImagePullBackOff."""
+
+
 @dataclass(slots=True)
 class _Failures:
     backoff: Backoff
@@ -104,7 +108,7 @@ class ImagePuller:
             past = self._failures.get(key)
             backoff = (past.backoff if past else Backoff()).failed(self._clock.now(), self._rule)
             self._failures[key] = _Failures(backoff, f"ErrImagePull: {error}")
-            raise StartFailed(Problem("ErrImagePull", str(error), backoff.retry_at(self._rule))) from error
+            raise StartFailed(Problem("ErrImagePull", str(error), self._later(SHOWN_SECONDS))) from error
         self._failures.pop((uid, reference), None)
         now = self._clock.now()
         took, waited = duration(now - began), duration(now - asked)

@@ -1,4 +1,4 @@
-"""A kubelet over the real API server and the runtime in memory, in virtual time: one node, `n1`."""
+"""A kubelet over the API and the runtime in memory, in virtual time: one node, `n1`."""
 
 import asyncio
 import contextlib
@@ -7,25 +7,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from knarr.apiserver.context import User
-from knarr.apiserver.pipeline import Pipeline
-from knarr.apiserver.server import ApiServer
+import msgspec
+
 from knarr.base import tasks
 from knarr.base.clock import LoopClock
 from knarr.base.errors import NotFound
-from knarr.client.inprocess import InProcessTransport
-from knarr.client.requests import ApiClient
 from knarr.cri.memory import MemoryImages, MemoryRuntime, Script
 from knarr.kinds.core_config import EVENT, NAMESPACE
 from knarr.kinds.core_pod import POD
+from knarr.kubelet import kubelet
 from knarr.kubelet.kubelet import Kubelet
 from knarr.kubelet.settings import KubeletSettings
-from knarr.store.memory import MemoryStore
 from tests.simulation import virtual_time
+from tests.unit.kubelet.node_api import NodeApi
 
 Json = dict[str, Any]
 START = datetime(2030, 1, 1, tzinfo=UTC)
-ADMIN = User("admin", ("system:masters", "system:authenticated"))
 
 
 async def at_once(work: Callable[[], None]) -> None:
@@ -37,7 +34,7 @@ class Node:
 
     def __init__(self, root: Path) -> None:
         self.clock = LoopClock(START)
-        self.client = ApiClient(InProcessTransport(Pipeline(ApiServer(MemoryStore(), self.clock)).handle_as, ADMIN))
+        self.client = NodeApi(self.clock)
         self.runtime = MemoryRuntime(self.clock)
         self.images = MemoryImages(present=("web:v1", "web:v2"), pullable=("far:v1",))
         self.settings = KubeletSettings(node_name="n1", root_dir=root / "kubelet", pod_log_dir=root / "logs")
@@ -95,8 +92,6 @@ class Node:
 
     async def events(self) -> list[tuple[str, str]]:
         """(reason, message) of all events, in order."""
-        import msgspec
-
         await asyncio.sleep(0.05)
         found = [msgspec.json.decode(item) for item in (await self.client.list(EVENT, "default")).items]
         found.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
@@ -118,8 +113,11 @@ async def running(node: Node) -> AsyncIterator[asyncio.TaskGroup]:
         await node.client.create(NAMESPACE, "", body)
     async with asyncio.TaskGroup() as group:
         await node.start(group)
-        yield group
-        await node.stop()
+        try:
+            yield group
+        finally:
+            await node.stop()
+            kubelet.unmount_all(node.settings)
 
 
 def run(root: Path, story: Callable[[Node, asyncio.TaskGroup], Awaitable[None]]) -> None:

@@ -1,9 +1,11 @@
 """The whole kubelet over the runtime in memory: what the API says after a while is what happened."""
 
 import asyncio
+from collections import deque
 from pathlib import Path
 
 from knarr.client.client import DeleteOptions
+from knarr.kinds.core_config import CONFIGMAP, LEASE, NODE, SECRET
 from knarr.kinds.core_pod import POD
 from tests.unit.kubelet.harness import Node, condition, run
 
@@ -54,8 +56,6 @@ def test_a_container_that_ignores_sigterm_gets_its_whole_grace(tmp_path: Path) -
 
 def test_a_crashing_container_backs_off_as_documented(tmp_path: Path) -> None:
     async def story(node: Node, _: asyncio.TaskGroup) -> None:
-        from collections import deque
-
         node.script("c", exits=deque([3] * 10))
         await node.create("web", {})
 
@@ -67,9 +67,8 @@ def test_a_crashing_container_backs_off_as_documented(tmp_path: Path) -> None:
         assert await restarts() == 1, "the first restart is immediate"
         status = (await node.status("web"))["containerStatuses"][0]
         assert status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
-        assert status["state"]["waiting"]["message"].startswith(
-            "back-off 10s restarting failed container=c pod=web_default("
-        )
+        message = status["state"]["waiting"]["message"]
+        assert message.startswith("back-off 10s restarting failed container=c pod=web_default(")
         assert status["lastState"]["terminated"]["exitCode"] == 3
         await asyncio.sleep(10)
         assert await restarts() == 2
@@ -83,8 +82,6 @@ def test_a_crashing_container_backs_off_as_documented(tmp_path: Path) -> None:
 
 def test_a_pod_that_never_restarts_succeeds_or_fails(tmp_path: Path) -> None:
     async def story(node: Node, _: asyncio.TaskGroup) -> None:
-        from collections import deque
-
         node.script("good", exits=deque([0]), after=1)
         node.script("bad", exits=deque([7]), after=1)
         for name in ("good", "bad"):
@@ -100,8 +97,6 @@ def test_a_pod_that_never_restarts_succeeds_or_fails(tmp_path: Path) -> None:
 
 def test_containers_survive_a_restart_of_the_kubelet(tmp_path: Path) -> None:
     async def story(node: Node, group: asyncio.TaskGroup) -> None:
-        from collections import deque
-
         node.script("c", exits=deque([1]), after=1)
         await node.create("web", {})
         await asyncio.sleep(3)
@@ -132,8 +127,6 @@ def test_a_pod_deleted_while_the_kubelet_was_away_is_cleaned_up(tmp_path: Path) 
 
 def test_init_containers_run_in_order_and_a_sidecar_outlives_them(tmp_path: Path) -> None:
     async def story(node: Node, _: asyncio.TaskGroup) -> None:
-        from collections import deque
-
         node.script("first", exits=deque([0]), after=1)
         await node.create(
             "web",
@@ -155,8 +148,6 @@ def test_init_containers_run_in_order_and_a_sidecar_outlives_them(tmp_path: Path
 
 def test_a_missing_secret_is_named_and_the_pod_starts_when_it_comes(tmp_path: Path) -> None:
     async def story(node: Node, _: asyncio.TaskGroup) -> None:
-        from knarr.kinds.core_config import SECRET
-
         await node.create("web", {"containers": [{"name": "c", "envFrom": [{"secretRef": {"name": "nope"}}]}]})
         await asyncio.sleep(1)
         waiting = (await node.status("web"))["containerStatuses"][0]["state"]["waiting"]
@@ -172,8 +163,6 @@ def test_a_missing_secret_is_named_and_the_pod_starts_when_it_comes(tmp_path: Pa
 
 def test_a_changed_configmap_reaches_the_file_within_a_second(tmp_path: Path) -> None:
     async def story(node: Node, _: asyncio.TaskGroup) -> None:
-        from knarr.kinds.core_config import CONFIGMAP
-
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cfg"}, "data": {"color": "blue"}}
         await node.client.create(CONFIGMAP, "default", body)
         volumes = [{"name": "cfg", "configMap": {"name": "cfg"}}]
@@ -236,8 +225,6 @@ def test_an_image_that_cannot_be_pulled_is_told_and_backed_off(tmp_path: Path) -
 
 def test_the_node_is_registered_with_what_it_has(tmp_path: Path) -> None:
     async def story(node: Node, _: asyncio.TaskGroup) -> None:
-        from knarr.kinds.core_config import LEASE, NODE
-
         found = await node.client.get(NODE, "", "n1")
         assert condition(found["status"], "Ready")["status"] == "True"
         assert found["status"]["allocatable"]["pods"] == "110"

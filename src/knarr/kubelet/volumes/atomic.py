@@ -97,6 +97,6 @@ def _link(directory: Path, files: Mapping[str, File]) -> None:
         link = directory / name
         if not link.is_symlink():
             link.symlink_to(f"{CURRENT}/{name}")
-    for entry in os.scandir(directory):
-        if not entry.name.startswith("..") and entry.name not in wanted:
-            os.unlink(entry.path)
+    for name in os.listdir(directory):
+        if not name.startswith("..") and name not in wanted:
+            os.unlink(directory / name)
