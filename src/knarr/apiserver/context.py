@@ -1,6 +1,6 @@
 """What one request carries through the pipeline: the route, the caller, the options, and the server it runs in."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ class User:
 
 @dataclass(slots=True)
 class RequestContext:
-    """`resource` is the route's (asserted); `warnings` become Warning headers."""
+    """`warnings` become Warning headers; `releases` let go of what the running write holds (addresses, quota)."""
 
     server: "ApiServer"
     request: http.Request
@@ -38,6 +38,7 @@ class RequestContext:
     user: User
     impersonator: User | None = None
     warnings: list[str] = field(default_factory=list)
+    releases: list[Callable[[], object]] = field(default_factory=list)
 
     @property
     def resource(self) -> Resource:

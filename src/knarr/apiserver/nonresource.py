@@ -61,6 +61,14 @@ async def health(context: RequestContext) -> http.Response:
     return http.Response(200, TEXT, b"ok")
 
 
+async def discovery(context: RequestContext) -> http.Response:
+    """/api, /apis and below: what is served, in the form that the client asks for."""
+    found = context.server.discovery.answer(context.request.path, context.request.header("accept"))
+    if found is None:
+        return unknown_path()
+    return http.Response(200, (("content-type", found[0]), ("vary", "Accept")), found[1])
+
+
 def unknown_path() -> http.Response:
     return http.Response(404, TEXT[1:], b"404 page not found\n")
 
@@ -75,6 +83,10 @@ PATHS: Final[dict[str, Answer]] = {
     "/readyz/": health,
     "/healthz": health,
     "/healthz/": health,
+    "/api": discovery,
+    "/api/": discovery,
+    "/apis": discovery,
+    "/apis/": discovery,
 }
 
 

@@ -170,12 +170,11 @@ class Rbac:
         assert role.aggregation_rule is not None
         rules: list[Rule] = []
         for raw in role.aggregation_rule.cluster_role_selectors or ():
-            selector = labels.of_selector(raw)
+            selector = labels.of(raw)
             for key, other in self._roles.items():
                 if (
                     key.startswith(CLUSTER_ROLES)
                     and other is not role
-                    and selector is not None
                     and selector.matches(other.metadata.labels or {})
                 ):
                     rules += self.rules_of(_RoleRef("ClusterRole", other.metadata.name), "")

@@ -61,7 +61,8 @@ def of(context: RequestContext) -> Selection:
 
 @lru_cache(512)
 def _parsed(resource: Resource, label_text: str, field_text: str) -> Selection:
-    from knarr.objects import field_selectors, labels
+    from knarr.kinds import field_selectors
+    from knarr.objects import labels
 
     try:
         chosen = labels.parse(label_text) if label_text else None

@@ -5,9 +5,11 @@ Built by assembly (or a test) from a store and a clock. No listener here: wire/h
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 from knarr.apiserver.access import Access, AllowAll
+from knarr.apiserver.admission.services import Allocations
 from knarr.apiserver.authn import Authenticator
 from knarr.apiserver.context import RequestContext, User
 from knarr.apiserver.discovery import Discovery
@@ -40,8 +42,13 @@ class ApiServer:
     kubelets: Kubelets = field(default_factory=Kubelets)
     pki: Path | None = None
     tables: Tables = field(default_factory=Tables)
+    quota_holds: dict[str, dict[str, Fraction]] = field(default_factory=dict)
+    allocations: Allocations = field(init=False)
     frames: Frames = field(default_factory=Frames)
     ready_checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.allocations = Allocations(self.store)
 
     def rules(self, user: User, namespace: str) -> list[Rule]:
         """Every RBAC rule that the user has in the namespace."""

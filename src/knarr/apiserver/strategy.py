@@ -11,11 +11,25 @@ from knarr.apiserver.resources import Json, Resource
 from knarr.base import ids
 from knarr.base.clock import Instant, rfc3339
 from knarr.base.errors import Cause
+from knarr.kinds import walks
 
 # Fields of metadata that only the server sets: an update takes them from the live object.
 SERVER_METADATA: Final = (
     "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink",
 )  # fmt: skip
+
+# Subresource → the paths that it writes; everything else stays as it is.
+PARTS: Final = {
+    "status": ("status",),
+    "approval": ("status.conditions",),
+    "finalize": ("spec.finalizers",),
+    "ephemeralcontainers": ("spec.ephemeralContainers",),
+    "resize": tuple(
+        f"spec.{containers}[].{field}"
+        for containers in ("containers", "initContainers")
+        for field in ("resources", "resizePolicy")
+    ),
+}
 
 
 def prepared_create(resource: Resource, obj: Json, now: Instant) -> Json:
@@ -50,8 +64,8 @@ def prepared_update(resource: Resource, new: Json, old: Json, subresource: str) 
         else:
             metadata.pop(key, None)
     prepared = {**new, "metadata": metadata}
-    if subresource == "status":
-        prepared = _status_only(prepared, old)
+    if subresource in PARTS:
+        prepared = only_part(prepared, old, PARTS[subresource])
     elif "status" in resource.kind.subresources and not subresource:
         prepared.pop("status", None)
         if "status" in old:
@@ -61,19 +75,32 @@ def prepared_update(resource: Resource, new: Json, old: Json, subresource: str) 
     return prepared
 
 
-def _status_only(new: Json, old: Json) -> Json:
-    """Everything from the old object but status (and the metadata that a status update may carry)."""
+def only_part(new: Json, old: Json, paths: tuple[str, ...]) -> Json:
+    """The old object with only these paths (and of metadata what a subresource may carry) from the new one."""
     kept = dict(old)
-    if "status" in new:
-        kept["status"] = new["status"]
-    else:
-        kept.pop("status", None)
+    for path in paths:
+        kept = _taken(kept, new, path.split("."))
     metadata = dict(old["metadata"])
     for key in ("managedFields", "labels", "annotations", "finalizers", "ownerReferences"):
         if key in new["metadata"]:
             metadata[key] = new["metadata"][key]
     kept["metadata"] = metadata
     return kept
+
+
+def _taken(target: Json, source: Json, path: list[str]) -> Json:
+    """The target with the source's value at the path: a copy along it. A list's entries are matched by name."""
+    first, *rest = path
+    if not rest:
+        if first in source:
+            return {**target, first: source[first]}
+        return {key: value for key, value in target.items() if key != first}
+    if first.endswith("[]"):
+        first = first[:-2]
+        given = {entry.get("name"): entry for entry in source.get(first) or ()}
+        entries = [_taken(entry, given.get(entry.get("name"), entry), rest) for entry in target.get(first) or ()]
+        return {**target, first: entries} if entries else target
+    return {**target, first: _taken(target.get(first) or {}, source.get(first) or {}, rest)}
 
 
 def _bump_generation(resource: Resource, new: Json, old: Json) -> None:
@@ -91,11 +118,12 @@ def _at(obj: Any, path: str) -> Any:
 
 
 def defaulted(resource: Resource, obj: Json) -> Json:
-    return obj
+    """The object in its canonical form with its kind's defaults. Raises BadRequest for values of a wrong type."""
+    return walks.defaulted(resource.stored, obj)
 
 
 def unknown_fields(resource: Resource, obj: Json) -> list[str]:
-    return []
+    return walks.unknown_fields(resource.kind, obj)
 
 
 def create_faults(resource: Resource, obj: Json) -> list[Cause]:

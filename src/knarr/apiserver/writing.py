@@ -8,7 +8,7 @@ Not here: what a verb wants changed (verbs/*.py), how long a deletion waits (del
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from knarr.apiserver import managed, status, strategy
+from knarr.apiserver import assigned, conversions, managed, status, strategy
 from knarr.apiserver.admission import chain
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json, Resource
@@ -77,6 +77,7 @@ def _wrong_kind(context: RequestContext, obj: Json) -> str:
 async def create(context: RequestContext, obj: Json) -> Written:
     """Store a new object; the body was decoded and its kind checked."""
     resource = context.resource
+    obj = conversions.stored(resource, obj)
     wants_name = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
     for _ in range(GENERATED_NAMES_MAX if wants_name else 1):
         try:
@@ -90,26 +91,41 @@ async def create(context: RequestContext, obj: Json) -> Written:
 
 
 async def _create_once(context: RequestContext, resource: Resource, obj: Json) -> Written:
+    await chain.ready(context, obj, None)
+    try:
+        return await _create_now(context, resource, obj)
+    finally:
+        _release(context)
+
+
+def _release(context: RequestContext) -> None:
+    for release in context.releases:
+        release()
+    context.releases.clear()
+
+
+async def _create_now(context: RequestContext, resource: Resource, obj: Json) -> Written:
     server = context.server
     prepared = strategy.prepared_create(resource, obj, server.clock.now())
     prepared = strategy.defaulted(resource, prepared)
-    prepared = await chain.mutated(context, prepared, None)
+    prepared = assigned.on_create(resource, prepared, context.user)
+    prepared = chain.mutated(context, prepared, None)
     name = prepared["metadata"].get("name", "")
     faults = strategy.create_faults(resource, prepared)
     if faults:
         raise status.invalid(resource.kind.kind, resource.group, name, faults)
     prepared = managed.created(context, prepared)
     value = checked_size(resource.encode(prepared))
-    async with chain.validated(context, prepared, None):
-        key = resource.key(context.route.namespace, name)
-        if server.store.get(key) is not None:
-            raise errors.AlreadyExists(f'{resource.qualified} "{name}" already exists')
-        if context.is_dry_run:
-            return Written(resource, value, Revision(0), is_new=True)
-        try:
-            revision = await server.store.write(key, value, expect=Revision(0))
-        except errors.Conflict as error:
-            raise errors.AlreadyExists(f'{resource.qualified} "{name}" already exists') from error
+    key = resource.key(context.route.namespace, name)
+    if server.store.get(key) is not None:
+        raise errors.AlreadyExists(f'{resource.qualified} "{name}" already exists')
+    chain.validated(context, prepared, None)
+    if context.is_dry_run:
+        return Written(resource, value, Revision(0), is_new=True)
+    try:
+        revision = await server.store.write(key, value, expect=Revision(0))
+    except errors.Conflict as error:
+        raise errors.AlreadyExists(f'{resource.qualified} "{name}" already exists') from error
     return Written(resource, value, revision, is_new=True)
 
 
@@ -138,6 +154,8 @@ async def change(context: RequestContext, wanted: Changed, subresource: str = ""
         except _Raced as error:
             if is_bound:
                 raise status.modified(resource.qualified, context.route.name) from error
+        finally:
+            _release(context)
     raise errors.Unavailable(f'{resource.qualified} "{context.route.name}" changes too fast to be changed')
 
 
@@ -164,7 +182,9 @@ async def _changed(context: RequestContext, entry: Entry, pair: tuple[Json, Json
     new, old = pair
     new = strategy.defaulted(resource, new)
     new = strategy.prepared_update(resource, new, old, subresource)
-    new = await chain.mutated(context, new, old)
+    if not subresource:
+        new = assigned.on_update(resource, new, context.user)
+    new = chain.mutated(context, new, old)
     faults = strategy.update_faults(resource, new, old, subresource)
     if faults:
         raise status.invalid(resource.kind.kind, resource.group, context.route.name, faults)
@@ -172,14 +192,14 @@ async def _changed(context: RequestContext, entry: Entry, pair: tuple[Json, Json
     value = checked_size(resource.encode(new))
     if value == entry.value:
         return Written(resource, entry.value, entry.modified)
-    async with chain.validated(context, new, old):
-        is_gone = may_go(new)
-        if context.is_dry_run:
-            return Written(resource, value, entry.modified, is_gone=is_gone)
-        try:
-            revision = await server.store.write(entry.key, None if is_gone else value, expect=entry.modified)
-        except (errors.Conflict, errors.NotFound) as error:
-            raise _Raced from error
+    chain.validated(context, new, old)
+    is_gone = may_go(new)
+    if context.is_dry_run:
+        return Written(resource, value, entry.modified, is_gone=is_gone)
+    try:
+        revision = await server.store.write(entry.key, None if is_gone else value, expect=entry.modified)
+    except (errors.Conflict, errors.NotFound) as error:
+        raise _Raced from error
     return Written(resource, value, revision, is_gone=is_gone)
 
 

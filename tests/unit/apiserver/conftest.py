@@ -56,6 +56,8 @@ async def ask() -> Asker:
     asker = Asker(Pipeline(ApiServer(MemoryStore())))
     for name in ("default", "kube-system"):
         await asker("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    await asker("POST", "/api/v1/namespaces/default/serviceaccounts", account)
     return asker
 
 

@@ -1,31 +1,47 @@
 """The admission chain: a table of steps that see every write after decoding and before the store.
 
-A mutating step returns the object it wants; a validating one raises Forbidden or Invalid. Order is upstream's.
-Webhooks and policies become rows here later.
+A step returns the object it wants or raises Forbidden or Invalid. Order is upstream's. What a step holds for the time
+of the write (an address, a share of quota) it puts into context.releases. Webhooks and policies become rows later.
 """
 
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from knarr.apiserver.admission import namespaces
+from knarr.apiserver.admission import limits, namespaces, pods, quota, serviceaccounts, services
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 
+Wait = Callable[[RequestContext, Json, Json | None], Awaitable[None]]
 Step = Callable[[RequestContext, Json, Json | None], Json]
 """(context, the wanted object, the live one or None on create) → the object to go on with."""
 
+# What must be there before anything is decided; these may wait.
+WAITING: Final[tuple[Wait, ...]] = (serviceaccounts.awaited,)
 # Steps in order; each says itself which kinds and operations it looks at.
-MUTATING: Final[tuple[Step, ...]] = (namespaces.lifecycle,)
+MUTATING: Final[tuple[Step, ...]] = (
+    namespaces.lifecycle,
+    limits.defaults,
+    serviceaccounts.service_account,
+    pods.priority,
+    pods.tolerations,
+    services.allocate,
+)
+# After validation; the last sees what will be stored.
+VALIDATING: Final[tuple[Step, ...]] = (limits.check, quota.check)
 
 
-async def mutated(context: RequestContext, obj: Json, old: Json | None) -> Json:
+async def ready(context: RequestContext, obj: Json, old: Json | None) -> None:
+    for wait in WAITING:
+        await wait(context, obj, old)
+
+
+def mutated(context: RequestContext, obj: Json, old: Json | None) -> Json:
     for step in MUTATING:
         obj = step(context, obj, old)
     return obj
 
 
-@contextlib.asynccontextmanager
-async def validated(context: RequestContext, obj: Json, old: Json | None) -> AsyncIterator[None]:
-    """Hold what a write needs (quota) while it is made; released when it fails."""
-    yield
+def validated(context: RequestContext, obj: Json, old: Json | None) -> None:
+    """Raises Forbidden; what it holds is in context.releases."""
+    for step in VALIDATING:
+        step(context, obj, old)

@@ -1,0 +1,209 @@
+"""ResourceQuota: a write is refused when it would use more of a namespace than a quota gives.
+
+Use is counted from the store itself, plus what writes under way hold; status.used is a controller's. Deletions and
+updates that use no more are never refused. Spec: "Resource Quotas".
+"""
+
+from fractions import Fraction
+from typing import Any, Final
+
+import msgspec
+
+from knarr.apiserver import status
+from knarr.apiserver.context import RequestContext
+from knarr.apiserver.resources import Json, Resource
+from knarr.objects import quantity
+
+QUOTAS: Final = "/registry/resourcequotas/"
+Usage = dict[str, Fraction]
+# Kinds that a quota may name without `count/`.
+NAMED: Final = frozenset(
+    {"pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps", "persistentvolumeclaims"}
+)
+_COMPUTE: Final = ("cpu", "memory", "ephemeral-storage")
+
+
+def check(context: RequestContext, obj: Json, old: Json | None) -> Json:
+    """Hold what the object uses until its write ends. Raises Forbidden past a quota."""
+    resource, namespace = context.resource, context.route.namespace
+    if not resource.kind.is_namespaced or context.route.subresource not in ("", "resize"):
+        return obj
+    entries = context.server.store.list(f"{QUOTAS}{namespace}/").entries
+    if not entries:
+        return obj
+    wanted, had = usage(resource, obj), usage(resource, old) if old is not None else {}
+    more = {name: value - had.get(name, Fraction(0)) for name, value in wanted.items()}
+    more = {name: value for name, value in more.items() if value > 0}
+    if not more:
+        return obj
+    for entry in entries:
+        _check_one(context, msgspec.json.decode(entry.value), obj, more)
+    _hold(context, more)
+    return obj
+
+
+def _check_one(context: RequestContext, found: Json, obj: Json, more: Usage) -> None:
+    spec = found.get("spec") or {}
+    if not in_scope(spec, obj):
+        return
+    hard = {name: quantity.parse(value) for name, value in (spec.get("hard") or {}).items()}
+    name = found["metadata"]["name"]
+    if context.resource.stored.kind == "Pod":
+        _check_specified(context, name, hard, obj)
+    concerned = [each for each in hard if each in more]
+    if not concerned:
+        return
+    used = _used(context, spec)
+    held = context.server.quota_holds.get(context.route.namespace, {})
+    over = [
+        each
+        for each in concerned
+        if used.get(each, Fraction(0)) + held.get(each, Fraction(0)) + more[each] > hard[each]
+    ]
+    if over:
+        over.sort()
+        texts = (
+            ("requested", {each: more[each] for each in over}),
+            ("used", {each: used.get(each, Fraction(0)) for each in over}),
+            ("limited", {each: hard[each] for each in over}),
+        )
+        words = ", ".join(f"{word}: {','.join(f'{k}={_text(v)}' for k, v in values.items())}" for word, values in texts)
+        raise status.forbidden(
+            context.resource.qualified, obj["metadata"].get("name", ""), f"exceeded quota: {name}, {words}"
+        )
+
+
+def _check_specified(context: RequestContext, name: str, hard: Usage, obj: Json) -> None:
+    """A quota on compute resources wants every container to name them."""
+    missing: dict[str, list[str]] = {}
+    for container in (obj.get("spec") or {}).get("containers") or ():
+        given = _container(container)
+        for wanted in hard:
+            plain = wanted if wanted not in ("cpu", "memory") else f"requests.{wanted}"
+            if (
+                plain.startswith(("requests.cpu", "requests.memory", "limits.cpu", "limits.memory"))
+                and plain not in given
+            ):
+                missing.setdefault(wanted, []).append(container.get("name", ""))
+    if missing:
+        text = "; ".join(f"{wanted} for: {','.join(names)}" for wanted, names in sorted(missing.items()))
+        raise status.forbidden("pods", obj["metadata"].get("name", ""), f"failed quota: {name}: must specify {text}")
+
+
+def in_scope(spec: Json, obj: Json) -> bool:
+    """Whether a quota's scopes choose the object; scopes choose pods only."""
+    scopes = [{"scopeName": scope, "operator": "Exists"} for scope in spec.get("scopes") or ()]
+    scopes += (spec.get("scopeSelector") or {}).get("matchExpressions") or []
+    if not scopes:
+        return True
+    return obj.get("kind") == "Pod" and all(_scope_holds(scope, obj) for scope in scopes)
+
+
+def _scope_holds(scope: Json, pod: Json) -> bool:
+    from knarr.apiserver.assigned import qos_class
+
+    spec = pod.get("spec") or {}
+    match scope["scopeName"]:
+        case "Terminating":
+            return spec.get("activeDeadlineSeconds") is not None
+        case "NotTerminating":
+            return spec.get("activeDeadlineSeconds") is None
+        case "BestEffort":
+            return qos_class(spec) == "BestEffort"
+        case "NotBestEffort":
+            return qos_class(spec) != "BestEffort"
+        case "PriorityClass":
+            name, values = spec.get("priorityClassName"), scope.get("values") or []
+            match scope.get("operator"):
+                case "In":
+                    return name in values
+                case "NotIn":
+                    return name not in values
+                case "DoesNotExist":
+                    return not name
+                case _:
+                    return bool(name)
+        case _:
+            return False
+
+
+def _used(context: RequestContext, spec: Json) -> Usage:
+    """What the namespace's objects of the written kind use now."""
+    resource = context.resource
+    total: Usage = {}
+    listed = context.server.store.list(resource.list_prefix(context.route.namespace))
+    is_scoped = bool(spec.get("scopes") or spec.get("scopeSelector"))
+    if resource.stored.kind not in ("Pod", "Service", "PersistentVolumeClaim") and not is_scoped:
+        return dict.fromkeys(counted(resource), Fraction(len(listed.entries)))
+    for entry in listed.entries:
+        obj: Json = msgspec.json.decode(entry.value)
+        if in_scope(spec, obj):
+            for name, value in usage(resource, obj).items():
+                total[name] = total.get(name, Fraction(0)) + value
+    return total
+
+
+def counted(resource: Resource) -> list[str]:
+    """The names under which one object of the kind counts as one."""
+    names = [f"count/{resource.qualified}"]
+    if not resource.group and resource.plural in NAMED:
+        names.append(resource.plural)
+    return names
+
+
+def usage(resource: Resource, obj: Json) -> Usage:
+    """What one object uses."""
+    spec = obj.get("spec") or {}
+    used: Usage = dict.fromkeys(counted(resource), Fraction(1))
+    match resource.stored.kind:
+        case "Pod":
+            if (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+                return {f"count/{resource.qualified}": Fraction(1)}
+            for container in spec.get("containers") or ():
+                for name, value in _container(container).items():
+                    used[name] = used.get(name, Fraction(0)) + value
+            for container in spec.get("initContainers") or ():
+                for name, value in _container(container).items():
+                    used[name] = max(used.get(name, Fraction(0)), value)
+        case "Service":
+            ports = len([port for port in spec.get("ports") or () if port.get("nodePort")])
+            if spec.get("type") in ("NodePort", "LoadBalancer"):
+                used["services.nodeports"] = Fraction(ports)
+            if spec.get("type") == "LoadBalancer":
+                used["services.loadbalancers"] = Fraction(1)
+        case "PersistentVolumeClaim":
+            requested = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+            if requested:
+                used["requests.storage"] = quantity.parse(requested)
+    return used
+
+
+def _container(container: Json) -> Usage:
+    resources = container.get("resources") or {}
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    used: Usage = {}
+    for name, value in {**limits, **requests}.items():
+        used[f"requests.{name}"] = quantity.parse(value)
+        if name in _COMPUTE:
+            used[name] = quantity.parse(value)
+    for name, value in limits.items():
+        used[f"limits.{name}"] = quantity.parse(value)
+    return used
+
+
+def _hold(context: RequestContext, more: Usage) -> None:
+    held: dict[str, Any] = context.server.quota_holds.setdefault(context.route.namespace, {})
+    for name, value in more.items():
+        held[name] = held.get(name, Fraction(0)) + value
+
+    def release() -> None:
+        for name, value in more.items():
+            held[name] -= value
+
+    context.releases.append(release)
+
+
+def _text(value: Fraction) -> str:
+    if value.denominator == 1:
+        return str(value.numerator)
+    return quantity.canonical(f"{round(value * 1000)}m")

@@ -1,0 +1,171 @@
+"""Assigned: what upstream's strategies write into a new (or changed) object besides defaults. One function per kind.
+
+Pure: from the object and the caller to the object. What needs other objects is admission (admission/*.py).
+"""
+
+import base64
+from collections.abc import Callable
+from typing import Any, Final
+
+from knarr.apiserver.context import User
+from knarr.apiserver.resources import Json, Resource
+from knarr.base.errors import BadRequest
+
+Assign = Callable[[Json, User], Json]
+
+
+def pod(obj: Json, user: User) -> Json:
+    """Phase Pending, the QoS class, and a condition for gates."""
+    spec = obj.get("spec") or {}
+    current: Json = {"phase": "Pending", "qosClass": qos_class(spec)}
+    if spec.get("schedulingGates"):
+        message = "Scheduling is blocked due to non-empty scheduling gates"
+        current["conditions"] = [
+            {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": message,
+             "lastProbeTime": None, "lastTransitionTime": obj["metadata"]["creationTimestamp"]}
+        ]  # fmt: skip
+    return {**obj, "status": current}
+
+
+def qos_class(spec: Json) -> str:
+    """Guaranteed, Burstable or BestEffort, as documented."""
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    if spec.get("resources"):
+        containers = [spec]
+    is_best_effort, is_guaranteed = True, True
+    for container in containers:
+        resources = container.get("resources") or {}
+        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+        given = [(limits.get(name), requests.get(name, limits.get(name))) for name in ("cpu", "memory")]
+        if any(not _is_zero(value) for pair in given for value in pair):
+            is_best_effort = False
+        if any(_is_zero(limit) or limit != request for limit, request in given):
+            is_guaranteed = False
+    if is_best_effort:
+        return "BestEffort"
+    return "Guaranteed" if is_guaranteed else "Burstable"
+
+
+def _is_zero(value: object) -> bool:
+    return value in (None, "", "0", 0)
+
+
+def secret(obj: Json, user: User) -> Json:
+    """stringData goes into data and is never stored."""
+    given = obj.get("stringData")
+    if given is None:
+        return obj
+    if not isinstance(given, dict) or any(not isinstance(value, str) for value in given.values()):
+        raise BadRequest("stringData: it must be a map of strings")
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in given.items()}
+    rest = {key: value for key, value in obj.items() if key != "stringData"}
+    return {**rest, "data": {**(obj.get("data") or {}), **encoded}} if encoded else rest
+
+
+def namespace(obj: Json, user: User) -> Json:
+    """The finalizer `kubernetes`, phase Active and the label that names it."""
+    spec = dict(obj.get("spec") or {})
+    finalizers = list(spec.get("finalizers") or [])
+    if "kubernetes" not in finalizers:
+        finalizers.append("kubernetes")
+    spec["finalizers"] = finalizers
+    return _named({**obj, "spec": spec, "status": {"phase": "Active"}})
+
+
+def namespace_update(obj: Json, user: User) -> Json:
+    return _named(obj)
+
+
+def _named(obj: Json) -> Json:
+    metadata = obj["metadata"]
+    labels = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata.get("name", "")}
+    return {**obj, "metadata": {**metadata, "labels": labels}}
+
+
+def job(obj: Json, user: User) -> Json:
+    """The selector and labels by uid, unless the user brings a selector of their own."""
+    spec = obj.get("spec") or {}
+    if spec.get("manualSelector") or not isinstance(spec.get("template"), dict):
+        return obj
+    uid, name = obj["metadata"]["uid"], obj["metadata"].get("name", "")
+    template = dict(spec["template"])
+    metadata = dict(template.get("metadata") or {})
+    metadata["labels"] = {
+        **(metadata.get("labels") or {}),
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": name,
+        "controller-uid": uid,
+        "job-name": name,
+    }
+    template["metadata"] = metadata
+    selector = dict(spec.get("selector") or {})
+    selector["matchLabels"] = {**(selector.get("matchLabels") or {}), "batch.kubernetes.io/controller-uid": uid}
+    return {**obj, "spec": {**spec, "template": template, "selector": selector}}
+
+
+def signing_request(obj: Json, user: User) -> Json:
+    """Who asks is who is authenticated."""
+    spec: dict[str, Any] = {**(obj.get("spec") or {}), "username": user.name, "groups": list(user.groups)}
+    spec.pop("uid", None)
+    spec.pop("extra", None)
+    if user.uid:
+        spec["uid"] = user.uid
+    if user.extra:
+        spec["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return {**obj, "spec": spec}
+
+
+def stateful_set(obj: Json, user: User) -> Json:
+    spec = obj.get("spec") or {}
+    claims = spec.get("volumeClaimTemplates")
+    if not claims:
+        return obj
+    typed = [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", **claim} for claim in claims]
+    return {**obj, "spec": {**spec, "volumeClaimTemplates": typed}}
+
+
+def daemon_set(obj: Json, user: User) -> Json:
+    metadata = obj["metadata"]
+    generation = str(metadata.get("generation", 1))
+    annotations = {
+        **(metadata.get("annotations") or {}),
+        "deprecated.daemonset.template.generation": generation,
+    }
+    return {**obj, "metadata": {**metadata, "annotations": annotations}}
+
+
+def persistent_volume(obj: Json, user: User) -> Json:
+    return {**obj, "status": {"phase": "Pending"}}
+
+
+def claim(obj: Json, user: User) -> Json:
+    return {**obj, "status": {"phase": "Pending"}}
+
+
+# (group, kind) → what a create assigns.
+ON_CREATE: Final[dict[tuple[str, str], Assign]] = {
+    ("", "Pod"): pod,
+    ("", "Secret"): secret,
+    ("", "Namespace"): namespace,
+    ("", "PersistentVolume"): persistent_volume,
+    ("", "PersistentVolumeClaim"): claim,
+    ("batch", "Job"): job,
+    ("certificates.k8s.io", "CertificateSigningRequest"): signing_request,
+    ("apps", "StatefulSet"): stateful_set,
+    ("apps", "DaemonSet"): daemon_set,
+}
+# (group, kind) → what an update of the whole object assigns.
+ON_UPDATE: Final[dict[tuple[str, str], Assign]] = {
+    ("", "Secret"): secret,
+    ("", "Namespace"): namespace_update,
+}
+
+
+def on_create(resource: Resource, obj: Json, user: User) -> Json:
+    row = ON_CREATE.get((resource.stored.group, resource.stored.kind))
+    return row(obj, user) if row else obj
+
+
+def on_update(resource: Resource, obj: Json, user: User) -> Json:
+    row = ON_UPDATE.get((resource.stored.group, resource.stored.kind))
+    return row(obj, user) if row else obj

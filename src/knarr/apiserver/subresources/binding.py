@@ -1,0 +1,67 @@
+"""Binding a pod to a node: pods/NAME/binding and the bindings collection that says the same."""
+
+import dataclasses
+
+from knarr.apiserver import answers, bodies, status, writing
+from knarr.apiserver.context import RequestContext
+from knarr.apiserver.resources import Json
+from knarr.base import clock
+from knarr.base.errors import Cause, Conflict
+from knarr.wire import http
+
+
+async def answer(context: RequestContext) -> http.Response:
+    binding = await bodies.object_body(context)
+    return await _bind(context, binding)
+
+
+async def collection(context: RequestContext) -> http.Response:
+    """POST to bindings: the pod's name is the binding's."""
+    binding = await bodies.object_body(context)
+    pods = context.server.resources.of("", "v1", "pods")
+    name = (binding.get("metadata") or {}).get("name") or ""
+    route = dataclasses.replace(context.route, resource=pods, name=name, subresource="binding")
+    return await _bind(dataclasses.replace(context, route=route), binding)
+
+
+async def _bind(context: RequestContext, binding: Json) -> http.Response:
+    target = binding.get("target") or {}
+    name = context.route.name
+    if target.get("kind") not in (None, "", "Node"):
+        fault = Cause("target.kind", "FieldValueNotSupported", 'Unsupported value: supported values: "Node"')
+        raise status.invalid("Binding", "", name, [fault])
+    if not target.get("name"):
+        raise status.invalid("Binding", "", name, [Cause("target.name", "FieldValueRequired", "Required value")])
+    now = clock.rfc3339(context.server.clock.now())
+    await writing.change(context, lambda pod: bound(pod, binding, now), "binding")
+    success = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+    return answers.json_response(answers.encoded(success), 201)
+
+
+def bound(pod: Json, binding: Json, now: str) -> Json:
+    """The pod on its node. Raises Conflict when it has one or is going."""
+    node, metadata, spec = binding["target"]["name"], pod["metadata"], pod["spec"]
+    name, asked = metadata["name"], binding.get("metadata") or {}
+    prefix = f'Operation cannot be fulfilled on pods/binding "{name}": '
+    if asked.get("uid") and asked["uid"] != metadata["uid"]:
+        raise Conflict(
+            f"{prefix}Precondition failed: UID in precondition: {asked['uid']}, UID in object meta: {metadata['uid']}"
+        )
+    if metadata.get("deletionTimestamp"):
+        raise Conflict(f"{prefix}pod {name} is being deleted, cannot be assigned to a host")
+    if spec.get("nodeName"):
+        raise Conflict(f'{prefix}pod {name} is already assigned to node "{spec["nodeName"]}"')
+    if spec.get("schedulingGates"):
+        raise Conflict(f"{prefix}pod {name} has non-empty .spec.schedulingGates")
+    changed = {key: value for key, value in metadata.items() if key != "resourceVersion"}
+    if asked.get("annotations"):
+        changed["annotations"] = {**(metadata.get("annotations") or {}), **asked["annotations"]}
+    current = pod.get("status") or {}
+    conditions = [each for each in current.get("conditions") or [] if each.get("type") != "PodScheduled"]
+    scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
+    return {
+        **pod,
+        "metadata": changed,
+        "spec": {**spec, "nodeName": node},
+        "status": {**current, "conditions": [*conditions, scheduled]},
+    }
