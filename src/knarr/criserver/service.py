@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import knarr
+from knarr.base import tasks
 from knarr.base.errors import Invalid, Unimplemented
 from knarr.cri.messages import container as c
 from knarr.cri.messages import runtime as r
@@ -36,6 +37,12 @@ class RuntimeServer:
 
     async def recover(self) -> None:
         await recovery.recover(self.node)
+
+    async def close(self) -> None:
+        """Stop watching; containers go on, and the next server takes them over."""
+        for watch in list(self.node.watches.values()):
+            await tasks.cancel(watch)
+        self.node.watches.clear()
 
     async def version(self, request: r.VersionRequest) -> r.VersionResponse:
         return r.VersionResponse(

@@ -15,8 +15,8 @@ KILL_SECONDS: Final = 30.0
 
 
 async def stop(node: Node, request: StopContainerRequest) -> StopContainerResponse:
-    record = node.get_container(request.container_id)
-    if record.started_at and record.ended is None:
+    record = node.containers.find(request.container_id)
+    if record is not None and record.started_at and record.ended is None:
         if request.timeout > 0 and await _ends_after(node, record, record.stop_signal, float(request.timeout)):
             return StopContainerResponse()
         await kill(node, record)

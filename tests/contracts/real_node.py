@@ -1,0 +1,98 @@
+"""A real CRI server for tests: conmon, crun or runc, a bridge and a busybox root, in names that no cluster has."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from knarr.criserver import compose
+from knarr.criserver.node import Places, Root
+from knarr.criserver.rootfs import DirectoryRoots
+from knarr.criserver.service import RuntimeServer
+from knarr.network.ruleset import Names
+from knarr.oci.image_config import ContainerConfig
+from knarr.runtime.cgroups import Cgroups
+
+NEEDED = ("conmon", "nft", "busybox", "ip")
+NUMBER = os.getpid() % 250
+NAME = f"knarr-t{NUMBER}"
+BRIDGE = f"knt{NUMBER}"
+PODS = f"10.245.{NUMBER}.0/24"
+
+
+def missing() -> str:
+    """What this machine lacks for real containers; "" if nothing."""
+    absent = [program for program in NEEDED if shutil.which(program) is None]
+    if shutil.which("crun") is None and shutil.which("runc") is None:
+        absent.append("crun or runc")
+    if os.getuid() != 0:
+        absent.append("root")
+    return ", ".join(absent)
+
+
+def busybox_root(directory: Path) -> Path:
+    """A root file system with a static busybox and nothing else."""
+    program = shutil.which("busybox")
+    assert program is not None
+    for name in ("bin", "etc", "tmp", "proc", "sys", "dev", "var"):
+        (directory / name).mkdir(parents=True, exist_ok=True)
+    shutil.copy(program, directory / "bin" / "busybox")
+    for applet in subprocess.run([program, "--list"], capture_output=True, text=True, check=True).stdout.split():
+        link = directory / "bin" / applet
+        if not link.exists():
+            link.symlink_to("busybox")
+    (directory / "etc" / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nguest:x:405:100:guest:/home:/bin/sh\n")
+    (directory / "etc" / "group").write_text("root:x:0:\nusers:x:100:\nextra:x:777:guest\n")
+    (directory / "var" / "run").symlink_to("/run")
+    return directory
+
+
+def image(root: Path) -> Root:
+    config = ContainerConfig(env=("PATH=/bin", "FROM_IMAGE=yes"), cmd=("/bin/sh",), working_dir="/work")
+    return Root(root, "sha256:busybox", "sha256:busybox", config)
+
+
+@contextlib.asynccontextmanager
+async def opened(directory: Path) -> AsyncIterator[RuntimeServer]:
+    """A server over `directory`; what an earlier one left there is taken over. Pods go on when it closes."""
+    places = Places(directory / "state", directory / "run", f"/{NAME}")
+    runtime = compose.oci_runtime(places.run, places.cgroup)
+    network = compose.bridge_network(places.run, Names(NAME, BRIDGE), PODS)
+    roots = DirectoryRoots({"busybox": image(directory / "root")})
+    server, streaming = compose.runtime_server(places, runtime, network, roots)
+    await network.set_up()
+    await server.recover()
+    await streaming.start()
+    try:
+        yield server
+    finally:
+        await server.close()
+        await streaming.close()
+        runtime.close()
+
+
+async def torn_down(directory: Path) -> None:
+    """Remove bridge, rules and control groups."""
+    await compose.bridge_network(directory / "run", Names(NAME, BRIDGE), PODS).tear_down()
+    Cgroups().remove(f"/{NAME}")
+
+
+def inventory(directory: Path) -> list[str]:
+    """Every trace on the machine of what runs below `directory`: mounts, processes, links, rules, cgroups, files."""
+    own = str(directory)
+    lines = [
+        f"mount {line.split()[4]}" for line in Path("/proc/self/mountinfo").read_text().splitlines() if own in line
+    ]
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            if "conmon" in line and own in line:
+                lines.append(f"process {line}")
+    lines += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"*/{NAME}/**/") if path.is_dir()]
+    lines += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"{NAME}/**/") if path.is_dir()]
+    links = subprocess.run(["ip", "-o", "link", "show", "master", BRIDGE], capture_output=True, text=True, check=False)
+    lines += [f"link {line.split()[1]}" for line in links.stdout.splitlines()]
+    lines += [f"file {path}" for path in directory.rglob("*") if "logs" not in path.parts and "root" not in path.parts]
+    return sorted(lines)
