@@ -5,10 +5,10 @@ decompression bombs. `gzip_writer` makes gzip that is the same for the same inpu
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from backports import zstd
 from isal import isal_zlib
 
 from knarr.base.errors import Invalid, TooLarge
@@ -41,7 +41,7 @@ class PlainReader:
         self._taken = 0
         self.plain_size = 0
         self._read_size = 0
-        self._new: Callable[[], Any] | None = None
+        self._form: _Form | None = None
         self._codec: Any = None
         self._is_started = self._is_ended = False
 
@@ -71,37 +71,29 @@ class PlainReader:
         if not self._is_started:
             while 0 < len(chunk) < _MAGIC_SIZE and (more := self._source.read(_READ_SIZE)):
                 chunk += more
-            self._new, self._is_started = _codec_of(chunk), True
+            self._form, self._is_started = _form_of(chunk), True
         self._read_size += len(chunk)
         if not chunk:
             self._end()
             return
-        if self._new is None:
+        if self._form is None:
             self._keep(chunk)
             return
         while chunk:
             if self._codec is None:
-                self._codec = self._new()
+                self._codec = self._form.new()
             chunk = self._step(chunk)
 
     def _step(self, chunk: bytes) -> bytes:
-        """Decompress one bounded piece; returns what is left of the chunk. Members and frames may follow each other."""
-        try:
-            if self._new is _zstd:
-                self._keep(self._codec.decompress(chunk, _PIECE_SIZE))
-                while not self._codec.eof and not self._codec.needs_input:
-                    self._keep(self._codec.decompress(b"", _PIECE_SIZE))
-            else:
-                self._keep(self._codec.decompress(chunk, _PIECE_SIZE))
-                while self._codec.unconsumed_tail and not self._codec.eof:
-                    self._keep(self._codec.decompress(self._codec.unconsumed_tail, _PIECE_SIZE))
-        except (isal_zlib.error, zstd.ZstdError, EOFError) as error:  # type: ignore[misc]  # isal's stub names the class as a string
-            raise Invalid(f"layer: its compression is broken: {error}") from error
+        """Decompress a chunk in bounded pieces; returns what follows the end of a member or frame."""
+        assert self._form is not None
+        for piece in self._form.pieces(self._codec, chunk):
+            self._keep(piece)
         if not self._codec.eof:
             return b""
         left: bytes = self._codec.unused_data
         self._codec = None
-        return left.lstrip(b"\0") if self._new is _gzip else left
+        return left.lstrip(b"\0") if self._form.may_be_padded else left
 
     def _keep(self, piece: bytes) -> None:
         self.plain_size += len(piece)
@@ -121,19 +113,51 @@ class PlainReader:
 _PIECE_SIZE = 1 << 20
 
 
-def _gzip() -> Any:
-    return isal_zlib.decompressobj(_GZIP_BITS)
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How one compression is undone: `new` makes a decoder, `pieces` feeds it a chunk."""
+
+    new: Callable[[], Any]
+    pieces: Callable[[Any, bytes], Iterator[bytes]]
+    may_be_padded: bool
 
 
-def _zstd() -> Any:
+def _gzip_pieces(codec: Any, chunk: bytes) -> Iterator[bytes]:
+    try:
+        yield codec.decompress(chunk, _PIECE_SIZE)
+        while codec.unconsumed_tail and not codec.eof:
+            yield codec.decompress(codec.unconsumed_tail, _PIECE_SIZE)
+    except isal_zlib.error as error:  # type: ignore[misc]  # isal's stub gives an instance
+        raise Invalid(f"layer: its compression is broken: {error}") from error
+
+
+def _new_zstd() -> Any:
+    from backports import zstd  # 2 MB, for the few images that have zstd layers
+
     return zstd.ZstdDecompressor()
 
 
-def _codec_of(head: bytes) -> Callable[[], Any] | None:
+def _zstd_pieces(codec: Any, chunk: bytes) -> Iterator[bytes]:
+    from backports import zstd
+
+    try:
+        yield codec.decompress(chunk, _PIECE_SIZE)
+        while not codec.eof and not codec.needs_input:
+            yield codec.decompress(b"", _PIECE_SIZE)
+    except zstd.ZstdError as error:
+        raise Invalid(f"layer: its compression is broken: {error}") from error
+
+
+_GZIP = _Form(lambda: isal_zlib.decompressobj(_GZIP_BITS), _gzip_pieces, may_be_padded=True)
+_ZSTD = _Form(_new_zstd, _zstd_pieces, may_be_padded=False)
+
+
+def _form_of(head: bytes) -> _Form | None:
+    """The compression that the first bytes show; None for none."""
     if head.startswith(b"\x1f\x8b"):
-        return _gzip
+        return _GZIP
     if head.startswith(b"\x28\xb5\x2f\xfd"):
-        return _zstd
+        return _ZSTD
     if head.startswith((b"BZh", b"\xfd7zXZ\0")):
         raise Invalid("layer: bzip2 and xz are not layer compressions")
     return None
