@@ -1,0 +1,1 @@
+"""Tables: the columns that `kubectl get` prints, derived from the facts of each kind."""
