@@ -38,7 +38,7 @@ class Node:
         dockerfile = (context / "Dockerfile").read_text()
         tree = ContextTree(listed(context, contexts), contexts)
         request = BuildRequest(dockerfile=dockerfile, context=tree, names=(reference(name),), **options)  # type: ignore[arg-type]
-        built = await self.builder.build(request, self.events.append, _nothing_missing)
+        built = await self.builder.build(request, self.events.append, _nothing_missing, _no_fetch)
         return self.images.image(built.digest)
 
     def outcomes(self) -> list[str]:
@@ -80,7 +80,7 @@ async def node(directory: Path) -> AsyncIterator[Node]:
     runtime = OciRuntime(run_dir / "runtime", find_programs(run_dir / "runtime"), cgroups, f"{CGROUP}/monitors")
     try:
         machine = Machine(runtime, run_dir / "build", CGROUP)
-        yield Node(Builder(images, directory / "builder", machine, _no_fetch), images)
+        yield Node(Builder(images, directory / "builder", machine), images)
     finally:
         runtime.close()
         shutil.rmtree(run_dir)

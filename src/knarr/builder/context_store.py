@@ -6,7 +6,7 @@ Files of their own, apart from images: no image names them. `prune` bounds them,
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,29 +38,21 @@ class ContextStore:
 
     def add(self, source: BinaryIO, size: int) -> str:
         """Store `size` bytes of the stream; their digest. Raises Invalid where the stream is shorter."""
-        draft = self._root / f".{secrets.token_hex(8)}"
-        digest, left = hashlib.sha256(), size
+        writer = self.writer()
+        left = size
         try:
-            with open(draft, "xb", buffering=0) as file:
-                while left and (piece := source.read(min(left, _PIECE))):
-                    digest.update(piece)
-                    file.write(piece)
-                    left -= len(piece)
+            while left and (piece := source.read(min(left, _PIECE))):
+                writer.write(piece)
+                left -= len(piece)
             if left:
                 raise Invalid(f"context: {left} of {size} bytes of a file are missing")
-            name = f"sha256:{digest.hexdigest()}"
-            draft.rename(self._path(name))
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        return name
+            return writer.commit()
+        finally:
+            writer.abort()
 
-    def draft(self) -> Path:
-        """A name for content on its way in; `adopt` or unlink it."""
-        return self._root / f".{secrets.token_hex(8)}"
-
-    def adopt(self, draft: Path, digest: str) -> None:
-        draft.rename(self._path(digest))
+    def writer(self) -> "ContentWriter":
+        """Content on its way in, piece by piece."""
+        return ContentWriter(self._root / f".{secrets.token_hex(8)}", self._path)
 
     def prune(self, size_max: int) -> int:
         """Remove what was not used for longest until at most `size_max` bytes are left; the bytes freed."""
@@ -80,3 +72,32 @@ class ContextStore:
         if algorithm != "sha256" or not is_hex:
             raise Invalid(f"context: {digest[:80]!r} is not a sha256 digest")
         return self._root / encoded
+
+
+class ContentWriter:
+    """One file on its way in; `commit` or `abort` ends it, and `abort` after `commit` does nothing."""
+
+    def __init__(self, draft: Path, place: Callable[[str], Path]) -> None:
+        self._draft = draft
+        self._place = place
+        self._file = open(draft, "xb", buffering=0)  # noqa: SIM115  closed by commit and abort
+        self._hash = hashlib.sha256()
+
+    def write(self, piece: bytes) -> None:
+        self._hash.update(piece)
+        left = memoryview(piece)
+        while left:
+            left = left[self._file.write(left) :]
+
+    def commit(self, expected: str = "") -> str:
+        """Raises Invalid where the content has another digest than was said."""
+        self._file.close()
+        digest = f"sha256:{self._hash.hexdigest()}"
+        if expected and digest != expected:
+            raise Invalid(f"context: the content of {expected} is {digest}; the file changed while it was sent")
+        self._draft.rename(self._place(digest))
+        return digest
+
+    def abort(self) -> None:
+        self._file.close()
+        self._draft.unlink(missing_ok=True)

@@ -57,9 +57,7 @@ class Tools:
 class Builder:
     """Builds images into one image store. `state_dir` keeps the cache, `machine` runs commands."""
 
-    def __init__(
-        self, images: ImageStore, state_dir: Path, machine: Machine, fetch: Fetch, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, images: ImageStore, state_dir: Path, machine: Machine, clock: Clock | None = None) -> None:
         self.tools = Tools(
             images=images,
             cache=Cache(state_dir / "cache.jsonl"),
@@ -69,20 +67,18 @@ class Builder:
             machine=machine,
             clock=clock or SystemClock(),
         )
-        self._fetch = fetch
         self._slots = asyncio.Semaphore(BUILDS_MAX)
 
-    async def build(self, request: BuildRequest, report: Report, need: Need) -> Built:
+    async def build(self, request: BuildRequest, report: Report, need: Need, fetch: Fetch) -> Built:
         """The image, stored and named. Raises DockerfileFault, StepFailed, NotFound, Invalid, Unavailable."""
         async with self._slots:
-            solve = Solve(self.tools, self._fetch, request, report, need)
-            return await solve.run()
+            return await Solve(self.tools, request, report=report, need=need, fetch=fetch).run()
 
 
 class Solve:
     """One build."""
 
-    def __init__(self, tools: Tools, fetch: Fetch, request: BuildRequest, report: Report, need: Need) -> None:
+    def __init__(self, tools: Tools, request: BuildRequest, *, report: Report, need: Need, fetch: Fetch) -> None:
         self.tools = tools
         self.request = request
         self.report = report

@@ -1,0 +1,133 @@
+"""The build context as `knarr build` sends it: a list of paths with digests, and the content that the node asks for.
+
+Digests are kept between builds in the user's cache directory, by size, times and inode, so that an unchanged context
+costs one stat for each file. What .dockerignore leaves out is not even looked into.
+"""
+
+import hashlib
+import json
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from knarr.base.errors import Invalid
+from knarr.builder.dockerfile import ignore
+from knarr.builder.dockerfile.ignore import Ignore, Matched
+
+_PIECE = 1 << 20
+_SETTLED_NS = 100_000_000
+"""A file younger than this may change again within the same time stamp: its digest is not kept."""
+Row = list[Any]
+"""path, kind (f, d, l), mode, size, mtime in nanoseconds, digest or link."""
+
+
+class Context:
+    """One directory. `rows` is the list; `paths` finds a file by digest."""
+
+    def __init__(self, root: Path, patterns: Ignore) -> None:
+        self.root = root
+        self.rows: list[Row] = []
+        self.paths: dict[str, str] = {}
+        self._ignore = patterns
+        self._cache_file = _cache_file(root)
+        self._known = _read(self._cache_file)
+        self._seen: dict[str, list[Any]] = {}
+        self._settled = time.time_ns() - _SETTLED_NS
+        self._walk("", patterns.nothing)
+        self._save()
+
+    def send(self, digests: list[str], body: BinaryIO) -> None:
+        """Frames of content: `DIGEST SIZE` and a newline, then the bytes."""
+        for digest in digests:
+            with open(self.root / self.paths[digest], "rb") as file:
+                left = os.fstat(file.fileno()).st_size
+                body.write(f"{digest} {left}\n".encode())
+                while left and (piece := file.read(min(_PIECE, left))):
+                    body.write(piece)
+                    left -= len(piece)
+                if left:
+                    raise Invalid(f"{file.name} became shorter while it was read")
+
+    def _walk(self, directory: str, parent: Matched) -> None:
+        with os.scandir(self.root / directory) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            path = f"{directory}/{entry.name}" if directory else entry.name
+            is_out, matched = self._ignore.step(path, parent) if parent else (False, parent)
+            is_directory = entry.is_dir(follow_symlinks=False)
+            if not is_out:
+                self._add(path, entry)
+            if is_directory and (not is_out or self._ignore.may_hold_kept(path)):
+                self._walk(path, matched)
+
+    def _add(self, path: str, entry: "os.DirEntry[str]") -> None:
+        status = entry.stat(follow_symlinks=False)
+        mode = stat.S_IMODE(status.st_mode)
+        if stat.S_ISREG(status.st_mode):
+            digest = self._digest(path, status)
+            self.paths[digest] = path
+            self.rows.append([path, "f", mode, status.st_size, status.st_mtime_ns, digest])
+        elif stat.S_ISDIR(status.st_mode):
+            self.rows.append([path, "d", mode, 0, status.st_mtime_ns, ""])
+        elif stat.S_ISLNK(status.st_mode):
+            self.rows.append([path, "l", mode, 0, status.st_mtime_ns, os.readlink(entry.path)])
+
+    def _digest(self, path: str, status: os.stat_result) -> str:
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        known = self._known.get(path)
+        if known is not None and known[:4] == stamp:
+            digest = str(known[4])
+        else:
+            try:
+                with open(self.root / path, "rb") as file:
+                    digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+            except PermissionError as error:
+                raise Invalid(
+                    f"{path} cannot be read; name it in .dockerignore if the build does not need it"
+                ) from error
+        if max(stamp[1], stamp[2]) < self._settled:
+            self._seen[path] = [*stamp, digest]
+        return digest
+
+    def _save(self) -> None:
+        if self._seen == self._known:
+            return
+        draft = self._cache_file.with_suffix(f".{os.getpid()}")
+        try:
+            draft.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft.write_text(json.dumps(self._seen))
+            draft.replace(self._cache_file)
+        except OSError:
+            # A read-only home costs time at the next build, nothing else.
+            draft.unlink(missing_ok=True)
+
+
+def read(root: Path, dockerfile: Path | None) -> Context:
+    """The context in a directory. `FILE.dockerignore` beside the Dockerfile wins over .dockerignore."""
+    if not root.is_dir():
+        raise Invalid(f"{root} is not a directory: the build context is a directory")
+    candidates = [root / ".dockerignore"]
+    if dockerfile is not None:
+        candidates.insert(0, dockerfile.with_name(dockerfile.name + ".dockerignore"))
+    for candidate in candidates:
+        try:
+            return Context(root, ignore.read(candidate.read_text(), candidate.name))
+        except FileNotFoundError:
+            continue
+    return Context(root, Ignore())
+
+
+def _cache_file(root: Path) -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    name = hashlib.sha256(os.fsencode(root.absolute())).hexdigest()[:24]
+    return Path(base) / "knarr" / "contexts" / f"{name}.json"
+
+
+def _read(path: Path) -> dict[str, list[Any]]:
+    try:
+        known = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}

@@ -1,0 +1,40 @@
+"""`knarr save`: images as one archive, which docker, podman and skopeo read too."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlencode
+
+from knarr.cli import node_client, printing
+from knarr.cli.printing import Failure
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    node_client.configure(parser)
+    parser.add_argument("-o", "--output", type=Path, default=None, help="the file to write (default: standard output)")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="a name, digest or id")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    if arguments.output is None and sys.stdout.isatty():
+        raise Failure("an archive is not for a terminal", "", "knarr save -o FILE …", printing.EXIT_USAGE)
+    answer = node_client.call(arguments, "GET", "/save?" + urlencode([("image", image) for image in arguments.images]))
+    if arguments.output is None:
+        _write(answer, sys.stdout.buffer)
+        return 0
+    draft = arguments.output.with_name(arguments.output.name + ".part")
+    try:
+        with open(draft, "wb") as file:
+            _write(answer, file)
+        draft.replace(arguments.output)
+    except OSError as error:
+        raise Failure(f"{arguments.output} was not written", error.strerror or str(error)) from error
+    finally:
+        draft.unlink(missing_ok=True)
+    return 0
+
+
+def _write(answer: node_client.Answer, file: BinaryIO) -> None:
+    for piece in answer.pieces():
+        file.write(piece)

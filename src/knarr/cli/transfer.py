@@ -1,0 +1,85 @@
+"""What `knarr push` and `knarr pull` share: credentials of the user, progress of the layers, the digest at the end."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from knarr.cli import node_client, printing
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    node_client.configure(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="print the digest alone")
+    parser.add_argument("image", metavar="REF", help="the image's name")
+
+
+def run(arguments: argparse.Namespace, verb: str) -> int:
+    body = {"image": arguments.image, **_credentials(arguments.image)}
+    progress = _Progress(is_quiet=arguments.quiet)
+    try:
+        done = node_client.result(node_client.call(arguments, "POST", f"/{verb}", body), progress.see)
+    finally:
+        progress.end()
+    if not arguments.quiet:
+        printing.say(f"{verb}ed {done['name']}")
+    printing.show(done["digest"])
+    return 0
+
+
+class _Progress:
+    """On a terminal one line that adds up all layers; elsewhere one line for each layer that is done."""
+
+    def __init__(self, *, is_quiet: bool) -> None:
+        self._is_quiet = is_quiet
+        self._is_live = not is_quiet and sys.stderr.isatty()
+        self._layers: dict[str, dict[str, Any]] = {}
+
+    def see(self, line: dict[str, Any]) -> None:
+        if "layer" not in line or self._is_quiet:
+            return
+        before = self._layers.get(line["layer"], {}).get("stage")
+        self._layers[line["layer"]] = line
+        if self._is_live:
+            done = sum(layer["done"] for layer in self._layers.values())
+            size = sum(layer["size"] for layer in self._layers.values())
+            sys.stderr.write(f"\r\x1b[K{printing.size(done)} of {printing.size(size)}, {len(self._layers)} parts")
+            sys.stderr.flush()
+        elif line["stage"] in ("done", "exists") and before != line["stage"]:
+            printing.say(f"{line['layer'][7:19]} {line['stage']} {printing.size(line['size'])}")
+
+    def end(self) -> None:
+        if self._is_live and self._layers:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def _credentials(image: str) -> dict[str, Any]:
+    """From ~/.docker/config.json: the whole of `auths`, or what the credential helper of the registry says."""
+    from knarr.images import credentials
+    from knarr.oci import reference
+
+    directory = os.environ.get("DOCKER_CONFIG") or os.path.join(os.path.expanduser("~"), ".docker")
+    try:
+        with open(os.path.join(directory, "config.json"), encoding="utf-8") as file:
+            config = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(config, dict):
+        return {}
+    helper = credentials.helper_for(config, reference.parse(image).domain)
+    if helper is not None and (found := _ask(*helper)):
+        return found
+    auths = config.get("auths", {})
+    return {"auths": auths if isinstance(auths, dict) else {}}
+
+
+def _ask(program: str, server: str) -> dict[str, str]:
+    try:
+        answered = subprocess.run([program, "get"], input=server.encode(), capture_output=True, timeout=30, check=True)
+        found = json.loads(answered.stdout)
+        return {"username": str(found["Username"]), "password": str(found["Secret"])}
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+        return {}

@@ -1,0 +1,194 @@
+"""Builds over node.sock: the context comes as a list; content is asked for only when a step needs it.
+
+A build that lacks content says `need` with digests and its id; the CLI posts them to /builds/ID/content as frames
+(`DIGEST SIZE\\n` and the bytes) on another connection. The build waits for that, with a deadline.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from knarr.base import tasks
+from knarr.base.errors import BadRequest, Invalid, NotFound
+from knarr.base.ids import hex_id
+from knarr.builder.context_store import ContextStore
+from knarr.builder.progress import Event, Output, StepEnded, StepStarted, Warned
+from knarr.builder.request import BuildRequest, Built
+from knarr.builder.solve import Builder
+from knarr.builder.trees import ContextTree, Entry
+from knarr.images.credentials import from_docker_config
+from knarr.images.image_store import Image
+from knarr.images.pull import Puller
+from knarr.nodeapi.messages import BuildBody, ContextEntry
+from knarr.nodeapi.streams import Say
+from knarr.oci import reference as references
+from knarr.oci.reference import Reference
+
+CONTENT_SECONDS = 600.0
+_HEAD_MAX = 128
+_KINDS = {"f": "file", "d": "directory", "l": "link"}
+
+
+class Builds:
+    """The builds that run now, by id."""
+
+    def __init__(self, builder: Builder, puller: Puller) -> None:
+        self._builder = builder
+        self._puller = puller
+        self._running: dict[str, _Content] = {}
+
+    async def build(self, body: BuildBody, say: Say) -> dict[str, Any]:
+        identifier = hex_id()[:16]
+        contexts = self._builder.tools.contexts
+        content = self._running[identifier] = _Content(contexts, identifier, say)
+
+        async def fetch(reference: Reference) -> Image:
+            credentials = from_docker_config({"auths": body.auths}, reference.domain)
+            return await self._puller.pull(reference, credentials)
+
+        try:
+            request = _request(body, contexts)
+            built = await self._builder.build(request, lambda event: _say(say, event), content.need, fetch)
+        finally:
+            del self._running[identifier]
+        return _result(built)
+
+    async def receive(self, identifier: str, chunks: AsyncIterator[bytes] | bytes) -> int:
+        """Store frames that a waiting build asked for; how many came."""
+        content = self._running.get(identifier)
+        if content is None:
+            raise NotFound(f"build {identifier[:40]!r} does not run")
+        return await content.receive(chunks)
+
+
+class _Content:
+    """What one build waits for."""
+
+    def __init__(self, store: ContextStore, identifier: str, say: Say) -> None:
+        self._store = store
+        self._identifier = identifier
+        self._say = say
+        self._asked: set[str] = set()
+        self._arrived = asyncio.Condition()
+
+    async def need(self, digests: list[str]) -> None:
+        missing = self._store.missing(digests)
+        if not missing:
+            return
+        new = [digest for digest in missing if digest not in self._asked]
+        self._asked.update(new)
+        if new:
+            self._say(need=new, build=self._identifier)
+
+        async def wait() -> None:
+            async with self._arrived:
+                await self._arrived.wait_for(lambda: not self._store.missing(missing))
+
+        await tasks.deadline(wait(), CONTENT_SECONDS, "the build context's content")
+
+    async def receive(self, chunks: AsyncIterator[bytes] | bytes) -> int:
+        reader = _Reader(chunks)
+        count = 0
+        while head := await reader.until_newline():
+            digest, _, size = head.decode("ascii", "replace").partition(" ")
+            if not (size.isascii() and size.isdigit()) or digest not in self._asked:
+                raise BadRequest(f"content frame {head[:100]!r} was not asked for")
+            await self._store_one(reader, digest, int(size))
+            count += 1
+        async with self._arrived:
+            self._arrived.notify_all()
+        return count
+
+    async def _store_one(self, reader: "_Reader", digest: str, size: int) -> None:
+        writer = self._store.writer()
+        try:
+            async for piece in reader.take(size):
+                if len(piece) > 1 << 16:
+                    await asyncio.to_thread(writer.write, piece)
+                else:
+                    writer.write(piece)
+            writer.commit(digest)
+        finally:
+            writer.abort()
+
+
+class _Reader:
+    """Frames out of chunks of any size."""
+
+    def __init__(self, chunks: AsyncIterator[bytes] | bytes) -> None:
+        self._chunks = chunks
+        self._buffer = bytearray(chunks if isinstance(chunks, bytes) else b"")
+
+    async def _more(self) -> bool:
+        if isinstance(self._chunks, bytes):
+            return False
+        chunk = await anext(self._chunks, b"")
+        self._buffer += chunk
+        return bool(chunk)
+
+    async def until_newline(self) -> bytes:
+        """The next line without its end; b"" at the end of everything."""
+        while (end := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > _HEAD_MAX:
+                raise BadRequest("a content frame has no head")
+            if not await self._more():
+                if self._buffer:
+                    raise BadRequest("the content is cut short")
+                return b""
+        head = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return head
+
+    async def take(self, size: int) -> AsyncIterator[bytes]:
+        while size:
+            if not self._buffer and not await self._more():
+                raise BadRequest("the content is cut short")
+            piece = bytes(self._buffer[:size])
+            del self._buffer[: len(piece)]
+            size -= len(piece)
+            yield piece
+
+
+def _request(body: BuildBody, contexts: ContextStore) -> BuildRequest:
+    return BuildRequest(
+        dockerfile=body.dockerfile,
+        context=ContextTree(dict(map(_entry, body.context)), contexts),
+        file=body.file,
+        names=tuple(references.parse(name) for name in body.names),
+        arguments=body.arguments,
+        labels=body.labels,
+        secrets=body.secrets,
+        target=body.target,
+        platform=body.platform,
+        uses_cache=body.uses_cache,
+        pulls=body.pulls,
+        epoch=body.epoch,
+    )
+
+
+def _entry(sent: ContextEntry) -> tuple[str, Entry]:
+    parts = sent.path.split("/")
+    if sent.kind not in _KINDS or "\0" in sent.path or any(part in ("", ".", "..") for part in parts):
+        raise Invalid(f"context: {sent.path[:200]!r} is not a path inside it")
+    kind, mode = _KINDS[sent.kind], sent.mode & 0o7777
+    if kind == "link":
+        return sent.path, Entry("link", mode, mtime=sent.mtime, link=sent.content)
+    if kind == "directory":
+        return sent.path, Entry("directory", mode, mtime=sent.mtime)
+    return sent.path, Entry("file", mode, sent.size, sent.mtime, content=sent.content)
+
+
+def _say(say: Say, event: Event) -> None:
+    match event:
+        case StepStarted():
+            say(step=event.number, title=event.title)
+        case StepEnded():
+            say(step=event.number, outcome=event.outcome, seconds=round(event.seconds, 3))
+        case Output():
+            say(step=event.number, stream=event.stream, output=event.text)
+        case Warned():
+            say(warning=event.text)
+
+
+def _result(built: Built) -> dict[str, Any]:
+    return {"digest": built.digest, "id": built.id, "names": [name.familiar for name in built.names]}

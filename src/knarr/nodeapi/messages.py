@@ -1,0 +1,87 @@
+"""What travels over node.sock: JSON bodies of requests, and the lines that build, push and pull answer with.
+
+One side is the CLI, which builds these as plain dictionaries so that it starts fast; names here and there must agree.
+"""
+
+from typing import Any
+
+import msgspec
+
+from knarr.base.errors import BadRequest
+
+BODY_MAX = 256 << 20
+"""A context's list: some hundred bytes a file, for the largest of trees."""
+
+
+class ContextEntry(msgspec.Struct, frozen=True, array_like=True):
+    """One path of the context. `kind` is f, d or l; `content` a file's digest or a link's text; `mtime` nanoseconds."""
+
+    path: str
+    kind: str
+    mode: int
+    size: int = 0
+    mtime: int = 0
+    content: str = ""
+
+
+class BuildBody(msgspec.Struct, frozen=True, kw_only=True):
+    """`secrets` are base64 by id; `auths` the registries' part of the user's Docker configuration."""
+
+    dockerfile: str
+    context: list[ContextEntry]
+    file: str = "Dockerfile"
+    names: list[str] = []
+    arguments: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    secrets: dict[str, bytes] = {}
+    target: str = ""
+    platform: str = ""
+    uses_cache: bool = True
+    pulls: bool = False
+    epoch: int | None = None
+    auths: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return "BuildBody(…)"
+
+
+class TagBody(msgspec.Struct, frozen=True):
+    source: str
+    target: str
+
+
+class RemoveBody(msgspec.Struct, frozen=True):
+    images: list[str]
+    all_names: bool = False
+
+
+class TransferBody(msgspec.Struct, frozen=True):
+    """Of push and pull. `username` and `password` come from a credential helper, `auths` from the user's file."""
+
+    image: str
+    auths: dict[str, Any] = {}
+    username: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        return f"TransferBody({self.image!r}, …)"
+
+
+class PruneBody(msgspec.Struct, frozen=True):
+    """`cache_age_seconds`: build records unused for that long go. `grace_seconds`: younger blobs stay."""
+
+    cache_age_seconds: float = 7 * 86400.0
+    context_bytes_max: int = 1 << 30
+    grace_seconds: float = 600.0
+
+
+def decode(body: bytes, kind: type[Any]) -> Any:
+    """Raises BadRequest."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the request's body is not understood: {error}") from error
+
+
+def line(**fields: Any) -> bytes:
+    return msgspec.json.encode(fields) + b"\n"
