@@ -37,6 +37,7 @@ from knarr.kubelet.server import KubeletServer
 from knarr.kubelet.settings import KubeletSettings
 from knarr.network import ruleset
 from knarr.network.bridge import BridgeNetwork
+from knarr.nodeapi import compose as nodeapi
 from knarr.registry.service import Registry
 from knarr.runtime.oci_runtime import OciRuntime
 from knarr.wire import http_client, tls
@@ -123,6 +124,7 @@ async def run(settings: Settings, ready: Ready) -> None:
         pki.ensure(settings, SystemClock().now())
     async with opened(settings) as machinery, asyncio.TaskGroup() as group:
         await tasks.start(group, "registry", lambda told: serve_registry(settings, machinery.images, told))
+        await tasks.start(group, "node api", lambda told: serve_node_api(settings, machinery, told))
         await tasks.start(group, "cri", lambda told: _serve_cri(settings, machinery, told))
         await tasks.start(group, "kubelet server", lambda told: _serve_kubelet(settings, machinery, told))
         await tasks.start(group, "kubelet", lambda told: _run_kubelet(settings, machinery, told))
@@ -140,6 +142,26 @@ async def serve_registry(settings: Settings, images: Images, ready: Ready) -> No
     finally:
         registry.close()
         await server.close(grace_seconds=1.0)
+
+
+async def serve_node_api(settings: Settings, machinery: Machinery, ready: Ready) -> None:
+    """Builds and images for the CLI, on node.sock."""
+    images = machinery.images
+    places = nodeapi.Places(
+        state_dir=settings.data_dir,
+        run_dir=settings.run_dir,
+        cgroup=settings.cgroup,
+        registry_domain=registry_domain(settings),
+        owner_uid=settings.owner_uid,
+    )
+    client = http_client.Client()
+    try:
+        service = nodeapi.node_service(
+            images.store, images.snapshots, machinery.runtime, machinery.network, client=client, places=places
+        )
+        await nodeapi.serve(service, settings.node_socket, ready)
+    finally:
+        await client.close()
 
 
 async def _serve_cri(settings: Settings, machinery: Machinery, ready: Ready) -> None:
