@@ -90,9 +90,10 @@ def inventory(directory: Path) -> list[str]:
             line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
             if "conmon" in line and own in line:
                 lines.append(f"process {line}")
-    lines += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"*/{NAME}/**/") if path.is_dir()]
-    lines += [f"cgroup {path}" for path in Path("/sys/fs/cgroup").glob(f"{NAME}/**/") if path.is_dir()]
+    groups = [path for pattern in ("*/", "") for path in Path("/sys/fs/cgroup").glob(f"{pattern}{NAME}/**/")]
+    lines += [f"cgroup {path}" for path in groups if path.name not in ("pods", "monitors", NAME)]
     links = subprocess.run(["ip", "-o", "link", "show", "master", BRIDGE], capture_output=True, text=True, check=False)
     lines += [f"link {line.split()[1]}" for line in links.stdout.splitlines()]
-    lines += [f"file {path}" for path in directory.rglob("*") if "logs" not in path.parts and "root" not in path.parts]
+    kept = ("logs", "root", "addresses.json")
+    lines += [f"file {p}" for p in directory.rglob("*") if p.is_file() and not any(part in kept for part in p.parts)]
     return sorted(lines)

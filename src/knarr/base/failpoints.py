@@ -29,6 +29,12 @@ def parse(text: str) -> dict[str, list[str | int]]:
     return armed
 
 
+def arm(text: str) -> None:
+    """Arm these failpoints and no others: what the environment does for a whole process, for one test of it."""
+    _armed.clear()
+    _armed.update(parse(text))
+
+
 def failpoint(name: str) -> None:
     """Do what `name` is armed with, if it is."""
     state = _armed.get(name)

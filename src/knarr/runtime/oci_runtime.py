@@ -23,7 +23,7 @@ from knarr.base import logs, tasks
 from knarr.base.errors import AlreadyExists, Invalid, NotFound, Unavailable
 from knarr.base.failpoints import failpoint
 from knarr.base.ids import ContainerId
-from knarr.runtime import attachment, bundle, conmon, exec_session
+from knarr.runtime import attachment, bundle, conmon, exec_session, host
 from knarr.runtime.cgroups import Cgroups
 from knarr.runtime.launcher import Command, Launcher, readable
 from knarr.runtime.runtime import Attachment, ContainerSpec, ContainerState, ExecProcess, ExecSpec
@@ -57,6 +57,7 @@ class OciRuntime:
         self._monitors_cgroup = monitors_cgroup
         self._live: dict[ContainerId, _Live] = {}
         self._execs = 0
+        self._limits = host.read()
         # crun alone refuses hybrid mounts.
         self._hides_unified = cgroups.is_hybrid and Path(programs.runtime).name == "crun"
         for part in ("containers", "exits"):
@@ -81,7 +82,7 @@ class OciRuntime:
         directory = self._bundle(spec.id)
         directory.mkdir(mode=0o700)
         try:
-            (directory / "config.json").write_bytes(msgspec.json.encode(spec.oci))
+            (directory / "config.json").write_bytes(msgspec.json.encode(host.clamp(spec.oci, self._limits)))
             failpoint("runtime.before_create")
             pid, monitor = await tasks.deadline(
                 self._start_monitor(spec, directory), CREATE_SECONDS, f"container {spec.id}: create"

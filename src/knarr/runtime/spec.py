@@ -145,8 +145,6 @@ def _mounts(settings: ContainerSettings) -> list[dict[str, Any]]:
         if not settings.is_privileged:
             standard["/sys"]["options"].append("ro")
         standard.pop("/sys/fs/cgroup")
-    if "ipc" not in settings.namespaces:
-        standard["/dev/mqueue"] = _bind("/dev/mqueue", "/dev/mqueue", ("rbind", "nosuid", "noexec", "nodev"))
     volumes: dict[str, dict[str, Any]] = {
         volume.target: {
             "destination": volume.target,

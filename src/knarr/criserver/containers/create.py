@@ -17,7 +17,6 @@ from knarr.base.ids import ContainerId
 from knarr.cri.messages.config import ContainerConfig, Mount
 from knarr.cri.messages.container import CreateContainerRequest, CreateContainerResponse
 from knarr.cri.messages.enums import ContainerEventType, NamespaceMode, Signal
-from knarr.criserver import resources
 from knarr.criserver.containers import guard, profiles, remove, settings, status, users
 from knarr.criserver.node import Node, Root, now
 from knarr.criserver.records import ContainerRecord, SandboxRecord
@@ -135,7 +134,7 @@ def _found(node: Node, sandbox: SandboxRecord, record: ContainerRecord, root: Ro
         sandbox_files=_sandbox_files(node, sandbox, root),
         devices=profiles.devices(config),
         seccomp_profile=profiles.seccomp_profile(context, frozenset(spec.capabilities(unfiltered))),
-        oom_score_adj=resources.allowed_oom_score(limits.oom_score_adj) if limits else None,
+        oom_score_adj=limits.oom_score_adj if limits else None,
     )
 
 

@@ -10,12 +10,12 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from knarr.base import linux
 from knarr.base.errors import Invalid
 
 PLAIN: Final = ("dev", "proc", "sys", "etc")
 _FORBIDDEN: Final = ("/proc", "/sys")
-_RESOLVE: Final = linux.RESOLVE_IN_ROOT | linux.RESOLVE_NO_MAGICLINKS
+LINKS_MAX: Final = 40
+"""As the kernel follows in one path."""
 
 
 def check(rootfs: Path) -> None:
@@ -33,21 +33,27 @@ def check(rootfs: Path) -> None:
 
 def resolve(rootfs: Path, target: str) -> str:
     """The mount target as a path without links; parts that do not exist yet stay as they are. Raises Invalid."""
-    if not target.startswith("/"):
-        target = "/" + target
-    parts = [part for part in target.split("/") if part not in ("", ".")]
-    if ".." in parts or "\0" in target:
+    if "\0" in target or ".." in target.split("/"):
         raise Invalid(f"mount target {target!r} must not hold '..' or NUL")
-    root = os.open(rootfs, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        there, missing = _deepest(root, parts)
-        resolved = os.readlink(f"/proc/self/fd/{there}")
-        base = os.readlink(f"/proc/self/fd/{root}")
-        os.close(there)
-    finally:
-        os.close(root)
-    inside = "/" + resolved.removeprefix(base).strip("/")
-    return "/" + "/".join(part for part in (inside.strip("/"), *missing) if part)
+    ahead, resolved, links = _parts(target), list[str](), 0
+    while ahead:
+        part = ahead.pop(0)
+        if part == "..":
+            # Of a link in the image; above the root is the root.
+            del resolved[-1:]
+            continue
+        try:
+            link = os.readlink(rootfs.joinpath(*resolved, part))
+        except OSError:
+            resolved.append(part)
+            continue
+        links += 1
+        if links > LINKS_MAX:
+            raise Invalid(f"mount target {target!r}: too many symbolic links")
+        ahead = _parts(link) + ahead
+        if link.startswith("/"):
+            resolved = []
+    return "/" + "/".join(resolved)
 
 
 def check_target(target: str, *, is_privileged: bool) -> None:
@@ -75,13 +81,5 @@ def make_directory(rootfs: Path, path: str, uid: int, gid: int) -> None:
                 raise Invalid(f"working directory {path}: {part} is not a directory") from None
 
 
-def _deepest(root: int, parts: list[str]) -> tuple[int, list[str]]:
-    """A descriptor of the deepest part that exists, and the names that do not."""
-    for length in range(len(parts), 0, -1):
-        try:
-            return linux.openat2(root, "/".join(parts[:length]), os.O_PATH, _RESOLVE), parts[length:]
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise Invalid(f"mount target /{'/'.join(parts)}: {error.strerror}") from error
-    return os.dup(root), parts
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]

@@ -15,6 +15,7 @@ from knarr.cri.messages.container import (
 )
 from knarr.criserver import resources
 from knarr.criserver.node import Node
+from knarr.runtime import host
 
 
 async def update(node: Node, request: UpdateContainerResourcesRequest) -> UpdateContainerResourcesResponse:
@@ -26,7 +27,7 @@ async def update(node: Node, request: UpdateContainerResourcesRequest) -> Update
                 node.cgroups.limit(record.cgroup_path, resources.limits(wanted))
             except OSError as error:
                 raise Invalid(f"container {record.id}: {error.filename}: {error.strerror}") from error
-            score = resources.allowed_oom_score(wanted.oom_score_adj)
+            score = host.oom_score(wanted.oom_score_adj, host.read())
             with contextlib.suppress(OSError):
                 Path(f"/proc/{node.runtime.pid(record.id)}/oom_score_adj").write_text(str(score))
         linux = record.config.linux or LinuxContainerConfig()
