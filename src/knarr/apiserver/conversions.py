@@ -3,13 +3,107 @@
 Without a row only apiVersion and kind change: the two versions share their fields.
 """
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
 
 from knarr.apiserver.resources import Json, Resource
 
+METRICS: Final = "autoscaling.alpha.kubernetes.io/metrics"
+# events.k8s.io/v1 field → core/v1 field; all others have the same name.
+EVENT_FIELDS: Final = {
+    "regarding": "involvedObject",
+    "note": "message",
+    "reportingController": "reportingComponent",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+_CORE_FIELDS: Final = {core: new for new, core in EVENT_FIELDS.items()}
+
+
+def event_from_core(obj: Json) -> Json:
+    return _renamed(obj, _CORE_FIELDS)
+
+
+def event_to_core(obj: Json) -> Json:
+    return {"involvedObject": {}, "source": {}, **_renamed(obj, EVENT_FIELDS)}
+
+
+def _renamed(obj: Json, names: Mapping[str, str]) -> Json:
+    return {names.get(key, key): value for key, value in obj.items()}
+
+
+def autoscaler_from_v2(obj: Json) -> Json:
+    """autoscaling/v1: the CPU metric is a field, all others an annotation."""
+    spec, metadata = dict(obj.get("spec") or {}), dict(obj["metadata"])
+    metrics: list[Json] = spec.pop("metrics", None) or []
+    others = []
+    for metric in metrics:
+        target = _cpu_target(metric)
+        if target is not None and "targetCPUUtilizationPercentage" not in spec:
+            spec["targetCPUUtilizationPercentage"] = target
+        else:
+            others.append(metric)
+    spec.pop("behavior", None)
+    if others:
+        text = msgspec.json.encode(others).decode()
+        metadata["annotations"] = {**(metadata.get("annotations") or {}), METRICS: text}
+    return {**obj, "metadata": metadata, "spec": spec, "status": _status_v1(obj.get("status") or {})}
+
+
+def _status_v1(status: Json) -> Json:
+    kept = ("observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
+    old = {key: status[key] for key in kept if key in status}
+    for metric in status.get("currentMetrics") or ():
+        current = (metric.get("resource") or {}).get("current") or {}
+        if (metric.get("resource") or {}).get("name") == "cpu" and "averageUtilization" in current:
+            old["currentCPUUtilizationPercentage"] = current["averageUtilization"]
+    return old
+
+
+def _cpu_target(metric: Json) -> Any:
+    resource = metric.get("resource") or {}
+    if metric.get("type") == "Resource" and resource.get("name") == "cpu":
+        return (resource.get("target") or {}).get("averageUtilization")
+    return None
+
+
+def autoscaler_to_v2(obj: Json) -> Json:
+    spec, metadata = dict(obj.get("spec") or {}), dict(obj["metadata"])
+    percentage = spec.pop("targetCPUUtilizationPercentage", None)
+    metrics: list[Json] = []
+    if percentage is not None:
+        target = {"type": "Utilization", "averageUtilization": percentage}
+        metrics.append({"type": "Resource", "resource": {"name": "cpu", "target": target}})
+    annotations = dict(metadata.get("annotations") or {})
+    if METRICS in annotations:
+        try:
+            metrics += msgspec.json.decode(annotations.pop(METRICS), type=list[dict[str, Any]])
+        except msgspec.MsgspecError:
+            annotations = dict(metadata["annotations"])
+        metadata["annotations"] = annotations
+    if metrics:
+        spec["metrics"] = metrics
+    return {**obj, "metadata": metadata, "spec": spec, "status": _status_v2(obj.get("status") or {})}
+
+
+def _status_v2(status: Json) -> Json:
+    new = dict(status)
+    percentage = new.pop("currentCPUUtilizationPercentage", None)
+    if percentage is not None:
+        current = {"averageUtilization": percentage}
+        new["currentMetrics"] = [{"type": "Resource", "resource": {"name": "cpu", "current": current}}]
+    return new
+
+
 # (group, version, kind) of the served form → (from stored, to stored).
-ROWS: Final[dict[tuple[str, str, str], tuple[Callable[[Json], Json], Callable[[Json], Json]]]] = {}
+ROWS: Final[dict[tuple[str, str, str], tuple[Callable[[Json], Json], Callable[[Json], Json]]]] = {
+    ("events.k8s.io", "v1", "Event"): (event_from_core, event_to_core),
+    ("autoscaling", "v1", "HorizontalPodAutoscaler"): (autoscaler_from_v2, autoscaler_to_v2),
+}
 
 
 def served(resource: Resource, obj: Json) -> Json:

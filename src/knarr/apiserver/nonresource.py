@@ -5,6 +5,7 @@ from typing import Final
 
 from knarr.apiserver import answers
 from knarr.apiserver.context import RequestContext
+from knarr.apiserver.tokens import ISSUER
 from knarr.wire import http
 
 Answer = Callable[[RequestContext], Awaitable[http.Response]]
@@ -61,6 +62,41 @@ async def health(context: RequestContext) -> http.Response:
     return http.Response(200, TEXT, b"ok")
 
 
+async def issuer(context: RequestContext) -> http.Response:
+    """OpenID discovery of the ServiceAccount issuer."""
+    if context.server.tokens is None:
+        return unknown_path()
+    return answers.json_response(
+        answers.encoded(
+            {
+                "issuer": ISSUER,
+                "jwks_uri": f"{ISSUER}/openid/v1/jwks",
+                "response_types_supported": ["id_token"],
+                "subject_types_supported": ["public"],
+                "id_token_signing_alg_values_supported": ["ES256"],
+            }
+        )
+    )
+
+
+async def keys(context: RequestContext) -> http.Response:
+    """The public keys that verify ServiceAccount tokens."""
+    if context.server.tokens is None:
+        return unknown_path()
+    headers = (("cache-control", "public, max-age=3600"), ("content-type", "application/jwk-set+json"))
+    return http.Response(200, headers, context.server.tokens.keys())
+
+
+async def paths(context: RequestContext) -> http.Response:
+    """/: what else can be asked."""
+    groups = [f"/apis/{group}" for group in context.server.resources.versions if group]
+    return answers.json_response(answers.encoded({"paths": sorted({*map(_trimmed, PATHS), *groups})}))
+
+
+def _trimmed(path: str) -> str:
+    return path.rstrip("/") or "/"
+
+
 async def discovery(context: RequestContext) -> http.Response:
     """/api, /apis and below: what is served, in the form that the client asks for."""
     found = context.server.discovery.answer(context.request.path, context.request.header("accept"))
@@ -75,6 +111,9 @@ def unknown_path() -> http.Response:
 
 # Exact path → answer; a path below one that ends in `/` goes to it as well.
 PATHS: Final[dict[str, Answer]] = {
+    "/": paths,
+    "/.well-known/openid-configuration": issuer,
+    "/openid/v1/jwks": keys,
     "/version": version,
     "/version/": version,
     "/livez": health,
@@ -93,7 +132,7 @@ PATHS: Final[dict[str, Answer]] = {
 async def answer(context: RequestContext) -> http.Response:
     path = context.request.path
     found = PATHS.get(path)
-    while found is None and len(path) > 1:
+    while found is None and path.count("/") > 1:
         path = path.rstrip("/").rpartition("/")[0] + "/"
         found = PATHS.get(path)
     if found is None:
