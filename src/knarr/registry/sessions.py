@@ -13,7 +13,7 @@ from knarr.images.content import ContentStore, Ingest
 from knarr.registry.errors import Failure
 
 TTL_SECONDS = 3600.0
-_COUNT_MAX = 1024
+COUNT_MAX = 1024
 
 
 @dataclass(slots=True)
@@ -28,15 +28,18 @@ class Session:
 
 
 class Sessions:
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    """The open uploads of one registry."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic, count_max: int = COUNT_MAX) -> None:
         self._now = now
+        self._count_max = count_max
         self._sessions: dict[str, Session] = {}
 
     def open(self, name: str, content: ContentStore) -> Session:
-        """A new session. Raises TooMany when a thousand are open."""
+        """A new session. Raises TooMany when too many are open."""
         self.expire()
-        if len(self._sessions) >= _COUNT_MAX:
-            raise TooMany(f"{_COUNT_MAX} uploads are open already", after=60)
+        if len(self._sessions) >= self._count_max:
+            raise TooMany(f"{self._count_max} uploads are open already", after=60)
         session = Session(secrets.token_hex(16), name, content.ingest(), self._now())
         self._sessions[session.id] = session
         return session
