@@ -4,7 +4,6 @@ The node builds (builder/); this side reads files and flags. Imports are few: a 
 """
 
 import argparse
-import base64
 import json
 import os
 import sys
@@ -133,6 +132,8 @@ def _secret(given: str) -> tuple[str, str]:
         raise Invalid(f"--secret id={name}: name its file with src=")
     if len(content) > SECRET_MAX:
         raise Invalid(f"--secret id={name}: {len(content)} bytes are more than {SECRET_MAX}")
+    import base64  # only builds with secrets need it
+
     return name, base64.b64encode(content).decode()
 
 

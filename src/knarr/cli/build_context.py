@@ -4,7 +4,6 @@ Digests are kept between builds in the user's cache directory, by size, times an
 costs one stat for each file. What .dockerignore leaves out is not even looked into.
 """
 
-import hashlib
 import json
 import os
 import stat
@@ -80,6 +79,8 @@ class Context:
         if known is not None and known[:4] == stamp:
             digest = str(known[4])
         else:
+            import hashlib  # two milliseconds that an unchanged context does not need
+
             try:
                 with open(self.root / path, "rb") as file:
                     digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
@@ -121,8 +122,8 @@ def read(root: Path, dockerfile: Path | None) -> Context:
 
 def _cache_file(root: Path) -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    name = hashlib.sha256(os.fsencode(root.absolute())).hexdigest()[:24]
-    return Path(base) / "knarr" / "contexts" / f"{name}.json"
+    status = os.stat(root)
+    return Path(base) / "knarr" / "contexts" / f"{status.st_dev:x}-{status.st_ino:x}.json"
 
 
 def _read(path: Path) -> dict[str, list[Any]]:

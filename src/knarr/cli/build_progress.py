@@ -3,7 +3,7 @@
 Everything goes to standard error. Lines of the node come in as dictionaries (nodeapi/builds.py says which).
 """
 
-import shutil
+import os
 import sys
 import time
 from typing import Any
@@ -79,7 +79,7 @@ class Live(Quiet):
     def draw(self) -> None:
         """Draw the running steps; called again as time goes on."""
         self._clear()
-        width = shutil.get_terminal_size().columns
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
         now = time.monotonic()
         for step, (title, began) in self._running.items():
             last = f"  {self._last[step]}" if self._last.get(step) else ""
