@@ -26,7 +26,7 @@ class Accepted:
 
 
 # The forms besides the plain one that this server can make.
-OFFERED = {"PartialObjectMetadata", "PartialObjectMetadataList"}
+OFFERED = {"PartialObjectMetadata", "PartialObjectMetadataList", "Table"}
 JSON = Accepted("json")
 
 
@@ -42,7 +42,12 @@ def accepted(header: str) -> Accepted:
             wanted = given.get("as")
             if wanted is None:
                 return JSON
-            if wanted in _AS and wanted in OFFERED and given.get("g") == "meta.k8s.io" and given.get("v") in ("v1", "v1beta1"):
+            if (
+                wanted in _AS
+                and wanted in OFFERED
+                and given.get("g") == "meta.k8s.io"
+                and given.get("v") in ("v1", "v1beta1")
+            ):
                 return Accepted(_AS[wanted], given["v"])
         elif media_type == "application/yaml" and "as" not in given:
             return Accepted("yaml")
