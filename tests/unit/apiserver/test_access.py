@@ -1,0 +1,224 @@
+"""Who may do what: RBAC, impersonation, escalation, reviews, tokens."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from knarr.apiserver.authn import Authenticator
+from knarr.apiserver.bootstrap import objects as bootstrap
+from knarr.apiserver.context import User
+from knarr.apiserver.pipeline import Pipeline
+from knarr.apiserver.rbac import Rbac
+from knarr.apiserver.server import ApiServer
+from knarr.apiserver.tokens import ISSUER, Tokens
+from knarr.store.memory import MemoryStore
+from knarr.wire import http
+from tests.unit.apiserver.conftest import Asker
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+PODS = "/api/v1/namespaces/default/pods"
+DEV = User("dev", ("system:authenticated",))
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+async def ask() -> Asker:
+    store = MemoryStore()
+    tokens = Tokens(ec.generate_private_key(ec.SECP256R1()), store, lambda: NOW)
+    server = ApiServer(store, access=Rbac(store), tokens=tokens, authenticator=Authenticator(tokens.user))
+    pipeline = Pipeline(server)
+    await bootstrap.run(pipeline, service_address="10.96.0.1", port=6443)
+    return Asker(pipeline)
+
+
+def role(name: str, *rules: dict[str, Any], kind: str = "Role") -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "rules": list(rules),
+    }
+
+
+def binding(name: str, role_name: str, subject: str, *, role_kind: str = "Role") -> dict[str, Any]:
+    kind, _, who = subject.partition(":")
+    entry: dict[str, Any] = {"kind": kind, "name": who}
+    if kind == "ServiceAccount":
+        entry["namespace"] = "default"
+    else:
+        entry["apiGroup"] = "rbac.authorization.k8s.io"
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role_kind, "name": role_name},
+        "subjects": [entry],
+    }
+
+
+READ_PODS = {"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]}
+
+
+async def test_what_no_rule_allows_is_forbidden_in_upstreams_words(ask: Asker) -> None:
+    refused = await ask.as_user(DEV)("GET", PODS)
+    assert (refused["code"], refused["reason"]) == (403, "Forbidden")
+    assert refused["message"] == (
+        'pods is forbidden: User "dev" cannot list resource "pods" in API group "" in the namespace "default"'
+    )
+
+
+async def test_a_binding_holds_at_once_and_ends_at_once(ask: Asker) -> None:
+    await ask("POST", f"{RBAC}/namespaces/default/roles", role("r", READ_PODS))
+    await ask("POST", f"{RBAC}/namespaces/default/rolebindings", binding("b", "r", "User:dev"))
+    dev = ask.as_user(DEV)
+    assert (await dev("GET", PODS))["kind"] == "PodList"
+    assert (await dev("GET", "/api/v1/pods"))["code"] == 403
+    assert (await dev("GET", "/api/v1/namespaces/kube-system/pods"))["code"] == 403
+    assert (await dev("DELETE", f"{PODS}/x"))["code"] == 403
+    await ask("DELETE", f"{RBAC}/namespaces/default/rolebindings/b")
+    assert (await dev("GET", PODS))["code"] == 403
+
+
+async def test_aggregated_roles_give_what_their_parts_give(ask: Asker) -> None:
+    await ask(
+        "POST", f"{RBAC}/namespaces/default/rolebindings", binding("b", "edit", "User:dev", role_kind="ClusterRole")
+    )
+    dev = ask.as_user(DEV)
+    assert (await dev("GET", PODS))["kind"] == "PodList"
+    extra = role("more", {"verbs": ["create"], "apiGroups": [""], "resources": ["resourcequotas"]}, kind="ClusterRole")
+    extra["metadata"]["labels"] = {"rbac.authorization.k8s.io/aggregate-to-edit": "true"}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"pods": "1"}}}
+    assert (await dev("POST", "/api/v1/namespaces/default/resourcequotas", quota))["code"] == 403
+    await ask("POST", f"{RBAC}/clusterroles", extra)
+    assert (await dev("POST", "/api/v1/namespaces/default/resourcequotas", quota))["kind"] == "ResourceQuota"
+
+
+async def test_nobody_grants_what_they_do_not_hold(ask: Asker) -> None:
+    await ask(
+        "POST", f"{RBAC}/namespaces/default/rolebindings", binding("b", "admin", "User:dev", role_kind="ClusterRole")
+    )
+    dev = ask.as_user(DEV)
+    assert (await dev("POST", f"{RBAC}/namespaces/default/roles", role("fine", READ_PODS)))["kind"] == "Role"
+    nodes = {"verbs": ["get"], "apiGroups": ["*"], "resources": ["nodes"]}
+    refused = await dev("POST", f"{RBAC}/namespaces/default/roles", role("much", nodes))
+    assert refused["code"] == 403
+    assert refused["message"].endswith(
+        "is attempting to grant RBAC permissions not currently held:\n"
+        '{APIGroups:["*"], Resources:["nodes"], Verbs:["get"]}'
+    )
+    master = binding("m", "cluster-admin", "User:dev", role_kind="ClusterRole")
+    assert (await dev("POST", f"{RBAC}/namespaces/default/rolebindings", master))["code"] == 403
+
+
+async def test_impersonation_is_authorised_and_then_decides_as_the_other(ask: Asker) -> None:
+    async def as_other(user: User, *headers: tuple[str, str]) -> int:
+        request = http.Request("GET", PODS, headers=headers)
+        return (await ask.pipeline.handle_as(request, user)).status
+
+    assert await as_other(ask.user, ("impersonate-user", "dev")) == 403
+    assert await as_other(ask.user, ("impersonate-user", "dev"), ("impersonate-group", "system:masters")) == 200
+    assert await as_other(DEV, ("impersonate-user", "admin")) == 403
+    assert await as_other(ask.user, ("impersonate-group", "system:masters")) == 400
+
+
+async def test_access_reviews_say_what_would_be_decided(ask: Asker) -> None:
+    await ask("POST", f"{RBAC}/namespaces/default/roles", role("r", READ_PODS))
+    await ask("POST", f"{RBAC}/namespaces/default/rolebindings", binding("b", "r", "User:dev"))
+
+    async def allowed(verb: str, resource: str) -> bool:
+        attributes = {"verb": verb, "resource": resource, "namespace": "default"}
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+        return bool((await ask.as_user(DEV)("POST", path, body))["status"]["allowed"])
+
+    assert await allowed("list", "pods")
+    assert not await allowed("delete", "pods")
+    who = await ask.as_user(DEV)(
+        "POST",
+        "/apis/authentication.k8s.io/v1/selfsubjectreviews",
+        {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"},
+    )
+    assert who["status"]["userInfo"] == {"username": "dev", "groups": ["system:authenticated"]}
+
+
+async def account_token(ask: Asker, **spec: Any) -> str:
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "sa"}}
+    await ask("POST", "/api/v1/namespaces/default/serviceaccounts", account)
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    answer = await ask("POST", "/api/v1/namespaces/default/serviceaccounts/sa/token", request)
+    return str(answer["status"]["token"])
+
+
+async def with_token(ask: Asker, token: str) -> int:
+    request = http.Request("GET", PODS, headers=(("authorization", f"Bearer {token}"),))
+    return (await ask.pipeline.handle(request)).status
+
+
+async def test_a_token_is_its_account_until_that_is_gone(ask: Asker) -> None:
+    token = await account_token(ask)
+    assert await with_token(ask, token) == 403
+    await ask("POST", f"{RBAC}/namespaces/default/roles", role("r", READ_PODS))
+    await ask("POST", f"{RBAC}/namespaces/default/rolebindings", binding("b", "r", "ServiceAccount:sa"))
+    assert await with_token(ask, token) == 200
+    await ask("DELETE", "/api/v1/namespaces/default/serviceaccounts/sa")
+    assert await with_token(ask, token) == 401
+    again = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "sa"}}
+    await ask("POST", "/api/v1/namespaces/default/serviceaccounts", again)
+    assert await with_token(ask, token) == 401  # another uid
+
+
+async def test_tokens_for_others_and_forged_ones_are_refused(ask: Asker) -> None:
+    assert await with_token(ask, await account_token(ask, audiences=["vault"])) == 401
+    token = await account_token(ask)
+    header, payload, signature = token.split(".")
+    for bad in (
+        token + "x",
+        f"{header}.{payload}.",
+        f"{header}.{payload}",
+        "x.y.z",
+        f"{_part({'alg': 'none'})}.{payload}.",
+    ):
+        assert await with_token(ask, bad) == 401, bad
+    other = Tokens(ec.generate_private_key(ec.SECP256R1()), ask.server.store, lambda: NOW)
+    forged, _ = other.sign(("default", "sa", "uid"), [ISSUER], 3600)
+    assert await with_token(ask, forged) == 401
+    assert signature
+
+
+def _part(value: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+async def test_an_expired_token_is_refused() -> None:
+    store, clock = MemoryStore(), [NOW]
+    tokens = Tokens(ec.generate_private_key(ec.SECP256R1()), store, lambda: clock[0])
+    key = "/registry/serviceaccounts/default/sa"
+    await store.write(key, b'{"metadata":{"name":"sa","uid":"u1"}}', expect=None)
+    token, expires = tokens.sign(("default", "sa", "u1"), [ISSUER], 600)
+    assert expires == NOW + 600
+    assert tokens.user(token) is not None
+    clock[0] = NOW + 601
+    assert tokens.user(token) is None
+
+
+async def test_without_credentials_only_health_and_version_answer(ask: Asker) -> None:
+    async def code(path: str) -> int:
+        return (await ask.pipeline.handle(http.Request("GET", path))).status
+
+    assert [await code(path) for path in ("/livez", "/readyz", "/version")] == [200, 200, 200]
+    assert [await code(path) for path in ("/api", PODS, "/nowhere", "/metrics")] == [403, 403, 403, 403]
+
+
+async def test_exec_needs_create_by_get_too(ask: Asker) -> None:
+    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods", "pods/exec"]}
+    await ask("POST", f"{RBAC}/namespaces/default/roles", role("r", rule))
+    await ask("POST", f"{RBAC}/namespaces/default/rolebindings", binding("b", "r", "User:dev"))
+    refused = await ask.as_user(DEV)("GET", f"{PODS}/p/exec?command=id")
+    assert (refused["code"], "cannot create resource" in refused["message"]) == (403, True)

@@ -1,0 +1,149 @@
+"""status, scale, binding, eviction and partial subresources; conversions; negotiation; selectors on watches."""
+
+from typing import Any
+
+PODS = "/api/v1/namespaces/default/pods"
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
+Json = dict[str, Any]
+
+
+def pod(name: str, **labels: str) -> Json:
+    spec = {"containers": [{"name": "c", "image": "x"}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
+
+
+def deployment(name: str) -> Json:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+async def test_status_and_spec_are_written_apart(ask: Any) -> None:
+    made = await ask("POST", DEPLOYMENTS, {**deployment("d"), "status": {"replicas": 7}})
+    assert made.get("status", {}).get("replicas") is None
+    assert made["metadata"]["generation"] == 1
+    both = {"spec": {"replicas": 3}, "status": {"replicas": 3, "observedGeneration": 1}}
+    one = await ask("PATCH", f"{DEPLOYMENTS}/d/status", both, media="application/merge-patch+json")
+    assert (one["spec"]["replicas"], one["status"]["replicas"], one["metadata"]["generation"]) == (1, 3, 1)
+    both["status"]["replicas"] = 9
+    other = await ask("PATCH", f"{DEPLOYMENTS}/d", both, media="application/merge-patch+json")
+    assert (other["spec"]["replicas"], other["status"]["replicas"], other["metadata"]["generation"]) == (3, 3, 2)
+
+
+async def test_scale_reads_and_writes_replicas(ask: Any) -> None:
+    await ask("POST", DEPLOYMENTS, deployment("d"))
+    scale = await ask("GET", f"{DEPLOYMENTS}/d/scale")
+    assert (scale["kind"], scale["spec"], scale["status"]) == (
+        "Scale",
+        {"replicas": 1},
+        {"replicas": 0, "selector": "a=b"},
+    )
+    scale["spec"]["replicas"] = 5
+    assert (await ask("PUT", f"{DEPLOYMENTS}/d/scale", scale))["spec"] == {"replicas": 5}
+    live = await ask("GET", f"{DEPLOYMENTS}/d")
+    assert (live["spec"]["replicas"], live["metadata"]["generation"]) == (5, 2)
+    stale = await ask("PUT", f"{DEPLOYMENTS}/d/scale", scale)
+    assert stale["code"] == 409
+    patch = {"spec": {"replicas": -1}}
+    refused = await ask("PATCH", f"{DEPLOYMENTS}/d/scale", patch, media="application/merge-patch+json")
+    assert "spec.replicas: Invalid value: -1: must be greater than or equal to 0" in refused["message"]
+
+
+async def test_a_pod_is_bound_once(ask: Any) -> None:
+    await ask("POST", PODS, pod("p"))
+    binding = {
+        "apiVersion": "v1",
+        "kind": "Binding",
+        "metadata": {"name": "p"},
+        "target": {"kind": "Node", "name": "n1"},
+    }
+    assert (await ask("POST", f"{PODS}/p/binding", binding))["status"] == "Success"
+    live = await ask("GET", f"{PODS}/p")
+    assert live["spec"]["nodeName"] == "n1"
+    assert [(c["type"], c["status"]) for c in live["status"]["conditions"]] == [("PodScheduled", "True")]
+    again = await ask("POST", f"{PODS}/p/binding", binding)
+    assert (again["code"], again["message"]) == (
+        409,
+        'Operation cannot be fulfilled on pods/binding "p": pod p is already assigned to node "n1"',
+    )
+
+
+async def test_an_eviction_asks_the_budget(ask: Any) -> None:
+    await ask("POST", PODS, pod("p", app="x"))
+    running = {"status": {"phase": "Running"}}
+    await ask("PATCH", f"{PODS}/p/status", running, media="application/merge-patch+json")
+    budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}}
+    await ask(
+        "POST",
+        budgets,
+        {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": spec},
+    )
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+    refused = await ask("POST", f"{PODS}/p/eviction", eviction)
+    assert (refused["code"], refused["message"]) == (
+        429, "Cannot evict pod as it would violate the pod's disruption budget.",
+    )  # fmt: skip
+    allowed = {"status": {"disruptionsAllowed": 1}}
+    await ask("PATCH", f"{budgets}/b/status", allowed, media="application/merge-patch+json")
+    assert (await ask("POST", f"{PODS}/p/eviction", eviction))["status"] == "Success"
+    assert (await ask("GET", f"{PODS}/p"))["code"] == 404
+
+
+async def test_an_event_is_served_in_both_groups(ask: Any) -> None:
+    core = "/api/v1/namespaces/default/events"
+    event = {
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "reason": "R", "message": "M", "type": "Normal",
+        "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}, "count": 2,
+    }  # fmt: skip
+    await ask("POST", core, event)
+    new = await ask("GET", "/apis/events.k8s.io/v1/namespaces/default/events/e")
+    assert (new["apiVersion"], new["note"], new["regarding"]["name"], new["deprecatedCount"]) == (
+        "events.k8s.io/v1", "M", "p", 2,
+    )  # fmt: skip
+
+
+async def test_a_watch_with_a_selector_tells_of_those_that_enter_and_leave(ask: Any) -> None:
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "labels": {"t": "no"}}}
+    await ask("POST", CONFIGMAPS, body)
+    events = ask.watch(f"{CONFIGMAPS}?watch=1&labelSelector=t%3Dyes&resourceVersion={ask.server.store.revision}")
+    for label in ("yes", "yes", "no"):
+        body["metadata"]["labels"] = {"t": label, "n": label + str(ask.server.store.revision)}
+        await ask("PUT", f"{CONFIGMAPS}/c", body)
+    assert [(await anext(events))["type"] for _ in range(3)] == ["ADDED", "MODIFIED", "DELETED"]
+    await events.aclose()
+
+
+async def test_a_list_as_partial_metadata_carries_no_more(ask: Any) -> None:
+    await ask(
+        "POST", CONFIGMAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}}
+    )
+    accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+    listed = await ask("GET", CONFIGMAPS, accept=accept)
+    assert listed["kind"] == "PartialObjectMetadataList"
+    assert set(listed["items"][0]) == {"kind", "apiVersion", "metadata"}
+
+
+async def test_what_cannot_be_answered_is_refused_as_status(ask: Any) -> None:
+    assert (await ask("GET", CONFIGMAPS, accept="text/html"))["code"] == 406
+    assert (await ask("POST", CONFIGMAPS, b"<x/>", media="text/xml"))["code"] == 415
+    assert (await ask("PATCH", f"{CONFIGMAPS}/c", b"{}", media="application/json"))["code"] == 415
+    assert (await ask("PUT", CONFIGMAPS, {}))["code"] == 405
+    assert (await ask("POST", CONFIGMAPS, b"{"))["code"] == 400
+    assert (await ask("GET", f"{CONFIGMAPS}?resourceVersion=999999&resourceVersionMatch=Exact"))["code"] == 504
+    assert (await ask("GET", f"{CONFIGMAPS}?limit=x"))["code"] == 400
+    assert (await ask("GET", f"{CONFIGMAPS}?continue=garbage!"))["code"] == 400
+    assert (await ask("POST", CONFIGMAPS, b"[" * 100_000))["code"] == 400
+    big = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "x" * 1_600_000}}
+    assert (await ask("POST", CONFIGMAPS, big))["code"] in (413, 422)
+
+
+async def test_deletecollection_deletes_what_the_selector_chooses(ask: Any) -> None:
+    for name in ("a", "b"):
+        metadata = {"name": name, "labels": {"n": name}}
+        await ask("POST", CONFIGMAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata})
+    deleted = await ask("DELETE", f"{CONFIGMAPS}?labelSelector=n%3Da")
+    assert [item["metadata"]["name"] for item in deleted["items"]] == ["a"]
+    left = await ask("GET", CONFIGMAPS)
+    assert [item["metadata"]["name"] for item in left["items"]] == ["b"]
