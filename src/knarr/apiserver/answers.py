@@ -39,7 +39,8 @@ async def finished(context: RequestContext, response: http.Response) -> http.Res
     if "yaml" in accept and _wants_yaml(accept) and _is_json(response):
         response.body = _yaml(response.body)
         response.headers = (("cache-control", "no-cache, private"), ("content-type", "application/yaml"))
-    if len(response.body) >= GZIP_FROM and "gzip" in request.header("accept-encoding"):
+    is_encoded = any(key == "content-encoding" for key, _ in response.headers)
+    if not is_encoded and len(response.body) >= GZIP_FROM and "gzip" in request.header("accept-encoding"):
         response.body = await asyncio.to_thread(_gzip, response.body)
         response.headers += (("content-encoding", "gzip"), ("vary", "Accept-Encoding"))
     return response

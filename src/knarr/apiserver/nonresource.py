@@ -105,6 +105,13 @@ async def discovery(context: RequestContext) -> http.Response:
     return http.Response(200, (("content-type", found[0]), ("vary", "Accept")), found[1])
 
 
+async def openapi(context: RequestContext) -> http.Response:
+    """/openapi/v2 and /openapi/v3: what the objects look like."""
+    from knarr.apiserver.openapi import answers as openapi_answers
+
+    return await openapi_answers.answer(context)
+
+
 def unknown_path() -> http.Response:
     return http.Response(404, TEXT[1:], b"404 page not found\n")
 
@@ -122,6 +129,9 @@ PATHS: Final[dict[str, Answer]] = {
     "/readyz/": health,
     "/healthz": health,
     "/healthz/": health,
+    "/openapi/v2": openapi,
+    "/openapi/v3": openapi,
+    "/openapi/v3/": openapi,
     "/api": discovery,
     "/api/": discovery,
     "/apis": discovery,

@@ -155,6 +155,15 @@ class Types:
             found = self._built[name] = ObjectType(name, raw, self)
         return found
 
+    def facts(self, name: str) -> Mapping[str, Any] | None:
+        """The type's row of the facts table as it is; None if there is none."""
+        return self._load(name)
+
+    def enum_facts(self, name: str) -> Mapping[str, Any] | None:
+        """The row of an enum: `values`, and whether they are all (`closed`)."""
+        found: Mapping[str, Any] | None = self._enums.get(name)
+        return found
+
     def scalar(self, name: str) -> str:
         """The form of a type whose JSON is no object (Time, Quantity, …); "" for all others."""
         if name not in self._scalars:
