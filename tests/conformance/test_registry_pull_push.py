@@ -1,0 +1,248 @@
+"""Pull and push over real connections: authentication, redirects, retries, resumption, and what is never sent where."""
+
+# one call is one line
+import asyncio
+import os
+import random
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from knarr.base.errors import Forbidden, Invalid, KnarrError, NotFound, Unauthenticated, Unavailable
+from knarr.images.content import add
+from knarr.images.credentials import Credentials
+from knarr.images.image_store import ImageStore
+from knarr.images.progress import Progress
+from knarr.images.pull import Puller
+from knarr.images.push import Pusher
+from knarr.oci import image_config, manifest
+from knarr.oci import reference as references
+from knarr.oci.image_config import ImageConfig, RootFs
+from knarr.oci.manifest import Descriptor, Index, Manifest
+from knarr.oci.platform import Platform
+from knarr.wire.http_client import Client
+from tests.conformance.registries import Gate, Served, build, open_store, served
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="layers have owners")
+ANN = Credentials("ann", "secret")
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    made = Client()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> ImageStore:
+    return open_store(tmp_path / "here")[0]
+
+
+def large(seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(3 << 20)
+
+
+async def test_what_is_pushed_is_pulled_elsewhere_and_unpacked(
+    tmp_path: Path, here: ImageStore, client: Client
+) -> None:
+    async with served(tmp_path / "there") as there:
+        name = f"{there.domain}/team/web:v1"
+        digest = build(here, name, large(), b"small")
+        stages: list[Progress] = []
+        assert await Pusher(here, client).push(references.parse(name), report=stages.append) == digest
+        assert {stage.stage for stage in stages} == {"uploading", "done"}
+        elsewhere, _, snapshots = open_store(tmp_path / "elsewhere")
+        image = await Puller(elsewhere, client).pull(references.parse(name))
+        assert image.digest == digest
+        assert snapshots.has(image.chain_id)
+        assert elsewhere.names.find(references.parse(name)) is not None
+        again: list[Progress] = []
+        await Pusher(here, client).push(references.parse(name), report=again.append)
+        assert {stage.stage for stage in again} == {"exists"}
+
+
+async def test_the_image_for_this_platform_is_pulled(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    async with served(tmp_path / "there") as there:
+        entries = []
+        for architecture in ("arm64", "amd64"):
+            digest = build(
+                there.store, f"{there.domain}/web:{architecture}", architecture.encode(), architecture=architecture
+            )
+            size = there.content.info(digest).size
+            platform = Platform(architecture=architecture)
+            entries.append(Descriptor(media_type=manifest.OCI_MANIFEST, digest=digest, size=size, platform=platform))
+        index = there.store.put(Index(schema_version=2, media_type=manifest.OCI_INDEX, manifests=tuple(entries)))
+        there.store.add(references.parse(f"{there.domain}/web:v1"), index, "built")
+        image = await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"))
+        assert (image.config.architecture, image.name_digest) == ("amd64", index)
+        with pytest.raises(NotFound):
+            here.content.info(entries[0].digest)
+        by_digest = await Puller(here, client).pull(references.parse(f"{there.domain}/web@{index}"))
+        assert by_digest == image
+        # Only one platform is here, so that one is pushed.
+        here.tag(f"{there.domain}/web:v1", f"{there.domain}/copy:v1")
+        assert await Pusher(here, client).push(references.parse(f"{there.domain}/copy:v1")) == image.digest
+
+
+@pytest.mark.parametrize("scheme", ["basic", "bearer"])
+async def test_credentials_open_the_registry(tmp_path: Path, here: ImageStore, client: Client, scheme: str) -> None:
+    gate = Gate(scheme=scheme)
+    async with served(tmp_path / "there", gate) as there:
+        reference = references.parse(f"{there.domain}/web:v1")
+        digest = build(here, str(reference), b"x")
+        assert await Pusher(here, client).push(reference, ANN) == digest
+        with pytest.raises((Unauthenticated, Forbidden)):
+            await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"))
+        with pytest.raises((Unauthenticated, Forbidden)):
+            await Puller(here, client).pull(reference, Credentials("ann", "wrong"))
+        assert (await Puller(here, client).pull(reference, ANN)).digest == digest
+
+
+async def test_a_registry_token_is_sent_as_it_is(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    async with served(tmp_path / "there", Gate()) as there:
+        digest = build(there.store, f"{there.domain}/web:v1", b"x")
+        reference = references.parse(f"{there.domain}/web:v1")
+        assert (await Puller(here, client).pull(reference, Credentials(registry_token="token"))).digest == digest
+
+
+async def test_credentials_do_not_follow_a_redirect(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    gate = Gate(redirects_blobs=True)
+    async with served(tmp_path / "there", gate) as there:
+        build(there.store, f"{there.domain}/web:v1", b"x")
+        await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"), ANN)
+        elsewhere = [authorization for _, path, authorization in gate.asked if path.startswith("/elsewhere/")]
+        assert elsewhere == ["", ""]
+
+
+async def test_credentials_do_not_go_to_a_token_server_of_another_host(
+    tmp_path: Path, here: ImageStore, client: Client
+) -> None:
+    gate = Gate(realm_host="127.0.0.1")
+    async with served(tmp_path / "there", gate) as there:
+        build(there.store, f"{there.domain}/web:v1", b"x")
+        with pytest.raises(Unauthenticated):
+            await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"), ANN)
+        assert [authorization for _, path, authorization in gate.asked if path == "/token"] == [""]
+
+
+async def test_a_token_server_in_plain_http_elsewhere_is_refused(
+    tmp_path: Path, here: ImageStore, client: Client
+) -> None:
+    gate = Gate(realm_host="tokens.example")
+    async with served(tmp_path / "there", gate) as there:
+        with pytest.raises(Forbidden, match=r"tokens\.example"):
+            await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"), ANN)
+
+
+async def test_a_download_that_breaks_off_goes_on_where_it_stood(
+    tmp_path: Path, here: ImageStore, client: Client
+) -> None:
+    gate = Gate(scheme="basic", cut_after=1 << 20)
+    async with served(tmp_path / "there", gate) as there:
+        digest = build(there.store, f"{there.domain}/web:v1", large())
+        image = await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"), ANN)
+        assert image.digest == digest
+        layer = image.manifest.layers[0].digest
+        assert len([path for _, path, _ in gate.asked if path.endswith(layer)]) >= 2
+
+
+async def test_a_busy_registry_is_asked_again(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    gate = Gate(scheme="basic", failures=2)
+    async with served(tmp_path / "there", gate) as there:
+        digest = build(there.store, f"{there.domain}/web:v1", b"x")
+        assert (await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"), ANN)).digest == digest
+
+
+async def test_a_blob_is_fetched_once_however_many_pull(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    gate = Gate(scheme="basic")
+    async with served(tmp_path / "there", gate) as there:
+        for tag in ("v1", "v2"):
+            build(there.store, f"{there.domain}/web:{tag}", large(), tag.encode())
+        puller = Puller(here, client)
+        tags = ["v1", "v2", "v1", "v2"]
+        pulls = [puller.pull(references.parse(f"{there.domain}/web:{tag}"), ANN) for tag in tags]
+        images = await asyncio.gather(*pulls)
+        blobs = [path for method, path, key in gate.asked if "/blobs/" in path and key and method == "GET"]
+        assert len(blobs) == len(set(blobs)) == 5
+        assert images[0].manifest.layers[0] == images[1].manifest.layers[0]
+
+
+@pytest.mark.parametrize("fault", ["flipped", "longer", "shorter"])
+async def test_a_blob_that_is_not_what_the_manifest_says_is_refused(
+    tmp_path: Path, here: ImageStore, client: Client, fault: str
+) -> None:
+    async with served(tmp_path / "there") as there:
+        build(there.store, f"{there.domain}/web:v1", large())
+        layer = there.store.resolve(f"{there.domain}/web:v1").manifest.layers[0]
+        path = there.content.path(layer.digest)
+        body = bytearray(path.read_bytes())
+        if fault == "flipped":
+            body[100] ^= 1
+        path.write_bytes({"flipped": body, "longer": body + b"x", "shorter": body[:-1]}[fault])
+        with pytest.raises(KnarrError, match=r"blob|digest"):
+            await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"))
+        assert len(here.names) == 0
+        assert all(info.digest != layer.digest for info in here.content.walk())
+
+
+async def test_a_layer_that_is_no_layer_leaves_neither_name_nor_snapshot(
+    tmp_path: Path, here: ImageStore, client: Client
+) -> None:
+    async with served(tmp_path / "there") as there:
+        name = f"{there.domain}/web:v1"
+        blob = add(there.content, b"no tar at all" * 100)
+        config = add(there.content, image_config.encode(ImageConfig(rootfs=RootFs(diff_ids=(blob.digest,)))))
+        parsed = Manifest(
+            schema_version=2,
+            media_type=manifest.OCI_MANIFEST,
+            config=Descriptor(media_type=manifest.OCI_CONFIG, digest=config.digest, size=config.size),
+            layers=(Descriptor(media_type=manifest.OCI_LAYER, digest=blob.digest, size=blob.size),),
+        )
+        there.store.add(references.parse(name), there.store.put(parsed), "built")
+        with pytest.raises(Invalid, match="not a tar header"):
+            await Puller(here, client).pull(references.parse(name))
+        assert (len(here.names), here.snapshots.has(blob.digest)) == (0, False)
+
+
+async def test_layers_known_elsewhere_in_the_registry_are_mounted(
+    tmp_path: Path, here: ImageStore, client: Client
+) -> None:
+    gate = Gate(scheme="basic")
+    async with served(tmp_path / "there", gate) as there:
+        await push_twice(there, here, client)
+        mounts = [path for method, path, _ in gate.asked if method == "PUT" and "/blobs/uploads/" in path]
+        assert all("/web/" in path for path in mounts)
+
+
+async def push_twice(there: Served, here: ImageStore, client: Client) -> None:
+    build(here, f"{there.domain}/web:v1", b"x")
+    await Pusher(here, client).push(references.parse(f"{there.domain}/web:v1"), ANN)
+    here.tag(f"{there.domain}/web:v1", f"{there.domain}/copy:v1")
+    await Pusher(here, client).push(references.parse(f"{there.domain}/copy:v1"), ANN)
+
+
+async def test_nothing_is_sent_to_the_nodes_own_registry(here: ImageStore, client: Client) -> None:
+    digest = build(here, "localhost:1/web:v1", b"x")
+    assert await Pusher(here, client, own_domain="localhost:1").push(references.parse("localhost:1/web:v1")) == digest
+    name = here.names.find(references.parse("localhost:1/web:v1"))
+    assert name is not None
+    assert name.origin == "pushed"
+
+
+async def test_what_is_not_there_says_where_it_was_looked_for(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    async with served(tmp_path / "there") as there:
+        with pytest.raises(NotFound, match=f"{there.domain}/v2/web/manifests/v1: MANIFEST_UNKNOWN"):
+            await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"))
+    with pytest.raises(NotFound, match="nginx:latest is not here"):
+        await Pusher(here, client).push(references.parse("nginx"))
+
+
+async def test_a_registry_that_is_not_there_is_unavailable(here: ImageStore, client: Client) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(Unavailable, match=f"localhost:{port}"):
+            await Puller(here, client).pull(references.parse(f"localhost:{port}/web:v1"))
