@@ -39,6 +39,7 @@ from knarr.network import ruleset
 from knarr.network.bridge import BridgeNetwork
 from knarr.nodeapi import compose as nodeapi
 from knarr.registry.service import Registry
+from knarr.runtime.cgroups import Cgroups
 from knarr.runtime.oci_runtime import OciRuntime
 from knarr.wire import http_client, tls
 from knarr.wire.http_server import Limits, Server
@@ -166,11 +167,12 @@ async def serve_node_api(settings: Settings, machinery: Machinery, ready: Ready)
 
 async def _serve_cri(settings: Settings, machinery: Machinery, ready: Ready) -> None:
     """The CRI on its socket: gRPC is imported when somebody connects."""
+    kept = []  # a server that nobody refers to is collected, and with it its socket
 
     async def start(path: Path) -> None:
         from knarr.criserver import grpc  # 27 MB, see activation.py
 
-        await grpc.start(path, machinery.server, machinery.image_server)
+        kept.append(await grpc.start(path, machinery.server, machinery.image_server))
 
     await activation.serve(settings.cri_socket, start, ready)
 
@@ -223,6 +225,7 @@ async def _tear_down(settings: Settings, grace: float) -> None:
         await _all(_end_sandbox(server, sandbox.id) for sandbox in sandboxes)
         await machinery.network.tear_down()
     kubelet.unmount_all(kubelet_settings(settings))
+    Cgroups().remove(settings.cgroup)
 
 
 async def _end_sandbox(server: RuntimeServer, sandbox: str) -> None:
