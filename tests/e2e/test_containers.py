@@ -33,9 +33,8 @@ class Machine:
     sandboxes: list[str] = field(default_factory=list)
 
     async def sandbox(self, name: str = "pod", **linux: object) -> str:
-        config = self.pod(name)
-        if linux:
-            config = replace(config, linux=c.LinuxPodSandboxConfig(**linux))  # type: ignore[arg-type]  # the caller's words
+        wanted = {"security_context": c.LinuxSandboxSecurityContext(namespace_options=OWN), **linux}
+        config = replace(self.pod(name), linux=c.LinuxPodSandboxConfig(**wanted))  # type: ignore[arg-type]  # the caller's words
         answer = await self.server.run_pod_sandbox(s.RunPodSandboxRequest(config=config))
         self.sandboxes.append(answer.pod_sandbox_id)
         return answer.pod_sandbox_id
@@ -54,7 +53,7 @@ class Machine:
             image=c.ImageSpec(image="busybox"),
             command=("/bin/sh", "-c", script),
             log_path=f"{name}.log",
-            **more,  # type: ignore[arg-type]  # the caller's words
+            **{"linux": security(), **more},  # type: ignore[arg-type]  # the caller's words
         )
         request = m.CreateContainerRequest(pod_sandbox_id=sandbox, config=config, sandbox_config=self.pod("pod"))
         identity = (await self.server.create_container(request)).container_id
@@ -105,8 +104,13 @@ async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
     assert after == before
 
 
+OWN = c.NamespaceOption(pid=NamespaceMode.CONTAINER)
+"""What the kubelet asks for unless a pod shares processes (CRI's zero value is to share)."""
+
+
 def security(**words: object) -> c.LinuxContainerConfig:
-    return c.LinuxContainerConfig(security_context=c.LinuxContainerSecurityContext(**words))  # type: ignore[arg-type]  # the caller's words
+    wanted = {"namespace_options": OWN, **words}
+    return c.LinuxContainerConfig(security_context=c.LinuxContainerSecurityContext(**wanted))  # type: ignore[arg-type]  # the caller's words
 
 
 async def test_a_container_sees_its_name_address_and_files(machine: Machine) -> None:
@@ -167,7 +171,9 @@ async def test_requests_for_less_are_kept(machine: Machine) -> None:
 async def test_privileged_and_unconfined_containers_get_what_they_ask_for(machine: Machine) -> None:
     pod = await machine.sandbox()
     text = await machine.output(
-        pod, "grep CapEff /proc/self/status; grep Seccomp: /proc/self/status; ls /dev | wc -l", linux=security(privileged=True)
+        pod,
+        "grep CapEff /proc/self/status; grep Seccomp: /proc/self/status; ls /dev | wc -l",
+        linux=security(privileged=True),
     )
     lines = text.splitlines()
     assert lines[0].endswith("1fffeffffff") or lines[0].endswith("1ffffffffff")
@@ -213,7 +219,7 @@ async def test_the_stop_signal_comes_first_and_the_kill_after_the_grace_period(m
 
 
 async def test_the_oom_killer_is_named(machine: Machine) -> None:
-    limits = c.LinuxContainerConfig(resources=c.LinuxContainerResources(memory_limit_in_bytes=16 << 20))
+    limits = replace(security(), resources=c.LinuxContainerResources(memory_limit_in_bytes=16 << 20))
     identity = await machine.start(await machine.sandbox(), "tail -c 100000000 /dev/zero", linux=limits)
     ended = await machine.ended(identity)
     assert (ended.exit_code, ended.reason) == (137, "OOMKilled")
@@ -248,7 +254,9 @@ async def test_an_exec_on_a_terminal_has_its_size(machine: Machine) -> None:
 
 
 async def test_attach_reaches_standard_input_and_output(machine: Machine) -> None:
-    identity = await machine.start(await machine.sandbox(), "while read x; do echo got $x; done; echo end", stdin=True, stdin_once=True)
+    identity = await machine.start(
+        await machine.sandbox(), "while read x; do echo got $x; done; echo end", stdin=True, stdin_once=True
+    )
     attached = await machine.server.node.runtime.attach(identity)  # type: ignore[arg-type]  # ids are strings
     await attached.write(b"one\n")
     assert await asyncio.wait_for(attached.read(), SECONDS) == (1, b"got one\n")
@@ -260,7 +268,9 @@ async def test_attach_reaches_standard_input_and_output(machine: Machine) -> Non
 
 async def test_pods_reach_each_other_and_the_host_reaches_them(machine: Machine) -> None:
     one, two = await machine.sandbox("one"), await machine.sandbox("two")
-    await machine.start(one, "mkdir -p /tmp/www; echo hello > /tmp/www/index.html; httpd -f -p 8080 -h /tmp/www", name="web")
+    await machine.start(
+        one, "mkdir -p /tmp/www; echo hello > /tmp/www/index.html; httpd -f -p 8080 -h /tmp/www", name="web"
+    )
     found = (await machine.server.pod_sandbox_status(s.PodSandboxStatusRequest(pod_sandbox_id=one))).status
     assert found is not None
     assert found.network is not None
@@ -354,7 +364,9 @@ async def test_a_log_goes_on_in_a_new_file_after_rotation(machine: Machine) -> N
 
 async def test_figures_and_limits_are_those_of_the_cgroup(machine: Machine) -> None:
     pod = await machine.sandbox()
-    identity = await machine.start(pod, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; touch /tmp/done; exec sleep 60")
+    identity = await machine.start(
+        pod, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; touch /tmp/done; exec sleep 60"
+    )
     await machine.exec(identity, "while [ ! -e /tmp/done ]; do sleep 0.05; done")
     found = (await machine.server.container_stats(st.ContainerStatsRequest(container_id=identity))).stats
     assert found is not None
