@@ -18,4 +18,4 @@ def score(pod: Pod, state: NodeState) -> float:
         return 0.0
     mean = sum(used) / len(used)
     spread = (sum((share - mean) ** 2 for share in used) / len(used)) ** 0.5
-    return 100 * (1 - mean) + 100 * (1 - spread)
+    return float(100 * (1 - mean) + 100 * (1 - spread))
