@@ -1,0 +1,200 @@
+"""Volumes: what files they show, that readers never see a mixture, and that no path leads out."""
+
+import base64
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from knarr.base.errors import Invalid, Unimplemented
+from knarr.kinds.lens.config import ConfigMap, Secret
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import mounting
+from knarr.kubelet.env import Sources
+from knarr.kubelet.volumes import atomic, files, sub_path
+from knarr.kubelet.volumes.files import File, Inputs, TokenWanted
+from knarr.kubelet.volumes.volumes import PodVolumes
+
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+CONFIG = ConfigMap(data={"color": "blue", "app.conf": "size=1"}, binary_data={"raw": base64.b64encode(b"\0").decode()})
+SECRET = Secret(data={"password": base64.b64encode(b"hunter2").decode()})
+INPUTS = Inputs(
+    Sources({"cfg": CONFIG}, {"sec": SECRET}), {TokenWanted("", 3600): "token", TokenWanted("vault", 600): "other"}
+)
+
+
+def pod(*volumes: Any, mounts: Any = (), **spec: Any) -> Pod:
+    container = {"name": "c", "image": "i", "volumeMounts": list(mounts)}
+    body = {
+        "metadata": {"name": "web", "namespace": "ns", "uid": "u", "labels": {"app": "multi"}},
+        "spec": {"containers": [container], "volumes": [{"name": "v", **v} for v in volumes], **spec},
+    }
+    return msgspec.convert(body, Pod)
+
+
+def shown(volume: Any, **spec: Any) -> dict[str, tuple[bytes, int]]:
+    subject = pod(volume, **spec)
+    found = files.files(subject, subject.spec.volumes[0], INPUTS)
+    return {path: (file.content, file.mode) for path, file in found.items()}
+
+
+def test_all_keys_or_only_the_chosen_ones() -> None:
+    assert shown({"configMap": {"name": "cfg"}}) == {
+        "color": (b"blue", 0o644),
+        "app.conf": (b"size=1", 0o644),
+        "raw": (b"\0", 0o644),
+    }
+    items = [{"key": "color", "path": "a/b", "mode": 0o600}]
+    assert shown({"configMap": {"name": "cfg", "items": items}}) == {"a/b": (b"blue", 0o600)}
+    assert shown({"secret": {"secretName": "sec", "defaultMode": 0o400}}) == {"password": (b"hunter2", 0o400)}
+
+
+def test_a_projected_volume_joins_its_sources() -> None:
+    sources = [
+        {"serviceAccountToken": {"path": "token"}},
+        {"serviceAccountToken": {"path": "vault", "audience": "vault", "expirationSeconds": 600}},
+        {"configMap": {"name": "cfg", "items": [{"key": "color", "path": "color"}]}},
+        {"downwardAPI": {"items": [{"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}},
+    ]
+    volume = {"projected": {"defaultMode": 0o440, "sources": sources}}
+    assert shown(volume) == {
+        "token": (b"token", 0o440),
+        "vault": (b"other", 0o440),
+        "color": (b"blue", 0o440),
+        "labels": (b'app="multi"', 0o440),
+    }
+    assert shown(volume, securityContext={"fsGroup": 7})["token"] == (b"token", 0o600)
+
+
+@pytest.mark.parametrize(
+    ("volume", "message"),
+    [
+        ({"configMap": {"name": "nope"}}, 'configmap "nope" not found'),
+        ({"secret": {"secretName": "nope"}}, 'secret "nope" not found'),
+        (
+            {"configMap": {"name": "cfg", "items": [{"key": "x", "path": "x"}]}},
+            "references non-existent config key: x",
+        ),
+    ],
+)
+def test_what_is_missing_is_named_unless_it_is_optional(volume: dict[str, Any], message: str) -> None:
+    with pytest.raises(Invalid, match=message):
+        shown(volume)
+    optional = {kind: {**source, "optional": True} for kind, source in volume.items()}
+    assert shown(optional) == {}
+
+
+def read(directory: Path) -> dict[str, bytes]:
+    return {name: (directory / name).read_bytes() for name in os.listdir(directory) if not name.startswith("..")}
+
+
+def test_an_update_swaps_all_files_at_once_and_leaves_no_remains(tmp_path: Path) -> None:
+    target = tmp_path / "v"
+    assert atomic.write(target, {"a": File(b"1"), "b": File(b"1"), "gone": File(b"1")})
+    before = os.readlink(target / "..data")
+    held = os.open(target / "..data" / "a", os.O_RDONLY)
+    assert not atomic.write(target, {"a": File(b"1"), "b": File(b"1"), "gone": File(b"1")})
+    assert os.readlink(target / "..data") == before, "what is the same is not written again"
+    assert atomic.write(target, {"a": File(b"2"), "b": File(b"2"), "new/deep": File(b"3", 0o400)})
+    assert os.read(held, 9) == b"1"
+    os.close(held)
+    assert sorted(n for n in os.listdir(target) if not n.startswith("..")) == ["a", "b", "new"]
+    assert (target / "new/deep").read_bytes() == b"3"
+    assert stat.S_IMODE((target / "new/deep").stat().st_mode) == 0o400
+    assert len([n for n in os.listdir(target) if n.startswith("..")]) == 2
+
+
+@pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "", "..data", "a\0b"])
+def test_a_path_that_leads_out_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(Invalid):
+        atomic.write(tmp_path / "v", {path: File(b"")})
+    assert list(tmp_path.rglob("x")) == []
+
+
+def test_a_mode_changed_is_an_update(tmp_path: Path) -> None:
+    atomic.write(tmp_path, {"a": File(b"1", 0o644)})
+    assert atomic.write(tmp_path, {"a": File(b"1", 0o600)})
+
+
+@ROOT_ONLY
+def test_an_fs_group_may_read_what_is_projected_and_write_what_is_empty(tmp_path: Path) -> None:
+    subject = pod({"emptyDir": {}}, securityContext={"fsGroup": 3000})
+    volumes = PodVolumes(tmp_path / "pod", tmp_path / "memory")
+    path = volumes.prepare(subject, subject.spec.volumes[0], INPUTS)
+    assert path is not None
+    assert (path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (3000, 0o2777)
+    atomic.write(tmp_path / "v", {"a": File(b"1", 0o400)}, gid=3000)
+    found = (tmp_path / "v" / "a").stat()
+    assert (found.st_gid, stat.S_IMODE(found.st_mode)) == (3000, 0o440)
+
+
+def test_secrets_and_tokens_live_in_memory_and_the_rest_on_disk(tmp_path: Path) -> None:
+    volumes = PodVolumes(tmp_path / "pod", tmp_path / "memory")
+    secret, config, token = (
+        pod(source).spec.volumes[0]
+        for source in (
+            {"secret": {"secretName": "sec"}},
+            {"configMap": {"name": "cfg"}},
+            {"projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
+        )
+    )
+    assert [volumes.directory(v).parent for v in (secret, config, token)] == [
+        tmp_path / "memory",
+        tmp_path / "pod" / "volumes",
+        tmp_path / "memory",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [("Directory", "is not a directory"), ("Socket", "is not a socket"), ("BlockDevice", "is not a block device")],
+)
+def test_a_host_path_of_another_type_is_refused(tmp_path: Path, kind: str, message: str) -> None:
+    (tmp_path / "f").touch()
+    subject = pod({"hostPath": {"path": str(tmp_path / "f"), "type": kind}})
+    with pytest.raises(Invalid, match=f"hostPath type check failed: {tmp_path}/f {message}"):
+        PodVolumes(tmp_path, tmp_path).prepare(subject, subject.spec.volumes[0], INPUTS)
+
+
+def test_a_host_path_may_be_made(tmp_path: Path) -> None:
+    subject = pod({"hostPath": {"path": str(tmp_path / "a/b"), "type": "DirectoryOrCreate"}})
+    PodVolumes(tmp_path, tmp_path).prepare(subject, subject.spec.volumes[0], INPUTS)
+    assert (tmp_path / "a/b").is_dir()
+
+
+def test_a_volume_that_is_not_there_yet_says_so(tmp_path: Path) -> None:
+    subject = pod({"persistentVolumeClaim": {"claimName": "x"}})
+    with pytest.raises(Unimplemented, match='volume "v"'):
+        PodVolumes(tmp_path, tmp_path).prepare(subject, subject.spec.volumes[0], INPUTS)
+
+
+@ROOT_ONLY
+def test_a_sub_path_is_mounted_made_and_let_go(tmp_path: Path) -> None:
+    mount = [{"name": "v", "mountPath": "/one", "subPathExpr": "$(POD)/x"}]
+    subject = pod({"emptyDir": {}}, mounts=mount)
+    volumes = PodVolumes(tmp_path / "pod", tmp_path / "memory")
+    source = volumes.prepare(subject, subject.spec.volumes[0], INPUTS)
+    assert source is not None
+    found = volumes.mounts(subject, subject.spec.containers[0], {"POD": "web"})[0]
+    Path(found.host_path, "seen").touch()
+    assert (source / "web/x/seen").exists()
+    volumes.remove()
+    assert (mounting.mounts_below(tmp_path), list(tmp_path.iterdir())) == ([], [])
+    with pytest.raises(Invalid, match="missing value for 'POD'"):
+        volumes.mounts(subject, subject.spec.containers[0], {})
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("path", ["out", "out/etc", "proc/self/root", "..", "deep/up/x"])
+def test_no_link_in_a_volume_leads_a_sub_path_out_of_it(tmp_path: Path, path: str) -> None:
+    volume = tmp_path / "v"
+    (volume / "deep").mkdir(parents=True)
+    (volume / "out").symlink_to("/")
+    (volume / "proc").symlink_to("/proc")
+    (volume / "deep/up").symlink_to("../..")
+    with pytest.raises(Invalid, match="failed to prepare subPath"):
+        sub_path.prepare(volume, path, tmp_path / "target")
+    assert mounting.mounts_below(tmp_path) == []
