@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from knarr.base import failpoints
 from knarr.base.errors import DeadlineExceeded, Invalid, KnarrError, NotFound
 from knarr.cri.messages import config as c
 from knarr.cri.messages import container as m
@@ -17,6 +18,7 @@ from knarr.cri.messages import sandbox as s
 from knarr.cri.messages import stats as st
 from knarr.cri.messages.enums import ContainerState, NamespaceMode, PodSandboxState, ProfileType
 from knarr.criserver.service import RuntimeServer
+from knarr.network import namespaces
 from knarr.runtime.runtime import ExecSpec
 from tests.contracts import real_node
 
@@ -134,8 +136,8 @@ async def test_a_container_sees_its_name_address_and_files(machine: Machine) -> 
 async def test_a_pod_has_the_default_confinement(machine: Machine) -> None:
     text = await machine.output(
         await machine.sandbox(),
-        "grep -E 'CapEff|CapBnd|Seccomp:|NoNewPrivs' /proc/self/status; mount | grep -c ' /proc/.*ro,\\| /sys/firmware';"
-        " echo x > /proc/sys/kernel/hostname; echo $?; ls /dev; unshare -m true; echo $?; echo 1 > /sys/kernel/x; echo $?",
+        "grep -E 'CapEff|CapBnd|Seccomp:|NoNewPrivs' /proc/self/status; ls /dev;"
+        " echo x > /proc/sys/kernel/hostname; echo $?; unshare -m true; echo $?; echo 1 > /sys/kernel/x; echo $?",
     )
     lines = text.splitlines()
     assert [line for line in lines if line.startswith("Cap")] == [
@@ -158,7 +160,8 @@ async def test_requests_for_less_are_kept(machine: Machine) -> None:
     )
     text = await machine.output(
         await machine.sandbox(),
-        "id -u; id -g; id -G; grep -E 'CapBnd|NoNewPrivs' /proc/self/status; touch /x; echo $?; touch /dev/shm/y && echo ok",
+        "id -u; id -g; id -G; grep -E 'CapBnd|NoNewPrivs' /proc/self/status; touch /x; echo $?;"
+        " touch /dev/shm/y && echo ok",
         linux=wanted,
     )
     lines = text.splitlines()
@@ -435,8 +438,6 @@ async def test_a_sandbox_without_its_namespaces_is_not_ready(tmp_path: Path) -> 
         identity = await machine.start(pod, "exit 0")
         await machine.ended(identity)
     # A reboot forgets /run, and so every pin and bundle.
-    from knarr.network import namespaces
-
     for pin in (tmp_path / "run" / "ns").iterdir():
         namespaces.unpin(pin)
     async with real_node.opened(tmp_path) as server:
@@ -449,12 +450,17 @@ async def test_a_sandbox_without_its_namespaces_is_not_ready(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "point",
-    ["criserver.sandbox.before_namespaces", "criserver.sandbox.before_network", "network.after_lease",
-     "criserver.container.after_root", "runtime.before_create", "runtime.after_create", "criserver.container.before_start"],
-)  # fmt: skip
+    [
+        "criserver.sandbox.before_namespaces",
+        "criserver.sandbox.before_network",
+        "network.after_lease",
+        "criserver.container.after_root",
+        "runtime.before_create",
+        "runtime.after_create",
+        "criserver.container.before_start",
+    ],
+)
 async def test_a_failure_at_any_point_of_a_pods_start_leaves_nothing(machine: Machine, point: str) -> None:
-    from knarr.base import failpoints
-
     failpoints.arm(f"{point}=raise*1")
     with pytest.raises((failpoints.FailpointError, KnarrError)):
         await machine.start(await machine.sandbox(), "sleep 60")

@@ -1,0 +1,116 @@
+"""Addresses, rules and names of the pod network."""
+
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from knarr.base.errors import Unavailable
+from knarr.base.ids import SandboxId
+from knarr.network import bridge, ipam, namespaces, rtnetlink, ruleset
+from knarr.network.memory import MemoryNetwork
+
+PODS = IPv4Network("10.9.0.0/29")
+NAMES = ruleset.Names("knarr-x", "knarr0")
+
+
+def test_addresses_go_round_and_leave_out_network_gateway_and_broadcast() -> None:
+    leases, given_out = ipam.Leases(), []
+    for number in range(5):
+        leases, address = ipam.lease(leases, PODS, SandboxId(f"s{number}"))
+        given_out.append(str(address))
+    assert given_out == [f"10.9.0.{host}" for host in range(2, 7)]
+    with pytest.raises(Unavailable, match=r"10\.9\.0\.0/29"):
+        ipam.lease(leases, PODS, SandboxId("more"))
+    leases = ipam.release(ipam.release(leases, SandboxId("s1")), SandboxId("s0"))
+    leases, address = ipam.lease(leases, PODS, SandboxId("new"))
+    assert str(address) == "10.9.0.2"
+    leases, address = ipam.lease(leases, PODS, SandboxId("newer"))
+    assert str(address) == "10.9.0.3"
+
+
+@given(some.lists(some.tuples(some.booleans(), some.integers(0, 7)), max_size=60))
+def test_no_two_sandboxes_ever_share_an_address(steps: list[tuple[bool, int]]) -> None:
+    leases = ipam.Leases()
+    for is_lease, number in steps:
+        sandbox = SandboxId(f"s{number}")
+        if is_lease and len(leases.by_sandbox) < 5:
+            leases, address = ipam.lease(leases, PODS, sandbox)
+            assert leases.by_sandbox[sandbox] == address
+        else:
+            leases = ipam.release(leases, sandbox)
+        held = list(leases.by_sandbox.values())
+        assert len(set(held)) == len(held)
+        assert all(address in PODS for address in held)
+
+
+def test_leases_survive_in_their_file(tmp_path: Path) -> None:
+    file = ipam.LeaseFile(tmp_path / "addresses.json")
+    assert file.read() == ipam.Leases()
+    leases, _ = ipam.lease(ipam.Leases(), PODS, SandboxId("s"))
+    file.write(leases)
+    assert file.read() == leases
+
+
+def test_the_rules_masquerade_pods_and_hide_the_gateway() -> None:
+    text = ruleset.pod_network(NAMES, IPv4Network("10.244.0.0/16"))
+    assert 'ip saddr 10.244.0.0/16 ip daddr != 10.244.0.0/16 oifname != "knarr0" masquerade' in text
+    assert 'iifname != { "knarr0", "lo" } ip daddr 10.244.0.1 drop' in text
+    assert text.count("flush chain inet knarr-x ") == 3
+    assert "flush table" not in text
+
+
+def test_dockers_chain_gets_our_rules_once() -> None:
+    assert ruleset.docker_user(NAMES, "table ip filter {\n}\n") == ""
+    listing = "table ip filter {\n chain DOCKER-USER {\n"
+    rules = ruleset.docker_user(NAMES, listing)
+    assert rules.count("insert rule ip filter DOCKER-USER") == 2
+    again = listing + 'iifname "knarr0" counter packets 0 bytes 0 accept\noifname "knarr0" counter packets 0 accept\n'
+    assert ruleset.docker_user(NAMES, again) == ""
+
+
+def test_link_names_fit_the_kernel_and_addresses_are_local() -> None:
+    name = bridge.link_name(SandboxId("a" * 64))
+    assert name.startswith("knarr")
+    assert len(name) == 13
+    hardware = bridge.hardware_address(IPv4Address("10.244.0.2"))
+    assert len(hardware) == 6
+    assert hardware[0] & 3 == 2
+
+
+def test_the_mtu_is_that_of_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "eth0").mkdir()
+    (tmp_path / "eth0" / "mtu").write_text("1400\n")
+    routes = "Iface\tDestination\tGateway\neth0\t00000000\t0101A8C0\t0003\n"
+    assert bridge.outside_mtu(routes, tmp_path) == 1400
+    assert bridge.outside_mtu("Iface\tDestination\n", tmp_path) == 1500
+
+
+def test_netlink_lists_the_loopback_link() -> None:
+    with rtnetlink.Netlink() as netlink:
+        assert netlink.links()["lo"] == netlink.index("lo") == 1
+        assert netlink.index("nosuchlink") is None
+
+
+def test_an_absent_pin_is_no_pin(tmp_path: Path) -> None:
+    assert not namespaces.is_pinned(tmp_path / "none")
+    (tmp_path / "file").touch()
+    assert not namespaces.is_pinned(tmp_path / "file")
+
+
+async def test_a_thread_of_its_own_answers_or_raises() -> None:
+    assert await namespaces.in_thread(lambda: 5) == 5
+    with pytest.raises(ZeroDivisionError):
+        await namespaces.in_thread(lambda: 1 // 0)
+
+
+async def test_the_network_in_memory_keeps_its_promises(tmp_path: Path) -> None:
+    network = MemoryNetwork()
+    first = await network.attach(SandboxId("a"), tmp_path)
+    assert await network.attach(SandboxId("a"), tmp_path) == first
+    assert network.address(SandboxId("a")) == first.addresses[0]
+    await network.detach(SandboxId("a"))
+    await network.detach(SandboxId("a"))
+    assert network.holders() == set()

@@ -1,0 +1,93 @@
+"""Control groups in directories laid out like both versions."""
+
+from pathlib import Path
+
+import pytest
+
+from knarr.runtime.cgroups import Cgroups, Resources, limits_v1, limits_v2, weight_of_shares
+
+STAT = "cache 1\ntotal_rss 300\ntotal_inactive_file 100\ntotal_pgfault 7\ntotal_pgmajfault 2\n"
+
+
+def write(root: Path, **files: str) -> None:
+    for name, content in files.items():
+        path = root / name.replace("__", "/").replace("_dot_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+
+def test_version_1_figures(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        cpuacct__k__cpuacct_dot_usage="5000\n",
+        memory__k__memory_dot_stat=STAT,
+        memory__k__memory_dot_usage_in_bytes="1000\n",
+        memory__k__memory_dot_limit_in_bytes="9223372036854771712\n",
+        memory__k__memory_dot_oom_control="oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
+        pids__k__pids_dot_current="4\n",
+    )
+    groups = Cgroups(tmp_path)
+    usage = groups.usage("/k")
+    assert usage is not None
+    assert (usage.cpu_nanoseconds, usage.memory_usage, usage.memory_working_set, usage.memory_rss, usage.pids) == (
+        5000,
+        1000,
+        900,
+        300,
+        4,
+    )
+    assert groups.oom_kills("/k") == 3
+    assert groups.usage("/gone") is None
+    assert groups.oom_kills("/gone") == 0
+
+
+def test_version_2_figures(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        cgroup_dot_controllers="cpu memory pids\n",
+        k__cpu_dot_stat="usage_usec 5\nuser_usec 3\n",
+        k__memory_dot_stat="anon 300\ninactive_file 100\n",
+        k__memory_dot_current="1000\n",
+        k__memory_dot_max="max\n",
+        k__memory_dot_events="low 0\noom_kill 1\n",
+        k__pids_dot_current="4\n",
+    )
+    groups = Cgroups(tmp_path)
+    assert groups.is_v2
+    usage = groups.usage("/k")
+    assert usage is not None
+    assert (usage.cpu_nanoseconds, usage.memory_working_set, usage.memory_limit) == (5000, 900, 0)
+    assert groups.oom_kills("/k") == 1
+
+
+@pytest.mark.parametrize(("shares", "weight"), [(2, 1), (1024, 39), (262144, 10000), (0, 1), (1 << 30, 10000)])
+def test_shares_become_weights(shares: int, weight: int) -> None:
+    assert weight_of_shares(shares) == weight
+
+
+def test_only_what_is_set_is_written() -> None:
+    assert list(limits_v1(Resources())) == list(limits_v2(Resources())) == []
+    wanted = Resources(cpu_shares=1024, cpu_quota=-1, memory_limit=5)
+    assert list(limits_v1(wanted)) == [
+        ("cpu", "cpu.shares", "1024"),
+        ("cpu", "cpu.cfs_quota_us", "-1"),
+        ("memory", "memory.limit_in_bytes", "5"),
+    ]
+    assert list(limits_v2(wanted)) == [("cpu.weight", "39"), ("cpu.max", "max 100000"), ("memory.max", "5")]
+
+
+def test_groups_are_made_and_removed_with_all_below(tmp_path: Path) -> None:
+    for controller in ("memory", "pids"):
+        (tmp_path / controller).mkdir()
+    groups = Cgroups(tmp_path)
+    groups.create("/k/pod/c")
+    groups.create("/k/pod/c")
+    assert (tmp_path / "pids" / "k" / "pod" / "c").is_dir()
+    assert groups.remove("/k")
+    assert groups.remove("/k")
+    assert list(tmp_path.glob("*/*")) == []
+
+
+def test_a_group_in_use_is_reported(tmp_path: Path) -> None:
+    write(tmp_path, memory__k__stays="")
+    assert not Cgroups(tmp_path).remove("/k")
