@@ -9,6 +9,7 @@ A blank line ends an entry; `#` begins a comment between entries. Output shows c
 """
 
 import asyncio
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ async def play(cluster: Cluster, entry: Entry) -> list[str]:
                 await apply(client, document)
         case "set", [kind, name, *changes]:
             for change in changes:
-                await client.patch(kind_named(kind), NAMESPACE, name, dotted(change))
+                found = kind_named(kind)
+                await client.patch(found, NAMESPACE if found.is_namespaced else "", name, dotted(change))
         case "label", [kind, name, *labels]:
             changes = {key: value or None for key, _, value in (label.partition("=") for label in labels)}
             await client.patch(kind_named(kind), NAMESPACE, name, {"metadata": {"labels": changes}})
@@ -113,6 +115,8 @@ async def play(cluster: Cluster, entry: Entry) -> list[str]:
             return await show(client, kind_named(kind))
         case "status", [kind, name]:
             return status(await client.get(kind_named(kind), NAMESPACE, name))
+        case "yaml", [kind, name, path]:
+            return excerpt(await client.get(kind_named(kind), NAMESPACE, name), path)
         case "conditions", [kind, name]:
             return conditions(await client.get(kind_named(kind), NAMESPACE, name))
         case "events", [name]:
@@ -213,6 +217,14 @@ async def show(client: Client, kind: Kind) -> list[str]:
     columns = COLUMNS.get(kind.kind, lambda one: [one.get("status", {}).get("phase", "")])
     rows = [[one["metadata"]["name"], *columns(one)] for one in await objects(client, kind)]
     return [" ".join(row).rstrip() for row in rows]
+
+
+def excerpt(one: Any, path: str) -> list[str]:
+    """One part of an object as YAML; uids are hidden."""
+    for name in path.split("."):
+        one = one.get(name, {})
+    text = yaml.safe_dump(one, sort_keys=True, width=120)
+    return re.sub(r"(uid: )\S+", r"\1…", text).splitlines()
 
 
 def status(one: Json) -> list[str]:

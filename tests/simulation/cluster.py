@@ -12,16 +12,29 @@ from knarr.client import reflector
 from knarr.client.cache import Cache, Changed
 from knarr.client.client import DeleteOptions, Json
 from knarr.controllers.controller import Controller
+from knarr.controllers.daemonset import target_node
 from knarr.controllers.queue import WorkQueue
 from knarr.controllers.registry import Controllers, all_controllers
-from knarr.kinds.apps import DEPLOYMENT, REPLICASET, REPLICATIONCONTROLLER
+from knarr.kinds.apps import (
+    CONTROLLERREVISION,
+    DAEMONSET,
+    DEPLOYMENT,
+    REPLICASET,
+    REPLICATIONCONTROLLER,
+    STATEFULSET,
+)
+from knarr.kinds.batch import CRONJOB, JOB
 from knarr.kinds.core_config import CONFIGMAP, EVENT, NODE, SECRET, SERVICEACCOUNT
 from knarr.kinds.core_pod import POD
+from knarr.kinds.core_service import ENDPOINTS, ENDPOINTSLICE, SERVICE
 from knarr.kinds.lens.pod import Pod
 from tests.simulation.memory_api import Faults, MemoryApi
 
 # What the garbage collector and the namespace controller look after here; all kinds would only cost time.
-COLLECTED = (POD, REPLICASET, DEPLOYMENT, REPLICATIONCONTROLLER, CONFIGMAP, SECRET, SERVICEACCOUNT, EVENT)
+COLLECTED = (
+    *(POD, REPLICASET, DEPLOYMENT, REPLICATIONCONTROLLER, CONFIGMAP, SECRET, SERVICEACCOUNT, EVENT),
+    *(JOB, CRONJOB, STATEFULSET, DAEMONSET, CONTROLLERREVISION, SERVICE, ENDPOINTS, ENDPOINTSLICE),
+)
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
 
@@ -71,7 +84,8 @@ class MemoryKubelet:
             return
         if not pod.spec.node_name:
             self._next += 1
-            await self._api.patch(POD, *key, {"spec": {"nodeName": self.nodes[self._next % len(self.nodes)]}})
+            node = target_node(pod) or self.nodes[self._next % len(self.nodes)]
+            await self._api.patch(POD, *key, {"spec": {"nodeName": node}})
             return
         assert meta.creation_timestamp is not None
         if pod.status.phase in ("", "Pending"):
@@ -153,3 +167,4 @@ async def running_cluster(cluster: Cluster) -> AsyncIterator[Cluster]:
         yield cluster
         for task in started:
             await tasks.cancel(task)
+    assert cluster.controllers.crashes == 0, "a plan crashed; the log has its traceback"

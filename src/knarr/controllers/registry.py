@@ -18,18 +18,27 @@ from knarr.client.cache import Cache
 from knarr.client.client import Client
 from knarr.client.events import EventRecorder
 from knarr.controllers import (
+    cronjob,
+    daemonset,
+    disruption,
+    endpoints,
     garbage,
     namespace,
     nodelifecycle,
     podgc,
+    quota,
     replicaset,
     replicationcontroller,
     serviceaccounts,
 )
 from knarr.controllers.controller import Controller
 from knarr.controllers.deployment import sync as deployment
+from knarr.controllers.job import sync as job
+from knarr.controllers.job import tracking
 from knarr.controllers.runner import Runner
+from knarr.controllers.statefulset import sync as statefulset
 from knarr.kinds import registry
+from knarr.kinds.batch import JOB
 from knarr.kinds.core_config import NAMESPACE, NODE
 from knarr.kinds.core_pod import POD
 from knarr.kinds.registry import Kind
@@ -39,6 +48,14 @@ CONTROLLERS: tuple[Controller, ...] = (
     deployment.CONTROLLER,
     replicaset.CONTROLLER,
     replicationcontroller.CONTROLLER,
+    statefulset.CONTROLLER,
+    daemonset.CONTROLLER,
+    job.CONTROLLER,
+    cronjob.CONTROLLER,
+    disruption.CONTROLLER,
+    endpoints.SLICES,
+    endpoints.ENDPOINTS_CONTROLLER,
+    quota.CONTROLLER,
     serviceaccounts.ACCOUNTS,
     nodelifecycle.EVICTION,
 )
@@ -107,7 +124,7 @@ class Controllers:
         swept = collectable_kinds() if collected is None else collected
         self._client = client
         self._clock = clock
-        whole = dict.fromkeys([*kinds_of(chosen), NAMESPACE, NODE, POD, *kinds])
+        whole = dict.fromkeys([*kinds_of(chosen), NAMESPACE, NODE, POD, JOB, *kinds])
         self.cache = Cache(whole, metadata_only=swept)
         self._recorders = {one.name: EventRecorder(client, clock, one.name) for one in chosen}
         self._runners = {one.name: Runner(one, client, self.cache, clock, self._recorders[one.name]) for one in chosen}
@@ -115,6 +132,7 @@ class Controllers:
         self._parts: dict[str, Part] = {
             "garbage-collector": garbage.GarbageCollector(client, self.cache, clock),
             "namespace-controller": namespace.NamespaceDeleter(client, self.cache, clock, inside),
+            "job-tracking": tracking.LostPods(client, self.cache),
             "pod-garbage-collector": podgc.PodGarbage(client, self.cache),
             **self._runners,
         }
@@ -123,6 +141,11 @@ class Controllers:
     def is_idle(self) -> bool:
         """No controller has anything to plan; timers may stand."""
         return all(part.is_idle for part in self._parts.values())
+
+    @property
+    def crashes(self) -> int:
+        """How often a plan raised what it must not: a bug; tests expect 0."""
+        return sum(runner.crashes for runner in self._runners.values())
 
     def why(self, controller: str, namespace: str, name: str) -> str:
         """In words, what this controller's object waits for; "" when nothing."""

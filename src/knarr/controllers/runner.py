@@ -57,6 +57,7 @@ class Runner:
         self._cache = cache
         self._clock = clock
         self._recorder = recorder
+        self.crashes = 0
         self._memories: dict[Key, _Memory] = {}
         # Keys that wait for the view: all of them, by kind and revision (heaps), by the object whose end must be seen.
         self._parked: set[Key] = set()
@@ -160,6 +161,7 @@ class Runner:
             self._retry(key, memory, error)
         except Exception:
             # A controller's bug must not stop the other controllers; it is logged in full and tried again, later.
+            self.crashes += 1
             _log.exception("%s/%s crashed controller=%s", *key, self._controller.name)
             self._retry(key, memory, None)
         else:

@@ -1,0 +1,185 @@
+"""Cron schedules: five fields, names, ranges, steps, lists, `@hourly` and its like, `@every 1h30m`; in a time zone.
+
+`Schedule.after(moment)` is the next time. Daylight saving: times that do not exist are skipped to the end of the gap's
+hour grid, times that exist twice run once. Not here: what runs (cronjob.py). Spec: "CronJob: schedule syntax".
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Final
+
+from knarr.base.clock import Instant
+from knarr.base.errors import Invalid
+
+MONTH_NAMES: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+MONTHS: Final = {name: number for number, name in enumerate(MONTH_NAMES, 1)}
+DAYS: Final = {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
+MACROS: Final[Mapping[str, str]] = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+# name, lowest, highest value, names
+FIELDS: Final[tuple[tuple[str, int, int, Mapping[str, int]], ...]] = (
+    ("minute", 0, 59, {}),
+    ("hour", 0, 23, {}),
+    ("day of month", 1, 31, {}),
+    ("month", 1, 12, MONTHS),
+    ("day of week", 0, 6, DAYS),
+)
+YEARS_MAX: Final = 5
+"""A schedule without a time within this many years (30 February) has none."""
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)", re.ASCII)
+_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The allowed values of each field, or a fixed `every`. `is_any_*` are stars: then the other day field decides."""
+
+    minutes: frozenset[int] = frozenset()
+    hours: frozenset[int] = frozenset()
+    days: frozenset[int] = frozenset()
+    months: frozenset[int] = frozenset()
+    weekdays: frozenset[int] = frozenset()
+    is_any_day: bool = False
+    is_any_weekday: bool = False
+    every: timedelta | None = None
+
+    def after(self, moment: Instant, zone: tzinfo = UTC) -> Instant | None:
+        """The first time strictly after `moment`; None if there is none."""
+        if self.every is not None:
+            return moment.replace(microsecond=0) + self.every
+        local = moment.astimezone(zone).replace(second=0, microsecond=0, tzinfo=None) + timedelta(minutes=1)
+        limit = local.year + YEARS_MAX
+        while local.year <= limit:
+            found = self._first_from(local, limit)
+            if found is None:
+                return None
+            instant = found.replace(tzinfo=zone).astimezone(UTC)
+            # A wall time in a gap names no moment; one that came twice was used the first time.
+            if instant > moment and instant.astimezone(zone).replace(tzinfo=None) == found:
+                return instant
+            local = found + timedelta(minutes=1)
+        return None
+
+    def _first_from(self, local: datetime, year_max: int) -> datetime | None:
+        """The first wall time at or after `local` whose fields all allow it."""
+        while local.year <= year_max:
+            if local.month not in self.months:
+                local = _next_month(local)
+            elif not self._is_day(local):
+                local = local.replace(hour=0, minute=0) + timedelta(days=1)
+            elif local.hour not in self.hours:
+                local = local.replace(minute=0) + timedelta(hours=1)
+            elif local.minute not in self.minutes:
+                local += timedelta(minutes=1)
+            else:
+                return local
+        return None
+
+    def _is_day(self, local: datetime) -> bool:
+        """With both day fields given, either is enough; with a star, the other one decides."""
+        in_month, in_week = local.day in self.days, (local.weekday() + 1) % 7 in self.weekdays
+        if self.is_any_day or self.is_any_weekday:
+            return in_month and in_week
+        return in_month or in_week
+
+
+def _next_month(local: datetime) -> datetime:
+    first = local.replace(day=1, hour=0, minute=0)
+    return (first + timedelta(days=32)).replace(day=1)
+
+
+def parse(text: str) -> Schedule:
+    """The schedule that a text names; raises Invalid naming the field."""
+    text = text.strip()
+    if text.startswith("@every "):
+        return Schedule(every=_every(text.removeprefix("@every ").strip()))
+    if text.startswith("@"):
+        if text.lower() not in MACROS:
+            raise Invalid(f"{text}: unrecognized descriptor")
+        text = MACROS[text.lower()]
+    fields = text.split()
+    if len(fields) != len(FIELDS):
+        raise Invalid(f"{text!r}: expected exactly 5 fields, found {len(fields)}")
+    minutes, hours, days, months, weekdays = (_field(part, *row) for part, row in zip(fields, FIELDS, strict=True))
+    return Schedule(minutes, hours, days, months, weekdays, _is_star(fields[2]), _is_star(fields[4]))
+
+
+def _is_star(field: str) -> bool:
+    return any(part in ("*", "?", "*/1", "?/1") for part in field.split(","))
+
+
+def _field(text: str, name: str, lowest: int, highest: int, names: Mapping[str, int]) -> frozenset[int]:
+    found: set[int] = set()
+    for part in text.split(","):
+        span, slash, step_text = part.partition("/")
+        step = _number(step_text, name, {}) if slash else 1
+        if step < 1:
+            raise Invalid(f"{name}: step of range should be a positive number: {part}")
+        if span in ("*", "?"):
+            first, last = lowest, highest
+        else:
+            begin, dash, end = span.partition("-")
+            first = _number(begin, name, names)
+            last = _number(end, name, names) if dash else (highest if slash else first)
+        if name == "day of week" and last == 7:  # Sunday may be written 7.
+            found |= {0} if (7 - first) % step == 0 else set()
+            last = 6
+            if first == 7:
+                continue
+        if first < lowest or last > highest:
+            raise Invalid(f"{name}: {part} is outside {lowest}-{highest}")
+        if first > last:
+            raise Invalid(f"{name}: beginning of range ({first}) beyond end of range ({last}): {part}")
+        found.update(range(first, last + 1, step))
+    return frozenset(found)
+
+
+def _number(text: str, name: str, names: Mapping[str, int]) -> int:
+    if text.lower() in names:
+        return names[text.lower()]
+    if not (text.isascii() and text.isdigit()):
+        raise Invalid(f"{name}: failed to parse number: {text!r}")
+    return int(text)
+
+
+def _every(text: str) -> timedelta:
+    if not text or _DURATION.sub("", text):
+        raise Invalid(f"@every {text}: no duration such as 1h30m")
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
+    return timedelta(seconds=max(1.0, float(int(seconds))))
+
+
+def latest(schedule: Schedule, earliest: Instant, now: Instant, zone: tzinfo = UTC) -> tuple[Instant | None, int]:
+    """The last time in (earliest, now], and how many there were in it (101 stands for more than 100)."""
+    found: Instant | None = None
+    count = 0
+    moment = schedule.after(earliest, zone)
+    while moment is not None and moment <= now:
+        found, count = moment, count + 1
+        if count > 100:
+            return _last_before(schedule, moment, now, zone), count
+        moment = schedule.after(moment, zone)
+    return found, count
+
+
+def _last_before(schedule: Schedule, known: Instant, now: Instant, zone: tzinfo) -> Instant:
+    """The last time up to `now` when there are too many to walk: look back by growing windows."""
+    if schedule.every is not None:
+        return known + (now - known) // schedule.every * schedule.every
+    for window in (timedelta(hours=1), timedelta(days=1), timedelta(days=32), timedelta(days=366)):
+        found = schedule.after(max(known, now - window), zone)
+        if found is not None and found <= now:
+            known = found
+            break
+    while (following := schedule.after(known, zone)) is not None and following <= now:
+        known = following
+    return known

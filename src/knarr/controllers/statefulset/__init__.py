@@ -1,0 +1,1 @@
+"""StatefulSet: pods with names, numbers and storage of their own, in order."""

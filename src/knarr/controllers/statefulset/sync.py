@@ -1,0 +1,290 @@
+"""StatefulSet: one pod per ordinal, created upwards and removed downwards, each waiting for the one before.
+
+`Parallel` does not wait. A rolling update goes from the highest ordinal down to `partition`; `OnDelete` leaves it to
+whoever deletes. Not here: what a pod is (identity.py), revisions (../history.py). Spec: "StatefulSet".
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from knarr.base.clock import Instant
+from knarr.base.errors import KnarrError
+from knarr.client.client import DeleteOptions, Json
+from knarr.client.view import View
+from knarr.controllers import claims, conditions, history, pods, selectors, templates
+from knarr.controllers.controller import Action, Controller, Create, Delete, EventNote, Key, Patch, Plan
+from knarr.controllers.statefulset import identity
+from knarr.controllers.statefulset.identity import Version
+from knarr.kinds.apps import CONTROLLERREVISION, STATEFULSET
+from knarr.kinds.core_pod import POD
+from knarr.kinds.core_storage import PERSISTENTVOLUMECLAIM
+from knarr.kinds.lens.pod import Pod
+from knarr.kinds.lens.sets import PersistentVolumeClaim, StatefulSet
+
+ALWAYS = frozenset({"replicas", "availableReplicas"})
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Everything a plan looks at, read once. `by_ordinal` has every pod of the set, wanted or not."""
+
+    stateful_set: StatefulSet
+    by_ordinal: Mapping[int, Pod]
+    current: Version
+    update: Version
+    volume_claims: Sequence[Json]
+    now: Instant
+
+    @property
+    def start(self) -> int:
+        ordinals = self.stateful_set.spec.ordinals
+        return ordinals.start if ordinals is not None else 0
+
+    @property
+    def replicas(self) -> int:
+        return 1 if self.stateful_set.spec.replicas is None else self.stateful_set.spec.replicas
+
+    @property
+    def wanted(self) -> range:
+        return range(self.start, self.start + self.replicas)
+
+    @property
+    def is_ordered(self) -> bool:
+        return self.stateful_set.spec.pod_management_policy != "Parallel"
+
+    def is_available(self, pod: Pod) -> bool:
+        return pods.is_available(pod, self.stateful_set.spec.min_ready_seconds, self.now)
+
+    def is_healthy(self, pod: Pod) -> bool:
+        return pod.status.phase == "Running" and pods.is_ready(pod) and pod.metadata.deletion_timestamp is None
+
+
+def plan(stateful_set: StatefulSet, view: View, now: Instant) -> Plan:
+    """Fill ordinals, drop those beyond, then update."""
+    meta = stateful_set.metadata
+    claimant = claims.Claimant(STATEFULSET, meta, stateful_set.spec.selector, POD)
+    claim = claims.claim(
+        claimant,
+        view.owned(Pod, meta.uid),
+        view.owned(Pod, "", meta.namespace),
+        is_wanted=lambda pod: identity.ordinal(pod, meta.name) is not None,
+    )
+    raw = view.raw(StatefulSet, meta.namespace, meta.name)
+    found = history.of(STATEFULSET, stateful_set, templates.template(raw), view)
+    picture = pictured(stateful_set, claim.mine, found, identity.claim_templates(raw), now)
+    actions: list[Action] = [*claim.actions, *found.actions]
+    if meta.deletion_timestamp is None:
+        actions += steps(picture, view)
+        live = {f"{meta.name}-{identity.version_of(pod)}" for pod in claim.mine} | {
+            stateful_set.status.current_revision
+        }
+        actions += history.surplus(found, live, stateful_set.spec.revision_history_limit)
+    return Plan(
+        actions,
+        status=status(picture, found.update),
+        again_at=pods.next_available(claim.mine, stateful_set.spec.min_ready_seconds, now),
+        why=why(picture),
+    )
+
+
+def pictured(
+    stateful_set: StatefulSet, mine: Sequence[Pod], found: history.History, volume_claims: Sequence[Json], now: Instant
+) -> Picture:
+    name = stateful_set.metadata.name
+    by_ordinal = {number: pod for pod in mine if (number := identity.ordinal(pod, name)) is not None}
+    update_template = next((one.data for one in found.revisions if one.metadata.name == found.update), None)
+    if update_template is None:  # About to be created.
+        created = next(one for one in found.actions if isinstance(one, Create))
+        update_template = created.body["data"]
+    update = _version(found.update, update_template, name)
+    before = found.named(stateful_set.status.current_revision)
+    current = _version(before.metadata.name, before.data, name) if before is not None else update
+    return Picture(stateful_set, by_ordinal, current, update, volume_claims, now)
+
+
+def _version(name: str, content: Json | None, set_name: str) -> Version:
+    template = dict((content or {}).get("spec", {}).get("template", {}))
+    template.pop("$patch", None)
+    return Version(history.hash_of(name, set_name), template)
+
+
+def steps(picture: Picture, view: View) -> Sequence[Action]:
+    """What is done now: the first thing that is due for an ordered set, everything for a parallel one."""
+    actions: list[Action] = []
+    for number in picture.wanted:
+        pod = picture.by_ordinal.get(number)
+        if pod is None:
+            actions += creation(picture, number, view)
+        elif pod.status.phase in ("Failed", "Succeeded") and pod.metadata.deletion_timestamp is None:
+            actions.append(_recreation(picture, pod))
+        elif picture.is_healthy(pod) and picture.is_available(pod):
+            continue
+        if picture.is_ordered:
+            return actions
+    for number in sorted((one for one in picture.by_ordinal if one not in picture.wanted), reverse=True):
+        pod = picture.by_ordinal[number]
+        if pod.metadata.deletion_timestamp is None:
+            actions.append(deletion(picture, pod))
+        if picture.is_ordered:
+            return actions
+    return actions or updates(picture)
+
+
+def updates(picture: Picture) -> Sequence[Action]:
+    """RollingUpdate: from the highest ordinal down, as many at once as maxUnavailable allows."""
+    strategy = picture.stateful_set.spec.update_strategy
+    if strategy.type == "OnDelete":
+        return ()
+    rolling = strategy.rolling_update
+    partition = (rolling.partition or 0) if rolling else 0
+    most = unavailable_max(rolling.max_unavailable if rolling else None, picture.replicas)
+    unavailable = 0
+    actions: list[Action] = []
+    for number in reversed(picture.wanted):
+        pod = picture.by_ordinal.get(number)
+        is_up = pod is not None and picture.is_healthy(pod) and picture.is_available(pod)
+        unavailable += not is_up
+    for number in reversed(picture.wanted):
+        pod = picture.by_ordinal.get(number)
+        if pod is None or number - picture.start < partition:
+            continue
+        is_up = picture.is_healthy(pod) and picture.is_available(pod)
+        if identity.version_of(pod) == picture.update.name:
+            if not is_up and most == 1:
+                return actions  # One after the other: the next waits for this one.
+            continue
+        if pod.metadata.deletion_timestamp is not None:
+            continue
+        if is_up:
+            if unavailable >= most:
+                return actions
+            unavailable += 1
+        actions.append(deletion(picture, pod))
+        if len(actions) >= most:
+            return actions
+    return actions
+
+
+def unavailable_max(value: int | str | None, replicas: int) -> int:
+    """At least 1; percentages are rounded up."""
+    if value is None:
+        return 1
+    number = value if isinstance(value, int) else math.ceil(replicas * int(value.removesuffix("%")) / 100)
+    return max(1, number)
+
+
+def creation(picture: Picture, number: int, view: View) -> Sequence[Action]:
+    """The claims that are missing, then the pod, at the revision that its ordinal has now."""
+    meta = picture.stateful_set.metadata
+    version = version_for(picture, number)
+    body = identity.pod_body(picture.stateful_set, version, number, picture.volume_claims)
+    name = body["metadata"]["name"]
+    actions: list[Action] = []
+    for template in picture.volume_claims:
+        claim = identity.claim_body(picture.stateful_set, template, name)
+        claim_name = claim["metadata"]["name"]
+        if view.get(PersistentVolumeClaim, meta.namespace, claim_name) is None:
+            text = f"create Claim {claim_name} Pod {name} in StatefulSet {meta.name} success"
+            note = EventNote("Normal", "SuccessfulCreate", text)
+            actions.append(Create(PERSISTENTVOLUMECLAIM, meta.namespace, claim, tolerate_existing=True, note=note))
+    note = EventNote("Normal", "SuccessfulCreate", f"create Pod {name} in StatefulSet {meta.name} successful")
+    return [*actions, Create(POD, meta.namespace, body, note=note)]
+
+
+def version_for(picture: Picture, number: int) -> Version:
+    """Below the partition, and while an update has not come down to it, an ordinal keeps the current revision."""
+    strategy = picture.stateful_set.spec.update_strategy
+    if strategy.type == "OnDelete":
+        return picture.update
+    partition = (strategy.rolling_update.partition or 0) if strategy.rolling_update else 0
+    return picture.current if number - picture.start < partition else picture.update
+
+
+def deletion(picture: Picture, pod: Pod) -> Action:
+    meta = pod.metadata
+    text = f"delete Pod {meta.name} in StatefulSet {picture.stateful_set.metadata.name} successful"
+    note = EventNote("Normal", "SuccessfulDelete", text)
+    return Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note)
+
+
+def _recreation(picture: Picture, pod: Pod) -> Action:
+    meta, parent = pod.metadata, picture.stateful_set.metadata
+    text = f"StatefulSet {parent.namespace}/{parent.name} is recreating {pod.status.phase.lower()} Pod {meta.name}"
+    reason = "RecreatingFailedPod" if pod.status.phase == "Failed" else "RecreatingTerminatedPod"
+    note = EventNote("Warning", reason, text)
+    return Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note)
+
+
+def status(picture: Picture, update_revision: str) -> Json:
+    """The counts; once every pod is new and ready, the update revision is the current one."""
+    stateful_set, set_name = picture.stateful_set, picture.stateful_set.metadata.name
+    every = list(picture.by_ordinal.values())
+    alive = [pod for pod in every if pod.metadata.deletion_timestamp is None]
+    ready = sum(picture.is_healthy(pod) for pod in every)
+    current = sum(identity.version_of(pod) == picture.current.name for pod in alive)
+    updated = sum(identity.version_of(pod) == picture.update.name for pod in alive)
+    current_revision = f"{set_name}-{picture.current.name}"
+    is_rolling = stateful_set.spec.update_strategy.type != "OnDelete"
+    if is_rolling and updated == ready == len(every) == picture.replicas:
+        current_revision, current = update_revision, updated
+    return conditions.pruned(
+        {
+            "observedGeneration": stateful_set.metadata.generation,
+            "replicas": len(every),
+            "readyReplicas": ready,
+            "availableReplicas": sum(picture.is_healthy(pod) and picture.is_available(pod) for pod in every),
+            "currentReplicas": current,
+            "updatedReplicas": updated,
+            "currentRevision": current_revision,
+            "updateRevision": update_revision,
+            "collisionCount": stateful_set.status.collision_count or None,
+            "conditions": conditions.encode(stateful_set.status.conditions),
+        },
+        keep=ALWAYS,
+    )
+
+
+def why(picture: Picture) -> str:
+    """In words, which ordinal everybody waits for."""
+    for number in picture.wanted:
+        pod = picture.by_ordinal.get(number)
+        name = f"{picture.stateful_set.metadata.name}-{number}"
+        if pod is None:
+            return f"{name} does not exist yet"
+        if not picture.is_healthy(pod):
+            return f"{name} is not ready"
+    return ""
+
+
+def failed(stateful_set: StatefulSet, action: Action, error: KnarrError, _view: View, _now: Instant) -> Plan:
+    """A pod could not be created or deleted: an event says so."""
+    if isinstance(action, Patch) or action.kind != POD:
+        return Plan()
+    verb = "create" if isinstance(action, Create) else "delete"
+    name = action.body["metadata"]["name"] if isinstance(action, Create) else action.name
+    text = f"{verb} Pod {name} in StatefulSet {stateful_set.metadata.name} failed error: {error}"
+    return Plan(events=[EventNote("Warning", f"Failed{verb.title()}", text)])
+
+
+def orphan_keys(pod: Pod, view: View) -> Sequence[Key]:
+    """The StatefulSet that may adopt a pod which nobody controls: by name and selector."""
+    if claims.controller_of(pod.metadata) is not None:
+        return ()
+    parent = pod.metadata.name.rpartition("-")[0]
+    found = view.get(StatefulSet, pod.metadata.namespace, parent) if parent else None
+    if found is None or not selectors.matches(found.spec.selector, pod.metadata.labels):
+        return ()
+    return [(pod.metadata.namespace, parent)]
+
+
+CONTROLLER = Controller(
+    "statefulset-controller",
+    kind=STATEFULSET,
+    plan=plan,
+    owns=(POD, CONTROLLERREVISION),
+    watches={POD: orphan_keys},
+    reads=(PERSISTENTVOLUMECLAIM,),
+    writes=(POD, CONTROLLERREVISION, PERSISTENTVOLUMECLAIM),
+    failed=failed,
+)
