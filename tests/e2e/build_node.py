@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from knarr.base.errors import NotFound
 from knarr.builder.context_store import ContextStore
 from knarr.builder.progress import Event
@@ -13,10 +15,13 @@ from knarr.builder.request import BuildRequest
 from knarr.builder.solve import Builder
 from knarr.builder.steps.run import Machine
 from knarr.builder.trees import ContextTree, Entry
+from knarr.cli import build_context
 from knarr.images.image_store import Image, ImageStore
 from knarr.images.local_content import LocalContent
 from knarr.images.names import Names
 from knarr.images.overlay import OverlaySnapshots
+from knarr.nodeapi import builds
+from knarr.nodeapi.messages import ContextEntry
 from knarr.oci.reference import Reference
 from knarr.oci.reference import parse as reference
 from knarr.runtime.cgroups import Cgroups
@@ -32,11 +37,13 @@ class Node:
         self.builder, self.images = builder, images
         self.events: list[Event] = []
 
-    async def build(self, context: Path, name: str = "test", **options: object) -> Image:
+    async def build(self, context: Path, name: str = "test", *, ignores: bool = False, **options: object) -> Image:
+        """`ignores`: the context is listed as `knarr build` does it, .dockerignore and all."""
         self.events = []
         contexts = self.builder.tools.contexts
         dockerfile = (context / "Dockerfile").read_text()
-        tree = ContextTree(listed(context, contexts), contexts)
+        entries = as_the_cli_lists(context, contexts) if ignores else listed(context, contexts)
+        tree = ContextTree(entries, contexts)
         request = BuildRequest(dockerfile=dockerfile, context=tree, names=(reference(name),), **options)  # type: ignore[arg-type]
         built = await self.builder.build(request, self.events.append, _nothing_missing, _no_fetch)
         return self.images.image(built.digest)
@@ -60,6 +67,14 @@ def listed(context: Path, contexts: ContextStore) -> dict[str, Entry]:
             entry = Entry("file", mode, found.st_size, found.st_mtime_ns, content=digest)
         entries[str(path.relative_to(context))] = entry
     return entries
+
+
+def as_the_cli_lists(context: Path, contexts: ContextStore) -> dict[str, Entry]:
+    sent = build_context.read(context, context / "Dockerfile")
+    for path in sent.paths.values():
+        with (context / path).open("rb") as file:
+            contexts.add(file, (context / path).stat().st_size)
+    return dict(builds.entry(msgspec.convert(row, ContextEntry)) for row in sent.rows)
 
 
 async def _nothing_missing(_digests: list[str]) -> None:

@@ -152,7 +152,7 @@ class _Reader:
 def _request(body: BuildBody, contexts: ContextStore) -> BuildRequest:
     return BuildRequest(
         dockerfile=body.dockerfile,
-        context=ContextTree(dict(map(_entry, body.context)), contexts),
+        context=ContextTree(dict(map(entry, body.context)), contexts),
         file=body.file,
         names=tuple(references.parse(name) for name in body.names),
         arguments=body.arguments,
@@ -166,7 +166,8 @@ def _request(body: BuildBody, contexts: ContextStore) -> BuildRequest:
     )
 
 
-def _entry(sent: ContextEntry) -> tuple[str, Entry]:
+def entry(sent: ContextEntry) -> tuple[str, Entry]:
+    """One path of the context as the builder sees it. Raises Invalid for a path that leaves the context."""
     parts = sent.path.split("/")
     if sent.kind not in _KINDS or "\0" in sent.path or any(part in ("", ".", "..") for part in parts):
         raise Invalid(f"context: {sent.path[:200]!r} is not a path inside it")
