@@ -1,12 +1,12 @@
 """Probes over time: the grid, thresholds, eager attempts; and one attempt of each kind against a real listener."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from knarr.kubelet.probes import http, state, tcp
@@ -29,6 +29,7 @@ def fed(rule: Rule, results: list[bool]) -> ProbeState:
     return current
 
 
+@settings(max_examples=60)
 @given(
     st.sampled_from(["readiness", "liveness", "startup"]),
     st.integers(1, 4),
@@ -47,6 +48,7 @@ def test_a_verdict_needs_its_threshold_of_equal_results_in_a_row(
     assert found is wanted
 
 
+@settings(max_examples=60)
 @given(st.integers(0, 60), st.integers(1, 60), st.lists(st.floats(0, 300), max_size=20))
 def test_attempts_keep_to_the_grid_and_never_pile_up(delay: int, period: int, lateness: list[float]) -> None:
     current = state.begin(Rule("liveness", initial_delay=delay, period=period), START, START)
@@ -86,9 +88,34 @@ def test_an_attempt_that_could_not_be_made_counts_as_neither() -> None:
     assert (after.streak, after.verdict, after.last) == (1, None, False)
 
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def listening(serve: Serve) -> AsyncIterator[int]:
+    """A listener on loopback; every connection is closed before it is left."""
+    done: list[asyncio.StreamWriter] = []
+
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        done.append(writer)
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+
+    server = await asyncio.start_server(served, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.sleep(0.01)  # lets the last connection be accepted, so that it can be closed
+        for writer in done:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
 @asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
-    """A listener on loopback that answers every connection with these bytes."""
+    """A listener that answers every connection with these bytes."""
     asked: list[bytes] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,12 +124,8 @@ async def answering(answer: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1], asked
-    finally:
-        server.close()
-        await server.wait_closed()
+    async with listening(serve) as port:
+        yield port, asked
 
 
 def target(port: int, path: str = "/ready", **headers: str) -> HttpTarget:
@@ -150,17 +173,12 @@ async def test_a_closed_port_and_a_silent_one_are_told_apart() -> None:
     closed = await tcp.attempt("127.0.0.1", port, 1)
     assert closed.output == f"dial tcp 127.0.0.1:{port}: connect: connection refused"
     refused = await http.attempt(target(port), 1)
-    assert (
-        refused.output == f'Get "http://127.0.0.1:{port}/ready": dial tcp 127.0.0.1:{port}: connect: connection refused'
-    )
+    assert refused.output == f'Get "http://127.0.0.1:{port}/ready": {closed.output}'
 
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
-        writer.close()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with server:
-        number = server.sockets[0].getsockname()[1]
+    async with listening(silent) as number:
         assert (await tcp.attempt("127.0.0.1", number, 1)).is_success
         late = await http.attempt(target(number), 0.05)
     assert "context deadline exceeded (Client.Timeout exceeded while awaiting headers)" in late.output
