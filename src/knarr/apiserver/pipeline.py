@@ -3,7 +3,6 @@
 `handle` serves sockets; `handle_as` serves callers in process whose user is known. The verbs are a table.
 """
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -12,7 +11,7 @@ from knarr.apiserver.context import RequestContext, User, parsed_query
 from knarr.apiserver.server import ApiServer
 from knarr.apiserver.subresources import table as subresources
 from knarr.apiserver.verbs import create, delete, deletecollection, get, list, patch, update, watch
-from knarr.base import errors, logs
+from knarr.base import errors, ids, logs
 from knarr.base.errors import KnarrError
 from knarr.wire import http
 
@@ -39,7 +38,7 @@ class Pipeline:
 
     async def handle(self, request: http.Request) -> http.Response:
         """A request from a socket."""
-        audit = (("audit-id", os.urandom(16).hex()),)
+        audit = (("audit-id", ids.new_uid()),)
         try:
             user = self.server.authenticator.user(request)
             response = await self.handle_as(request, user)

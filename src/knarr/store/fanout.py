@@ -30,12 +30,12 @@ class QueueWatcher:
         return self
 
     async def __anext__(self) -> Change:
-        if not self._queue:
+        while not self._queue:
             await self._wait()
         return self._queue.popleft()
 
     async def batch(self) -> list[Change]:
-        """All changes that wait, at least one. Raises as iteration does."""
+        """All changes that wait, at least one; [] after a nudge. Raises as iteration does."""
         if not self._queue:
             await self._wait()
         return self.take()
@@ -58,9 +58,12 @@ class QueueWatcher:
             await self._waiter
         finally:
             self._waiter = None
-        if not self._queue:
-            assert self._end is not None
+        if not self._queue and self._end is not None:
             raise self._end
+
+    def nudge(self) -> None:
+        """Let a waiting `batch` return without a change."""
+        self._wake()
 
     def put(self, change: Change) -> None:
         """Called by the fan-out only."""

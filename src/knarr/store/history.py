@@ -13,8 +13,8 @@ from knarr.base.errors import Expired
 from knarr.base.ids import Revision
 from knarr.store.store import Change, Entry, Listing
 
-WINDOW_MAX = 20_000
-WINDOW_BYTES_MAX = 48 << 20
+WINDOW_MAX = 10_000
+WINDOW_BYTES_MAX = 32 << 20
 """Bounds of the window in memory: a watcher may resume over that many changes."""
 
 

@@ -52,7 +52,11 @@ class Watcher(Protocol):
     async def __anext__(self) -> Change: ...
 
     async def batch(self) -> "list[Change]":
-        """All changes that wait, at least one; ends as iteration does."""
+        """All changes that wait, at least one; none after a nudge. Ends as iteration does."""
+        ...
+
+    def nudge(self) -> None:
+        """Let a waiting `batch` return without a change: how a reader's timer wakes it."""
         ...
 
     def take(self) -> "list[Change]":

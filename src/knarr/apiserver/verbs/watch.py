@@ -5,7 +5,6 @@ match is ADDED or DELETED. Bookmarks tell how far the watch is; WatchList (sendI
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -125,30 +124,49 @@ def _wants_initial_events(context: RequestContext, version: str) -> bool:
     return version in ("", "0")
 
 
+class _Alarm:
+    """Nudges a watcher when a bookmark is due, and at its end; a timer each, so that events cost nothing for it."""
+
+    def __init__(self, watcher: Watcher, seconds: float) -> None:
+        self._watcher = watcher
+        self._loop = asyncio.get_running_loop()
+        self.is_over = False
+        self._end = self._loop.call_later(seconds, self._finish)
+        self._bookmark = self._next()
+
+    def _next(self) -> asyncio.TimerHandle:
+        return self._loop.call_later(BOOKMARK_SECONDS * random.uniform(0.8, 1.2), self._remind)
+
+    def _remind(self) -> None:
+        self._bookmark = self._next()
+        self._watcher.nudge()
+
+    def _finish(self) -> None:
+        self.is_over = True
+        self._watcher.nudge()
+
+    def cancel(self) -> None:
+        self._end.cancel()
+        self._bookmark.cancel()
+
+
 async def _events(stream: _Stream) -> AsyncIterator[bytes]:
-    loop = asyncio.get_running_loop()
-    end = loop.time() + stream.seconds
     watcher = stream.watcher
+    alarm = _Alarm(watcher, stream.seconds)
     try:
         for start in range(0, len(stream.initial), 200):
             yield b"".join(stream.initial[start : start + 200])
-        bookmark_at = loop.time() + BOOKMARK_SECONDS * random.uniform(0.8, 1.2)
-        while loop.time() < end:
-            changes: list[Change] = []
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(min(bookmark_at, end)):
-                    changes = await watcher.batch()
+        while not alarm.is_over:
+            changes = await watcher.batch()
             if changes:
-                frames = [_frame(stream, change) for change in changes]
-                if content := b"".join(frames):
+                if content := b"".join([_frame(stream, change) for change in changes]):
                     yield content
-            elif loop.time() >= bookmark_at:
-                bookmark_at = loop.time() + BOOKMARK_SECONDS * random.uniform(0.8, 1.2)
-                if stream.bookmarks:
-                    yield _bookmark(stream.context, stream.form, stream.context.server.store.revision)
+            elif stream.bookmarks and not alarm.is_over:
+                yield _bookmark(stream.context, stream.form, stream.context.server.store.revision)
     except (Expired, StopAsyncIteration) as error:
         yield _error(error)
     finally:
+        alarm.cancel()
         watcher.close()
 
 
