@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     ports = {"port": 16443, "registry-port": 15000, "kubelet-port": 16250}
-    made = Cluster("e2e", tmp_path_factory.mktemp("e2e"), ports, "10.246.0.0/16")
+    made = Cluster("e2e", tmp_path_factory.mktemp("e2e"), ports, "10.248.0.0/16")
     made.knarr("delete", "--yes")
     before = inventory(made.name)
     made.up()

@@ -6,11 +6,13 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from knarr.assembly import settings
+
 
 def inventory(name: str) -> list[str]:
     """Processes, mounts, namespaces, links, addresses, nft tables, cgroups, loop devices and runtime files of a cluster
     (by its name, its directories, its bridge and its veths)."""
-    return sorted({*_processes(name), *_mounts(name), *_links(), *_tables(name), *_cgroups(name), *_files(name)})
+    return sorted({*_processes(name), *_mounts(name), *_links(name), *_tables(name), *_cgroups(name), *_files(name)})
 
 
 def _processes(name: str) -> Iterator[str]:
@@ -33,10 +35,11 @@ def _mounts(name: str) -> Iterator[str]:
             yield f"mount {target}"
 
 
-def _links() -> Iterator[str]:
+def _links(name: str) -> Iterator[str]:
+    bridge = settings.default(name, is_root=True).bridge
     answer = subprocess.run(["ip", "-json", "address"], capture_output=True, text=True, check=True).stdout
     for link in json.loads(answer):
-        if link["ifname"].startswith("knarr"):
+        if bridge in (link["ifname"], link.get("master")):
             addresses = ",".join(sorted(each["local"] for each in link.get("addr_info", ())))
             yield f"link {link['ifname']} {addresses}"
 
