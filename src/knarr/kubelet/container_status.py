@@ -33,7 +33,7 @@ def container_status(
         "state": state,
         "lastState": last,
         "ready": _is_ready(pod, container, latest, standing, is_running=is_running),
-        "restartCount": latest.attempt if latest else 0,
+        "restartCount": latest.attempt if latest else _recorded_restarts(pod, container.name),
         "image": (latest.image if latest and latest.image else container.image),
         "imageID": latest.image_id if latest else "",
         "started": is_started,
@@ -47,6 +47,11 @@ def container_status(
             if value
         }
     return status
+
+
+def _recorded_restarts(pod: Pod, name: str) -> int:
+    recorded = members.recorded(pod, name)
+    return recorded.restart_count if recorded else 0
 
 
 def _states(

@@ -26,7 +26,7 @@ from knarr.kinds.core_pod import POD
 from knarr.kinds.core_service import SERVICE
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.service import Service
-from knarr.kubelet import acts, dns, inspection, mounting, node_status, observed, restarts
+from knarr.kubelet import acts, dns, inspection, log_rotation, mounting, node_status, observed, restarts
 from knarr.kubelet.heartbeat import Heartbeat
 from knarr.kubelet.images import ImagePuller
 from knarr.kubelet.observed import ObservedContainer
@@ -84,6 +84,7 @@ class Kubelet:
                 await tasks.start(group, "runtime events", self._follow_runtime)
                 await tasks.start(group, "kubelet watches", self._reflect)
                 await tasks.start(group, "orphans", self._end_orphans)
+                await tasks.start(group, "log rotation", self._rotate_logs)
                 await tasks.start(group, "heartbeat", self.heartbeat.run)
                 ready()
         finally:
@@ -98,6 +99,10 @@ class Kubelet:
     def pods(self) -> list[Pod]:
         """The pods of this node as their workers know them."""
         return [worker.pod for worker in self._workers.values()]
+
+    def pods_json(self) -> list[bytes]:
+        """The same pods as the API's JSON."""
+        return [held.raw for held in self._cache.held_all(POD)]
 
     def pod(self, namespace: str, name: str) -> Pod | None:
         worker = self._worker(namespace, name)
@@ -207,6 +212,19 @@ class Kubelet:
             worker = self._workers.get(uid)
             if worker is not None:
                 worker.look()
+
+    async def _rotate_logs(self, ready: Ready) -> None:
+        ready()
+        settings = self.settings
+        while True:
+            await asyncio.sleep(log_rotation.CHECK_SECONDS)
+            await log_rotation.rotate_all(
+                self.runtime,
+                [log for worker in self._workers.values() for log in worker.open_logs()],
+                bytes_max=settings.container_log_bytes_max,
+                files_max=settings.container_log_files_max,
+                now=self._clock.now(),
+            )
 
     async def _end_orphans(self, ready: Ready) -> None:
         """Pods that the runtime has and the API has not: end and remove them, and directories of the gone."""

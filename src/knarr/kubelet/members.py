@@ -7,6 +7,7 @@ import hashlib
 
 from knarr.kinds.lens.container import Container, EphemeralContainer
 from knarr.kinds.lens.pod import Pod
+from knarr.kinds.lens.pod_status import ContainerStatus
 
 AnyContainer = Container | EphemeralContainer
 
@@ -27,6 +28,13 @@ def every(pod: Pod) -> list[AnyContainer]:
 
 def find(pod: Pod, name: str) -> AnyContainer | None:
     return next((c for c in every(pod) if c.name == name), None)
+
+
+def recorded(pod: Pod, name: str) -> ContainerStatus | None:
+    """What the API's status says of a container that was made once: it counts on when the runtime has lost it."""
+    status = pod.status
+    statuses = (*status.init_container_statuses, *status.container_statuses, *status.ephemeral_container_statuses)
+    return next((s for s in statuses if s.name == name and s.container_id), None)
 
 
 def spec_hash(container: AnyContainer) -> str:

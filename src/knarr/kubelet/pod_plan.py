@@ -214,8 +214,9 @@ def _container_act(
     if current is not None and current.is_running:
         return _kill(pod, container, role, current=current, standing=standing)
     if role == "ephemeral":
-        return StartContainer(container.name, role, 0) if latest is None else None
-    attempt = latest.attempt + 1 if latest else 0
+        is_new = latest is None and members.recorded(pod, container.name) is None
+        return StartContainer(container.name, role, 0) if is_new else None
+    attempt = _next_attempt(pod, container.name, latest)
     if current is None:
         if (
             latest is not None
@@ -232,6 +233,14 @@ def _container_act(
     if not current.is_exited:
         return StartContainer(container.name, role, attempt)  # created and never started: make it anew
     return None
+
+
+def _next_attempt(pod: Pod, name: str, latest: ObservedContainer | None) -> int:
+    """Restarts go on counting where the API's status says, when a reboot took the runtime's containers."""
+    if latest is not None:
+        return latest.attempt + 1
+    recorded = members.recorded(pod, name)
+    return recorded.restart_count + 1 if recorded is not None else 0
 
 
 def _restarts(pod: Pod, container: AnyContainer, role: str, current: ObservedContainer) -> bool:

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -23,6 +24,7 @@ from knarr.client.client import DeleteOptions, Json
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import acts, inspection, members, pod_plan, pod_status, restarts
+from knarr.kubelet.log_rotation import OpenLog
 from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.pod_plan import PodPlan
 from knarr.kubelet.preparation import PodFiles, Starter, needed
@@ -104,6 +106,11 @@ class PodWorker:
         self._retry_at.pop(VOLUMES, None)
         self._refresh_volumes()
         self.wake()
+
+    def open_logs(self) -> list[OpenLog]:
+        """The logs that the pod's running containers write."""
+        root = self._log_dir()
+        return [OpenLog(c.id, root / c.name / f"{c.attempt}.log") for c in self.observed.running]
 
     def tell(self, container: str, event_type: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         """Record an event about the pod or one of its containers."""
@@ -297,7 +304,7 @@ class PodWorker:
                 messages[ended.id] = inspection.termination_message(path, log, policy, ended.exit_code)
         self._standing = replace(self._standing, messages=messages)
 
-    def _log_dir(self) -> Any:
+    def _log_dir(self) -> Path:
         meta = self.pod.metadata
         return self._shared.settings.log_dir(meta.namespace, meta.name, self.uid)
 

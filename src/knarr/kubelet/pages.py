@@ -1,0 +1,82 @@
+"""The kubelet's read-only pages: /pods, /stats/summary, /metrics/resource, /metrics. For server.py's table.
+
+Each answers from what the workers know and from one CRI call; nothing is sampled while nobody asks.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+import msgspec
+
+from knarr.base.clock import Clock
+from knarr.cri.messages.stats import ListContainerStatsRequest
+from knarr.kubelet import stats
+from knarr.kubelet.kubelet import Kubelet
+from knarr.wire import http
+
+Page = Callable[[http.Request], Awaitable[http.Response]]
+JSON: http.Headers = (("content-type", "application/json"),)
+TEXT: http.Headers = (("content-type", "text/plain; version=0.0.4; charset=utf-8"),)
+SAMPLE_SECONDS = 0.1
+"""How far apart the two samples are when nobody asked before: a rate needs two."""
+FRESH = timedelta(seconds=60)
+
+
+def pages(kubelet: Kubelet, clock: Clock) -> Mapping[str, Page]:
+    """The table of paths."""
+    shown = Pages(kubelet, clock)
+    return {
+        "/pods": shown.pods,
+        "/stats/summary": shown.summary,
+        "/metrics/resource": shown.resource_metrics,
+        "/metrics": shown.metrics,
+    }
+
+
+class Pages:
+    """Keeps only the last CPU sample of each container."""
+
+    def __init__(self, kubelet: Kubelet, clock: Clock) -> None:
+        self._kubelet = kubelet
+        self._clock = clock
+        self._rates = stats.Rates()
+
+    async def pods(self, _request: http.Request) -> http.Response:
+        """The pods bound here, as the API has them."""
+        items = b",".join(self._kubelet.pods_json())
+        body = b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[' + items + b"]}"
+        return http.Response(200, JSON, body)
+
+    async def summary(self, _request: http.Request) -> http.Response:
+        node, usages = await self._usages(rated=True)
+        body = stats.summary(self._kubelet.settings.node_name, node, self._kubelet.pods(), usages)
+        return http.Response(200, JSON, msgspec.json.encode(body))
+
+    async def resource_metrics(self, _request: http.Request) -> http.Response:
+        node, usages = await self._usages(rated=False)
+        return http.Response(200, TEXT, stats.resource_metrics(node, usages).encode())
+
+    async def metrics(self, _request: http.Request) -> http.Response:
+        running = sum(1 for pod in self._kubelet.pods() if pod.status.phase == "Running")
+        text = f"# TYPE kubelet_running_pods gauge\nkubelet_running_pods {running}\n"
+        return http.Response(200, TEXT, text.encode())
+
+    async def _usages(self, *, rated: bool) -> tuple[stats.Usage, list[stats.ContainerUsage]]:
+        """Node and containers; with rates, a second sample is taken where the last is missing or old."""
+        first = await self._sample()
+        before = self._rates.last.get("node")
+        if not rated or before is None or first[0].nanocores is not None:
+            return first
+        await asyncio.sleep(SAMPLE_SECONDS)
+        return await self._sample()
+
+    async def _sample(self) -> tuple[stats.Usage, list[stats.ContainerUsage]]:
+        found = (await self._kubelet.runtime.list_container_stats(ListContainerStatsRequest())).stats
+        now = self._clock.now()
+        last = self._rates.last.get("node")
+        if last is not None and now - last[0] > FRESH:
+            self._rates.last.clear()
+        usages = stats.container_usages(found, self._rates)
+        self._rates.keep_only({"node", *(item.attributes.id for item in found if item.attributes)})
+        return stats.node_usage(now, self._rates), usages

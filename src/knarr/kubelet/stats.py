@@ -1,0 +1,197 @@
+"""What pods and node use, from the runtime's CRI statistics, as values; and their two documents.
+
+`summary` is the body of /stats/summary, `resource_metrics` that of /metrics/resource (what `kubectl top` is made of).
+Pure but for `node_usage`, which reads /proc. CPU in use is a rate between two samples; `Rates` keeps the last one.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from knarr.base.clock import Instant, rfc3339
+from knarr.cri.messages.image import UInt64Value
+from knarr.cri.messages.stats import ContainerStats
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import observed
+
+Json = dict[str, Any]
+JIFFIES = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """`cpu_nanoseconds` since the start, `nanocores` now (None before a second sample), memory in bytes."""
+
+    at: Instant
+    cpu_nanoseconds: int = 0
+    nanocores: int | None = None
+    working_set: int = 0
+    rss: int = 0
+    disk: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerUsage:
+    uid: str
+    namespace: str
+    pod: str
+    container: str
+    usage: Usage
+
+
+@dataclass(slots=True)
+class Rates:
+    """The last sample of each container and of the node, so that the next gives a rate."""
+
+    last: dict[str, tuple[Instant, int]] = field(default_factory=dict)
+
+    def of(self, key: str, at: Instant, nanoseconds: int) -> int | None:
+        """Nanocores since the sample before; None for the first or one of the same moment."""
+        before = self.last.get(key)
+        self.last[key] = (at, nanoseconds)
+        if before is None or at <= before[0] or nanoseconds < before[1]:
+            return None
+        return round((nanoseconds - before[1]) / (at - before[0]).total_seconds())
+
+    def keep_only(self, keys: set[str]) -> None:
+        for key in [key for key in self.last if key not in keys]:
+            del self.last[key]
+
+
+def container_usages(found: Iterable[ContainerStats], rates: Rates) -> list[ContainerUsage]:
+    """The usage of every container that belongs to a pod."""
+    usages = []
+    for stats in found:
+        attributes = stats.attributes
+        if attributes is None or observed.POD_UID not in attributes.labels or stats.cpu is None:
+            continue
+        labels = attributes.labels
+        at = datetime.fromtimestamp(stats.cpu.timestamp / 1e9, UTC)
+        nanoseconds = _value(stats.cpu.usage_core_nano_seconds)
+        rate = rates.of(attributes.id, at, nanoseconds)
+        stated = stats.cpu.usage_nano_cores
+        usage = Usage(
+            at=at,
+            cpu_nanoseconds=nanoseconds,
+            nanocores=stated.value if stated is not None else rate,
+            working_set=_value(stats.memory.working_set_bytes) if stats.memory else 0,
+            rss=_value(stats.memory.rss_bytes) if stats.memory else 0,
+            disk=_value(stats.writable_layer.used_bytes) if stats.writable_layer else 0,
+        )
+        usages.append(
+            ContainerUsage(
+                labels[observed.POD_UID],
+                labels.get(observed.POD_NAMESPACE, ""),
+                labels.get(observed.POD_NAME, ""),
+                labels.get(observed.CONTAINER_NAME, ""),
+                usage,
+            )
+        )
+    return usages
+
+
+def node_usage(now: Instant, rates: Rates) -> Usage:
+    """The whole machine, from /proc."""
+    with open("/proc/stat", encoding="ascii") as file:
+        words = file.readline().split()[1:]
+    busy = sum(int(word) for index, word in enumerate(words[:8]) if index not in (3, 4))
+    nanoseconds = busy * 1_000_000_000 // JIFFIES
+    with open("/proc/meminfo", encoding="ascii") as file:
+        memory = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in file}
+    in_use = memory["MemTotal"] - memory.get("MemAvailable", memory["MemFree"])
+    return Usage(now, nanoseconds, rates.of("node", now, nanoseconds), in_use, in_use)
+
+
+def summary(node_name: str, node: Usage, pods: Iterable[Pod], usages: Iterable[ContainerUsage]) -> Json:
+    """The document of /stats/summary."""
+    by_pod: dict[str, list[ContainerUsage]] = {}
+    for usage in usages:
+        by_pod.setdefault(usage.uid, []).append(usage)
+    known = {pod.metadata.uid: pod for pod in pods}
+    return {
+        "node": {"nodeName": node_name, "cpu": _cpu(node), "memory": _memory(node)},
+        "pods": [_pod_summary(known[uid], found) for uid, found in by_pod.items() if uid in known],
+    }
+
+
+def _pod_summary(pod: Pod, found: list[ContainerUsage]) -> Json:
+    whole = Usage(
+        at=max(usage.usage.at for usage in found),
+        cpu_nanoseconds=sum(usage.usage.cpu_nanoseconds for usage in found),
+        nanocores=sum(usage.usage.nanocores or 0 for usage in found),
+        working_set=sum(usage.usage.working_set for usage in found),
+        rss=sum(usage.usage.rss for usage in found),
+    )
+    meta = pod.metadata
+    return {
+        "podRef": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
+        "startTime": rfc3339(pod.status.start_time) if pod.status.start_time else None,
+        "cpu": _cpu(whole),
+        "memory": _memory(whole),
+        "containers": [
+            {
+                "name": usage.container,
+                "cpu": _cpu(usage.usage),
+                "memory": _memory(usage.usage),
+                "rootfs": {"time": rfc3339(usage.usage.at), "usedBytes": usage.usage.disk},
+            }
+            for usage in found
+        ],
+    }
+
+
+def _cpu(usage: Usage) -> Json:
+    cpu: Json = {"time": rfc3339(usage.at), "usageCoreNanoSeconds": usage.cpu_nanoseconds}
+    return cpu if usage.nanocores is None else {**cpu, "usageNanoCores": usage.nanocores}
+
+
+def _memory(usage: Usage) -> Json:
+    return {"time": rfc3339(usage.at), "workingSetBytes": usage.working_set, "rssBytes": usage.rss}
+
+
+def resource_metrics(node: Usage, usages: Iterable[ContainerUsage]) -> str:
+    """The document of /metrics/resource, in Prometheus' text form."""
+    found = list(usages)
+    pods: dict[tuple[str, str], tuple[int, int, Instant]] = {}
+    for one in found:
+        cpu, memory, at = pods.get((one.namespace, one.pod), (0, 0, one.usage.at))
+        key = (one.namespace, one.pod)
+        pods[key] = (cpu + one.usage.cpu_nanoseconds, memory + one.usage.working_set, max(at, one.usage.at))
+    lines = _family("container_cpu_usage_seconds_total", "counter")
+    for one in found:
+        seconds = one.usage.cpu_nanoseconds / 1e9
+        lines.append(_sample("container_cpu_usage_seconds_total", _labels(one), seconds, one.usage.at))
+    lines += _family("container_memory_working_set_bytes", "gauge")
+    lines += [_sample("container_memory_working_set_bytes", _labels(o), o.usage.working_set, o.usage.at) for o in found]
+    lines += _family("node_cpu_usage_seconds_total", "counter")
+    lines += [_sample("node_cpu_usage_seconds_total", "", node.cpu_nanoseconds / 1e9, node.at)]
+    lines += _family("node_memory_working_set_bytes", "gauge")
+    lines += [_sample("node_memory_working_set_bytes", "", node.working_set, node.at)]
+    lines += _family("pod_cpu_usage_seconds_total", "counter")
+    lines += [_sample("pod_cpu_usage_seconds_total", _pod(key), cpu / 1e9, at) for key, (cpu, _, at) in pods.items()]
+    lines += _family("pod_memory_working_set_bytes", "gauge")
+    lines += [_sample("pod_memory_working_set_bytes", _pod(key), memory, at) for key, (_, memory, at) in pods.items()]
+    lines += [*_family("resource_scrape_error", "gauge"), "resource_scrape_error 0"]
+    return "\n".join(lines) + "\n"
+
+
+def _family(name: str, kind: str) -> list[str]:
+    return [f"# TYPE {name} {kind}"]
+
+
+def _sample(name: str, labels: str, value: float, at: Instant) -> str:
+    return f"{name}{labels} {value:.10g} {round(at.timestamp() * 1000)}"
+
+
+def _labels(one: ContainerUsage) -> str:
+    return f'{{container="{one.container}",namespace="{one.namespace}",pod="{one.pod}"}}'
+
+
+def _pod(key: tuple[str, str]) -> str:
+    return f'{{namespace="{key[0]}",pod="{key[1]}"}}'
+
+
+def _value(wrapped: UInt64Value | None) -> int:
+    return wrapped.value if wrapped is not None else 0
