@@ -260,6 +260,8 @@ async def put(pipeline: Pipeline, kubelet_port: int) -> None:
     status = {"phase": "Running", "podIP": "127.0.0.1", "containerStatuses": statuses}
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
     await call(pipeline, "POST", "/api/v1/namespaces", namespace)
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": "default"}}
+    await call(pipeline, "POST", "/api/v1/namespaces/default/serviceaccounts", account)
     await call(pipeline, "POST", "/api/v1/nodes", node)
     await call(pipeline, "PATCH", f"/api/v1/nodes/{NODE}/status", {"status": node["status"]})
     await call(pipeline, "POST", "/api/v1/namespaces/default/pods", pod)

@@ -23,7 +23,9 @@ async def run_port(namespace: Path | None, streams: PortStreams) -> None:
     try:
         connection = await connect(namespace, streams.port)
     except (OSError, KnarrError, TimeoutError) as error:
-        await streams.fail(f"failed to connect to localhost:{streams.port} inside the pod: {error}")
+        why = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+        text = f"failed to connect to localhost:{streams.port} inside the pod: dial tcp 127.0.0.1:{streams.port}: {why}"
+        await streams.fail(text)
         return
     try:
         async with asyncio.TaskGroup() as group:

@@ -29,10 +29,11 @@ class StreamConnection(asyncio.Protocol):
         self._reader: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._read_paused = False
+        self._is_tls = False  # kept: a TLS transport that is closed cannot be asked any more
 
     def adopt(self, transport: Any, *, at_end: bool = False) -> None:
         """Take over a transport that another protocol used so far."""
-        self._transport = transport
+        self.connection_made(transport)
         self._at_end = at_end
         transport.set_protocol(self)
         with contextlib.suppress(RuntimeError):
@@ -44,6 +45,7 @@ class StreamConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._is_tls = transport.get_extra_info("ssl_object") is not None
 
     def data_received(self, content: bytes) -> None:
         self._chunks.append(bytes(content))
@@ -57,7 +59,7 @@ class StreamConnection(asyncio.Protocol):
         self._at_end = True
         self._wake_reader()
         # The other direction stays open until close(); TLS has no half-close.
-        return self._transport.get_extra_info("ssl_object") is None
+        return not self._is_tls
 
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = self._at_end = True

@@ -232,6 +232,7 @@ class _ClientConnection(asyncio.Protocol):
         self._read_paused = False
         self._leftover = b""
         self._at_end = False
+        self._is_tls = self.transport.get_extra_info("ssl_object") is not None
         client.opened(self)
         self.transport.set_protocol(self)
 
@@ -347,7 +348,7 @@ class _ClientConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         self._at_end = True
         if self.current is not None and self.current.is_complete:
-            return self.transport.get_extra_info("ssl_object") is None  # a 101 about to be released
+            return not self._is_tls  # a 101 about to be released
         if self.current is not None:
             self.current.ended()
         return False

@@ -57,6 +57,7 @@ class ServerConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._peer = http.Peer()
+        self._is_tls = False
         self._parser = httptools.HttpRequestParser(self)
         self._arriving: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
@@ -75,6 +76,7 @@ class ServerConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._is_tls = transport.get_extra_info("ssl_object") is not None
         if len(self._server.connections) >= self._limits.connections:
             self._transport.abort()
             return
@@ -113,7 +115,7 @@ class ServerConnection(asyncio.Protocol):
         if self._task is not None and not self._is_streaming:
             if self._current is not None:
                 self._current.is_last = True
-            return self._transport.get_extra_info("ssl_object") is None  # answer what was asked, then close
+            return not self._is_tls  # answer what was asked, then close
         if self._task is not None:
             self._task.cancel()
         return False
