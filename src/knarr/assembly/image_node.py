@@ -61,6 +61,8 @@ async def _serve_api(settings: Settings, images: node.Images, ready: Ready) -> N
         registry_domain=node.registry_domain(settings),
         owner_uid=settings.owner_uid,
     )
+    for left_over in await runtime.recover():
+        await runtime.delete(left_over)
     try:
         service = nodeapi.node_service(images.store, images.snapshots, runtime, None, client=client, places=places)
         await nodeapi.serve(service, settings.node_socket, ready)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knarr.base.tasks import Ready
-from knarr.builder.layering import SNAPSHOT_PREFIX
 from knarr.builder.solve import Builder
 from knarr.builder.steps.run import AttachingRuntime, Machine
+from knarr.builder.sweep import sweep
 from knarr.images.image_store import ImageStore
 from knarr.images.overlay import OverlaySnapshots
 from knarr.images.pull import Puller
@@ -38,10 +38,8 @@ def node_service(
     client: Client,
     places: Places,
 ) -> NodeService:
-    """The service of one node. What an earlier process's builds left behind is removed."""
-    for key in snapshots.keys():  # noqa: SIM118  keys() is the Snapshotter's own, children after parents
-        if not snapshots.is_committed(key) and key.startswith(SNAPSHOT_PREFIX):
-            snapshots.remove(key)
+    """The service of one node. What an earlier process's builds left behind is removed; recover the runtime first."""
+    sweep(places.run_dir / "build", snapshots)
     machine = Machine(runtime, places.run_dir / "build", places.cgroup, network)
     builder = Builder(images, places.state_dir / "builder", machine)
     puller = Puller(images, client)
