@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from knarr.apiserver import expiry
 from knarr.apiserver.authn import Authenticator
 from knarr.apiserver.bootstrap import objects as bootstrap
 from knarr.apiserver.context import User
@@ -95,4 +96,5 @@ async def _run_parts(control: Control, directory: Path, ready: Ready) -> None:
         await tasks.start(group, "controllers", controllers.run)
         await tasks.start(group, "scheduler events", recorder.run)
         await tasks.start(group, "scheduler", scheduler.run)
+        await tasks.start(group, "event expiry", lambda started: expiry.run(control.store, started))
         ready()

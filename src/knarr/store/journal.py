@@ -51,6 +51,7 @@ class Journal:
         self._lock = _locked(path.with_name(path.name + ".lock"))
         self._failure: Exception | None = None
         self._committed = committed
+        self._compacted = 0
         self._queue: queue.SimpleQueue[Row | Callable[[], None] | None] = queue.SimpleQueue()
         try:
             self._connection = _opened(path)
@@ -65,6 +66,7 @@ class Journal:
     def rows(self) -> tuple[list[Row], Revision]:
         """Every kept row in order, and the compacted revision. Call before the first append."""
         compacted = self._connection.execute("SELECT revision FROM mark WHERE name='compacted'").get or 0
+        self._compacted = int(compacted)
         rows = list(self._connection.execute("SELECT revision, key, value, created, previous FROM step ORDER BY 1"))
         return rows, Revision(compacted)
 
@@ -140,12 +142,16 @@ class Journal:
         with self._connection:
             execute(
                 "DELETE FROM step WHERE revision IN (SELECT older.revision FROM step older JOIN step younger "
-                "ON younger.key = older.key AND younger.previous = older.revision WHERE younger.revision <= ?)",
-                (compacted,),
+                "ON younger.key = older.key AND younger.previous = older.revision "
+                "WHERE younger.revision > ? AND younger.revision <= ?)",
+                (self._compacted, compacted),
             )
-            execute("DELETE FROM step WHERE value IS NULL AND revision <= ?", (compacted,))
+            execute(
+                "DELETE FROM step WHERE value IS NULL AND revision > ? AND revision <= ?", (self._compacted, compacted)
+            )
             # The newest row may be gone now: the mark keeps the revision from running backwards.
             execute("INSERT OR REPLACE INTO mark VALUES('compacted', ?)", (compacted,))
+        self._compacted = compacted
         failpoint("store.after_compaction")
 
     def _end(self) -> None:
