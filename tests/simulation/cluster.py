@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from knarr.base import tasks
 from knarr.base.clock import Instant, LoopClock, rfc3339
-from knarr.base.errors import Conflict, NotFound
+from knarr.base.errors import KnarrError, NotFound
 from knarr.client import reflector
 from knarr.client.cache import Cache, Changed
 from knarr.client.client import DeleteOptions, Json
@@ -69,8 +69,12 @@ class MemoryKubelet:
         pod = self.cache.get(Pod, *key)
         if pod is None:
             return
-        with contextlib.suppress(NotFound, Conflict):
+        try:
             await self._step(pod, key)
+        except NotFound:
+            return
+        except KnarrError:
+            self._queue.add_after(key, 0.2)
 
     async def _step(self, pod: Pod, key: tuple[str, str]) -> None:
         meta, now = pod.metadata, self._clock.now()
@@ -85,7 +89,8 @@ class MemoryKubelet:
         if not pod.spec.node_name:
             self._next += 1
             node = target_node(pod) or self.nodes[self._next % len(self.nodes)]
-            await self._api.patch(POD, *key, {"spec": {"nodeName": node}})
+            body = {"metadata": {"resourceVersion": meta.resource_version}, "spec": {"nodeName": node}}
+            await self._api.patch(POD, *key, body)
             return
         assert meta.creation_timestamp is not None
         if pod.status.phase in ("", "Pending"):
@@ -93,7 +98,7 @@ class MemoryKubelet:
             if due > now:
                 self._queue.add_after(key, (due - now).total_seconds())
                 return
-            await self._status(key, running(now, is_ready="test/never-ready" not in meta.annotations))
+            await self._status(pod, running(now, is_ready="test/never-ready" not in meta.annotations))
         elif pod.status.phase == "Running" and "test/exit" in meta.annotations:
             since = pod.status.start_time
             assert since is not None
@@ -101,10 +106,12 @@ class MemoryKubelet:
             if due > now:
                 self._queue.add_after(key, (due - now).total_seconds())
                 return
-            await self._status(key, finished(now, int(meta.annotations["test/exit"]), since))
+            await self._status(pod, finished(now, int(meta.annotations["test/exit"]), since))
 
-    async def _status(self, key: tuple[str, str], status: Json) -> None:
-        await self._api.patch(POD, *key, {"status": status}, subresource="status")
+    async def _status(self, pod: Pod, status: Json) -> None:
+        meta = pod.metadata
+        body = {"metadata": {"resourceVersion": meta.resource_version}, "status": status}
+        await self._api.patch(POD, meta.namespace, meta.name, body, subresource="status")
 
 
 def running(now: Instant, *, is_ready: bool) -> Json:

@@ -18,7 +18,7 @@ import msgspec
 from knarr.base import logs
 from knarr.base.backoff import Backoff, BackoffRule
 from knarr.base.clock import Clock
-from knarr.base.errors import AlreadyExists, Conflict, KnarrError, NotFound
+from knarr.base.errors import AlreadyExists, Conflict, DeadlineExceeded, KnarrError, NotFound, Unavailable
 from knarr.base.failpoints import failpoint
 from knarr.base.ids import Revision
 from knarr.base.tasks import Ready
@@ -33,6 +33,8 @@ from knarr.kinds.registry import Kind
 _log = logs.log("controllers")
 RETRY: Final = BackoffRule(first=0.01, cap=30.0, reset_after=120.0)
 """10 ms is a conflict with a neighbour; 30 s is what a missing quota may cost to be noticed."""
+AMBIGUOUS: Final = (Unavailable, DeadlineExceeded, OSError)
+"""Failures after which nobody knows whether the write happened."""
 BATCH_MAX: Final = 16
 """The most writes of one plan at a time: more does not commit faster, it only makes others wait."""
 
@@ -43,6 +45,7 @@ class _Memory:
 
     written: dict[Kind, Revision] = field(default_factory=dict)
     removed: list[tuple[Kind, str, str, str]] = field(default_factory=list)
+    doubts: list[Action] = field(default_factory=list)
     root_revision: str = ""
     backoff: Backoff = field(default_factory=Backoff)
     why: str = ""
@@ -149,10 +152,14 @@ class Runner:
         memory = self._memories.setdefault(key, _Memory())
         if self._park(key, memory):
             return
-        memory.written.clear()
-        memory.removed.clear()
         memory.root_revision = held.metadata.resource_version
         try:
+            if memory.doubts:
+                await self._resolve(memory)
+                self._queue.add(key)
+                return
+            memory.written.clear()
+            memory.removed.clear()
             await self._turn(held, memory)
         except Conflict as error:
             self._retry(key, memory, error)
@@ -202,6 +209,8 @@ class Runner:
         try:
             written = await self._act(action, memory)
         except (KnarrError, OSError) as error:
+            if isinstance(error, AMBIGUOUS) and action.kind in self._cache.kinds:
+                memory.doubts.append(action)
             return error
         failpoint(f"{self._controller.name}.after_write")
         if written is not None:
@@ -239,6 +248,19 @@ class Runner:
                 if options.uid and kind in self._cache.kinds:
                     memory.removed.append((kind, namespace, name, options.uid))
                 return {"metadata": {"name": name}}
+
+    async def _resolve(self, memory: _Memory) -> None:
+        """Writes that failed without an answer may have happened: ask the server what the view must show first."""
+        for action in memory.doubts:
+            listed = await self._client.list(action.kind, action.namespace)
+            found = [Held(action.kind, item, keep_raw=False) for item in listed.items]
+            newest = max((held.revision for held in found), default=Revision(0))
+            memory.written[action.kind] = max(memory.written.get(action.kind, Revision(0)), newest)
+            if isinstance(action, Delete) and action.options.uid:
+                alive = {held.metadata.uid for held in found if held.metadata.deletion_timestamp is None}
+                if action.options.uid not in alive:
+                    memory.removed.append((action.kind, action.namespace, action.name, action.options.uid))
+        memory.doubts.clear()
 
     def _remember(self, kind: Kind, written: Mapping[str, Any], memory: _Memory) -> None:
         revision = written.get("metadata", {}).get("resourceVersion", "")

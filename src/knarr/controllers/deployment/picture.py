@@ -41,7 +41,8 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One ReplicaSet in numbers. `desired` and `total_max` are what its Deployment wanted when it was last sized."""
+    """One ReplicaSet in numbers. `desired` and `total_max` are what its Deployment wanted when it was last sized;
+    `is_observed` says that its status speaks of its present size."""
 
     name: str
     replicas: int
@@ -49,6 +50,7 @@ class Member:
     created: Instant | None
     desired: int | None = None
     total_max: int | None = None
+    is_observed: bool = True
 
 
 def wish(deployment: Deployment) -> Wish:
@@ -75,6 +77,7 @@ def member(replica_set: ReplicaSet) -> Member:
         replica_set.metadata.creation_timestamp,
         number(replica_set, DESIRED),
         number(replica_set, MAX),
+        replica_set.status.observed_generation >= replica_set.metadata.generation,
     )
 
 

@@ -28,7 +28,10 @@ def step(wish: Wish, new: Member, old: list[Member]) -> Sizes:
 
 
 def shrink(wish: Wish, new: Member, old: list[Member]) -> Sizes:
-    """The old sets' next sizes."""
+    """The old sets' next sizes. While a set's status is older than its size, nothing is given up: a set that went
+    down and up again would count pods that it has lost."""
+    if not all(one.is_observed for one in (new, *old)):
+        return {}
     total = new.replicas + sum(one.replicas for one in old)
     spare = total - wish.available_min - (new.replicas - new.available)
     if spare <= 0:
