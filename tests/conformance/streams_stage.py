@@ -151,7 +151,13 @@ class HostService:
         self._streaming = streaming
         self._log = log
         self.state = {"c": ContainerState.CONTAINER_RUNNING, "d": ContainerState.CONTAINER_RUNNING}
-        self.stopped: asyncio.Queue[str] = asyncio.Queue()
+        self.followers: list[asyncio.Queue[str]] = []
+
+    def stop(self, name: str) -> None:
+        """The container ends."""
+        self.state[name] = ContainerState.CONTAINER_EXITED
+        for follower in self.followers:
+            follower.put_nowait(name)
 
     async def list_containers(self, request: ListContainersRequest) -> ListContainersResponse:
         assert request.filter is not None
@@ -171,8 +177,10 @@ class HostService:
         )
 
     async def get_container_events(self, request: GetEventsRequest) -> AsyncIterator[ContainerEventResponse]:
+        stopped: asyncio.Queue[str] = asyncio.Queue()
+        self.followers.append(stopped)
         while True:
-            name = await self.stopped.get()
+            name = await stopped.get()
             yield ContainerEventResponse(
                 container_id=name, container_event_type=ContainerEventType.CONTAINER_STOPPED_EVENT
             )
