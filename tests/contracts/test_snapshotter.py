@@ -93,6 +93,20 @@ def test_snapshots_are_found_again_after_a_restart(tmp_path: Path) -> None:
     assert after.upper("other") != after.upper("child")
 
 
+def test_after_a_power_loss_only_what_was_settled_is_trusted(tmp_path: Path) -> None:
+    before = OverlaySnapshots(tmp_path, boot_id="first")
+    before.prepare("a", "")
+    before.commit("a", "settled")
+    before.settle()
+    before.prepare("b", "settled")
+    before.commit("b", "fresh")
+    before.prepare("container", "settled")
+    before.prepare("lost", "fresh")
+    assert OverlaySnapshots(tmp_path, boot_id="first").keys() == ("settled", "fresh", "container", "lost")
+    assert OverlaySnapshots(tmp_path, boot_id="second").keys() == ("settled", "container")
+    assert OverlaySnapshots(tmp_path, boot_id="second").keys() == ("settled", "container")
+
+
 def test_a_snapshot_without_record_is_cleared_at_the_next_start(tmp_path: Path) -> None:
     before = OverlaySnapshots(tmp_path)
     before.prepare("a", "")

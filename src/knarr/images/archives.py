@@ -25,6 +25,7 @@ from knarr.images.image_store import Image, ImageStore
 from knarr.images.ingestion import file_chunks
 from knarr.images.names import Name
 from knarr.images.tar_reader import Entry, TarReader
+from knarr.images.tar_writer import header_bytes
 from knarr.oci import digest as digests
 from knarr.oci import image_config, manifest
 from knarr.oci import reference as references
@@ -239,4 +240,4 @@ def _path(digest: Digest) -> str:
 def _header(path: str, size: int) -> bytes:
     header = tarfile.TarInfo(path)
     header.size, header.mode = size, 0o644
-    return header.tobuf(tarfile.PAX_FORMAT)
+    return header_bytes(header)

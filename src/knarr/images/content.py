@@ -14,6 +14,9 @@ from knarr.base.errors import TooLarge
 from knarr.oci.digest import Digest
 from knarr.oci.mount import Mount
 
+DRAFT_PREFIX = "unpack-"
+"""Begins the keys of snapshots that somebody unpacks into; what a crash left of them goes at the next start."""
+
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
@@ -106,4 +109,12 @@ class Snapshotter(Protocol):
 
     def usage(self, key: str) -> tuple[int, int]:
         """Bytes and inodes that the snapshot adds."""
+        ...
+
+
+class DurableSnapshotter(Snapshotter, Protocol):
+    """A snapshotter whose committed snapshots can be made to outlive a power loss."""
+
+    def settle(self) -> None:
+        """Put what is committed on the disk; blocks. What is not settled when the machine stops is undone."""
         ...

@@ -10,9 +10,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from knarr.base import logs
 from knarr.base.errors import Conflict, Invalid, KnarrError, NotFound
 from knarr.images import gc, unpack
-from knarr.images.content import ContentStore, Snapshotter, read
+from knarr.images.content import ContentStore, DurableSnapshotter, read
 from knarr.images.names import Name, Names, Origin
 from knarr.oci import image_config, manifest, platform
 from knarr.oci import reference as references
@@ -22,6 +23,8 @@ from knarr.oci.manifest import Descriptor, Index, Manifest
 from knarr.oci.platform import Platform
 from knarr.oci.reference import Reference
 
+_SETTLE_SECONDS = 5.0
+_log = logs.log("images")
 _ID = re.compile(r"(?:sha256:)?([a-f0-9]{4,64})")
 
 Roots = tuple[Iterable[Digest], Iterable[str]]
@@ -46,12 +49,14 @@ class ImageStore:
     """The images of one node. Its methods read small files and return at once, but for `unpacked`."""
 
     def __init__(
-        self, content: ContentStore, names: Names, snapshots: Snapshotter, wanted: Platform | None = None
+        self, content: ContentStore, names: Names, snapshots: DurableSnapshotter, wanted: Platform | None = None
     ) -> None:
         self.content = content
         self.names = names
         self.snapshots = snapshots
         self.platform = wanted or platform.host()
+        self._settling: asyncio.TimerHandle | None = None
+        self._has_settled = False
         self._holders: list[Callable[[], Roots]] = []
         self._images: dict[Digest, Image] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -93,6 +98,9 @@ class ImageStore:
     async def unpacked(self, image: Image) -> str:
         """The key of the committed snapshot with the image's file system, unpacking what is missing; "" is empty."""
         if not image.chain_id or self.snapshots.has(image.chain_id):
+            if not self._has_settled:
+                self._has_settled = True
+                self.settle_soon()
             return image.chain_id
         layers, diff_ids = image.manifest.layers, image.config.rootfs.diff_ids
         if len(layers) != len(diff_ids):
@@ -107,7 +115,18 @@ class ImageStore:
         async with self._locks[chain]:
             if not self.snapshots.has(chain):
                 await asyncio.to_thread(unpack.unpack_layers, self.content, self.snapshots, layers, diff_ids)
+                self.settle_soon()
         return chain
+
+    def settle_soon(self) -> None:
+        """Put new snapshots on the disk in a while; nobody waits for it. Until then a power loss undoes them."""
+        if self._settling is None:
+            self._settling = asyncio.get_running_loop().call_later(_SETTLE_SECONDS, self._settle)
+
+    def _settle(self) -> None:
+        self._settling = None
+        settled = asyncio.get_running_loop().run_in_executor(None, self.snapshots.settle)
+        settled.add_done_callback(_log_failure)
 
     def add(self, reference: Reference, digest: Digest, origin: Origin) -> Name:
         """Give a manifest that is in the content store a name. Raises NotFound, Invalid."""
@@ -233,3 +252,8 @@ class ImageStore:
 
     def _manifest(self, digest: Digest) -> Manifest | Index:
         return manifest.parse(read(self.content, digest, manifest.SIZE_MAX))
+
+
+def _log_failure(settled: "asyncio.Future[None]") -> None:
+    if not settled.cancelled() and settled.exception() is not None:
+        _log.warning("failed to settle snapshots %s", logs.fields(reason=str(settled.exception())))

@@ -16,6 +16,7 @@ from pathlib import Path
 from knarr.images.compression import gzip_writer
 from knarr.images.content import ContentStore, Ingest
 from knarr.images.extract import OPAQUE, OPAQUE_MARKER, WHITEOUT_PREFIX
+from knarr.images.tar_writer import header_bytes
 from knarr.oci.digest import Digest
 from knarr.oci.manifest import OCI_LAYER_GZIP, Descriptor
 
@@ -75,7 +76,7 @@ class _Writer:
 
     def add(self, entry: PackEntry) -> None:
         header = entry.header
-        self._put(header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+        self._put(header_bytes(header))
         if not header.size:
             return
         left = header.size

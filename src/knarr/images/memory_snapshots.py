@@ -63,6 +63,9 @@ class MemorySnapshots:
     def has(self, key: str) -> bool:
         return key in self._snapshots
 
+    def settle(self) -> None:
+        """Nothing here outlives the process."""
+
     def usage(self, key: str) -> tuple[int, int]:
         paths = [self.upper(key), *self.upper(key).rglob("*")]
         files = [path for path in paths if path.is_file() and not path.is_symlink()]

@@ -6,6 +6,7 @@ is read once at the start; worker threads may call in.
 Vocabulary: a *chain* is a committed snapshot with its ancestors, named by chain id.
 """
 
+import ctypes
 import itertools
 import os
 import shutil
@@ -14,11 +15,15 @@ from pathlib import Path
 
 import msgspec
 
-from knarr.base.errors import AlreadyExists, Conflict, Invalid, NotFound
+from knarr.base.errors import AlreadyExists, Conflict, Invalid, NotFound, Unavailable
 from knarr.base.failpoints import failpoint
+from knarr.images.content import DRAFT_PREFIX
 from knarr.images.local_content import replace_file
 from knarr.oci.mount import Mount
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_SETTLED_FILE = "settled.json"
+_libc = ctypes.CDLL(None, use_errno=True)
 _OPTIONS = ("index=off", "redirect_dir=off", "metacopy=off")
 """Plain overlays: a layer is exactly the entries that differ, so that it can be packed and moved."""
 
@@ -30,17 +35,25 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
     is_committed: bool
 
 
+class _Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """Which snapshots are known to be on the disk, as of which start of the machine."""
+
+    boot_id: str
+    numbers: tuple[int, ...]
+
+
 class OverlaySnapshots:
     """Snapshotter over a directory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, boot_id: str | None = None) -> None:
         self.root = root
         self._snapshots = root / "snapshots"
         self._links = root / "l"
         for directory in (self._snapshots, self._links):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._records: dict[str, _Record] = {}
-        self._load()
+        self._settled: set[int] = set()
+        self._load(boot_id or _BOOT_ID.read_text().strip())
         self._numbers = itertools.count(max((record.number for record in self._records.values()), default=0) + 1)
 
     def prepare(self, key: str, parent: str) -> tuple[Mount, ...]:
@@ -112,6 +125,20 @@ class OverlaySnapshots:
     def parent(self, key: str) -> str:
         return self._record(key).parent
 
+    def settle(self) -> None:
+        """Put all files of the committed snapshots on the disk, so that they outlive a power loss; blocks."""
+        fresh = {record.number for record in list(self._records.values()) if record.is_committed} - self._settled
+        if not fresh:
+            return
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if _libc.syncfs(descriptor) != 0:
+                raise Unavailable(f"syncfs {self.root}: {os.strerror(ctypes.get_errno())}")
+        finally:
+            os.close(descriptor)
+        self._settled = (self._settled | fresh) & {record.number for record in list(self._records.values())}
+        self._save_settled()
+
     def age(self, key: str) -> float:
         """Seconds since the snapshot was prepared or committed."""
         return time.time() - (self._directory(self._record(key)) / "record.json").stat().st_mtime
@@ -152,15 +179,43 @@ class OverlaySnapshots:
         replace_file(self._directory(record) / "record.json", msgspec.json.encode(record))
         self._records[record.key] = record
 
-    def _load(self) -> None:
-        """Read the records; what has none was being made or removed when the process ended."""
+    def _load(self, boot_id: str) -> None:
+        """Read the records; what has none, and every draft, was being made or removed when the process ended."""
         for directory in self._snapshots.iterdir():
             try:
                 record = msgspec.json.decode((directory / "record.json").read_bytes(), type=_Record)
             except (FileNotFoundError, msgspec.DecodeError):
                 self._erase(int(directory.name))
                 continue
+            if record.key.startswith(DRAFT_PREFIX):
+                self._erase(record.number)
+                continue
             self._records[record.key] = record
+        state = self._load_settled()
+        self._settled = set(state.numbers)
+        if state.boot_id != boot_id:
+            self._boot_id = boot_id
+            self._drop_unsettled()
+            self._save_settled()
+        self._boot_id = boot_id
+
+    def _drop_unsettled(self) -> None:
+        """The machine was started anew: the files of what was not settled may be missing. Children go with parents."""
+        for record in sorted(self._records.values(), key=lambda record: record.number):
+            has_parent = not record.parent or record.parent in self._records
+            if not has_parent or (record.is_committed and record.number not in self._settled):
+                del self._records[record.key]
+                self._erase(record.number)
+
+    def _load_settled(self) -> _Settled:
+        try:
+            return msgspec.json.decode((self.root / _SETTLED_FILE).read_bytes(), type=_Settled)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return _Settled(boot_id="", numbers=())
+
+    def _save_settled(self) -> None:
+        settled = _Settled(boot_id=self._boot_id, numbers=tuple(sorted(self._settled)))
+        replace_file(self.root / _SETTLED_FILE, msgspec.json.encode(settled))
 
     def _erase(self, number: int) -> None:
         """The record goes first, so that a half erased snapshot is never used."""

@@ -23,6 +23,8 @@ from knarr.wire.http_client import Client, ClientResponse, Target
 _REDIRECTS = (301, 302, 303, 307, 308)
 _REDIRECTS_MAX = 5
 _ATTEMPTS = 4
+_CONNECTION_ATTEMPTS = 2
+"""A registry that is not there is the caller's to ask again: the kubelet backs off on its own."""
 _RETRIED = (408, 429, 500, 502, 503, 504)
 _BACKOFF_FIRST, _BACKOFF_CAP = 0.25, 4.0
 _ERROR_BODY_MAX = 64 << 10
@@ -71,9 +73,9 @@ class Remote:
             try:
                 response = await self._authenticated(method, url, headers, body)
             except Unavailable:
-                if attempt == attempts:
+                if attempt >= min(attempts, _CONNECTION_ATTEMPTS):
                     raise
-                await asyncio.sleep(_delay(attempt))
+                await asyncio.sleep(_delay(1))
                 continue
             if response.status in _RETRIED and attempt < attempts:
                 response.close()

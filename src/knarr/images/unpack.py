@@ -12,14 +12,12 @@ from pathlib import Path
 from knarr.base.errors import AlreadyExists, Invalid
 from knarr.base.failpoints import failpoint
 from knarr.images.compression import PlainReader
-from knarr.images.content import ContentStore, Snapshotter
+from knarr.images.content import DRAFT_PREFIX, ContentStore, Snapshotter
 from knarr.images.extract import Extractor
 from knarr.images.tar_reader import TarReader
 from knarr.oci.digest import Digest
 from knarr.oci.image_config import chain_id
 from knarr.oci.manifest import Descriptor
-
-DRAFT_PREFIX = "unpack-"
 
 
 @dataclass(frozen=True, slots=True)

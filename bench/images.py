@@ -1,0 +1,200 @@
+"""Images beside their peers: push and pull of a large layer at the registry, and pulling into a runnable snapshot.
+
+Run: `.venv/bin/python -m bench.images [--size 200] [--rounds 5]`, as root. It serves knarr's registry in a process
+of its own on a free port, and docker-registry (Debian's package, or --peer PATH) beside it; curl is the client of both.
+Yardsticks of the same run: sha256 of the layer, gzip decompression, writing it with fsync, tar's extraction.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from isal import isal_zlib
+
+from knarr.images import layer_diff
+from knarr.images.local_content import LocalContent
+from knarr.images.unpack import unpack
+
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from knarr.images.local_content import LocalContent
+from knarr.images.names import Names
+from knarr.registry.service import Registry
+from knarr.wire.http_server import Limits, Server
+
+async def main():
+    registry = Registry(LocalContent(Path(sys.argv[1])), Names(), "localhost:" + sys.argv[2])
+    await Server(registry.handler, limits=Limits(body_bytes=None)).listen_tcp("127.0.0.1", int(sys.argv[2]))
+    await asyncio.get_running_loop().create_future()
+
+asyncio.run(main())
+"""
+PEER = """
+version: 0.1
+log: {{level: error}}
+storage: {{filesystem: {{rootdirectory: {root}}}, delete: {{enabled: true}}}}
+http: {{addr: "127.0.0.1:{port}"}}
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", type=int, default=200, help="of the layer, in MB")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peer", default=shutil.which("docker-registry") or "", help="docker-registry's program")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="knarr-bench-", dir="/var/tmp") as work:  # a disk, not tmpfs
+        directory = Path(work)
+        layer = directory / "layer"
+        layer.write_bytes(os.urandom(arguments.size * 1_000_000))
+        yardsticks(layer, arguments.rounds)
+        with knarr_registry(directory / "knarr") as address:
+            transfers("knarr registry", address, layer, arguments.rounds)
+        if arguments.peer:
+            with peer_registry(directory / "peer", arguments.peer) as address:
+                transfers("docker-registry", address, layer, arguments.rounds)
+        else:
+            print("docker-registry is not installed; no peer in this run")
+        unpacking(directory, arguments.rounds)
+
+
+def yardsticks(layer: Path, rounds: int) -> None:
+    body = layer.read_bytes()
+    report("sha256 of the layer, one thread", len(body), lambda: hashlib.sha256(body), rounds)
+    packed = isal_zlib.compress(body, 1)
+    report("gzip decompression by isal", len(body), lambda: isal_zlib.decompress(packed), rounds)
+
+    def write() -> None:
+        with open(layer.with_suffix(".copy"), "wb") as file:
+            file.write(body)
+            os.fsync(file.fileno())
+
+    report("write with fsync", len(body), write, rounds)
+    layer.with_suffix(".copy").unlink()
+
+
+def transfers(who: str, address: str, layer: Path, rounds: int) -> None:
+    """Two requests for each push, as clients make them; each round is another repository's first push."""
+    with open(layer, "rb") as file:
+        digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+    size = layer.stat().st_size
+
+    def push() -> None:
+        headers = curl("-D", "-", "-o", "/dev/null", "-X", "POST", f"http://{address}/v2/bench/blobs/uploads/")
+        location = next(line for line in headers.splitlines() if line.lower().startswith("location:")).split(None, 1)[1]
+        target = location if "://" in location else f"http://{address}{location}"
+        joint = "&" if "?" in target else "?"
+        curl(
+            "-T",
+            str(layer),
+            "-H",
+            "Expect:",
+            "-H",
+            "Content-Type: application/octet-stream",
+            f"{target}{joint}digest={digest}",
+        )
+
+    def delete() -> None:
+        curl("-X", "DELETE", f"http://{address}/v2/bench/blobs/{digest}")
+
+    report(f"{who}: push", size, push, rounds, after=delete)
+    push()
+    report(f"{who}: pull", size, lambda: curl("-o", "/dev/null", f"http://{address}/v2/bench/blobs/{digest}"), rounds)
+
+
+def unpacking(directory: Path, rounds: int) -> None:
+    """An application's tree: a few large files and 4,000 small ones."""
+    tree = directory / "tree"
+    for number in range(40):
+        (tree / f"package-{number}").mkdir(parents=True)
+        for part in range(100):
+            (tree / f"package-{number}" / f"module-{part}.py").write_bytes(b"value = %d\n" % part * 200)
+        (tree / f"package-{number}" / "native.so").write_bytes(os.urandom(500_000) + bytes(500_000))
+    content = LocalContent(directory / "content")
+    layers = []
+    size = sum(path.stat().st_size for path in tree.rglob("*"))
+    report("knarr: pack a tree of 4,040 files", size, lambda: layers.append(layer_diff.pack(tree, content)), rounds)
+    blob = content.path(layers[0].descriptor.digest)
+    target = directory / "target"
+
+    def clear() -> None:
+        shutil.rmtree(target)
+
+    def fresh() -> Path:
+        target.mkdir()
+        return target
+
+    report("knarr: unpack it, checked", size, lambda: unpack(blob, fresh()), rounds, after=clear)
+    tar = ["tar", "-xzf", str(blob), "-C", str(target)]
+    report("tar -xzf", size, lambda: subprocess.run([*tar[:4], str(fresh())], check=True), rounds, after=clear)
+
+
+def report(
+    what: str, size: int, act: Callable[[], object], rounds: int, after: Callable[[], object] | None = None
+) -> None:
+    rates = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        act()
+        rates.append(size / 1e6 / (time.perf_counter() - start))
+        if after is not None:
+            after()
+    print(
+        f"{what:<40} {statistics.median(rates):8.0f} MB/s  ({min(rates):.0f}…{max(rates):.0f}, n={rounds})", flush=True
+    )
+
+
+def curl(*words: str) -> str:
+    return subprocess.run(["curl", "-sf", *words], check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+@contextlib.contextmanager
+def knarr_registry(root: Path) -> Iterator[str]:
+    port = free_port()
+    with serving([sys.executable, "-c", SERVER, str(root), str(port)], port) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def peer_registry(root: Path, program: str) -> Iterator[str]:
+    port = free_port()
+    configuration = root.with_suffix(".yml")
+    configuration.write_text(PEER.format(root=root, port=port))
+    with serving([program, "serve", str(configuration)], port) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def serving(command: list[str], port: int) -> Iterator[str]:
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                break
+            time.sleep(0.05)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()
