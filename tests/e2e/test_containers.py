@@ -128,7 +128,7 @@ async def test_a_container_sees_its_name_address_and_files(machine: Machine) -> 
     )
     assert text.splitlines()[:3] == ["pod", "/work", "pod yes mine"]
     assert "search svc.cluster.local\nnameserver 10.96.0.10\noptions ndots:5\npod\n" in text
-    assert f"inet {found.network.ip}/24" in text
+    assert f"inet {found.network.ip}/32" in text
     assert f"{found.network.ip}\tpod" in text
     assert "default via 10.245." in text
 
@@ -287,6 +287,34 @@ async def test_pods_reach_each_other_and_the_host_reaches_them(machine: Machine)
     assert (await asyncio.wait_for(reader.read(), SECONDS)).endswith(b"hello\n")
     writer.close()
     await writer.wait_closed()
+
+
+async def test_a_port_of_the_host_leads_to_the_pod_while_it_is_there(machine: Machine) -> None:
+    mapping = c.PortMapping(container_port=8080, host_port=25080)
+    config = replace(machine.pod("port"), port_mappings=(mapping,))
+    answer = await machine.server.run_pod_sandbox(s.RunPodSandboxRequest(config=config))
+    machine.sandboxes.append(answer.pod_sandbox_id)
+    serve = "mkdir -p /tmp/www; echo hello > /tmp/www/index.html; exec httpd -f -p 8080 -h /tmp/www"
+    identity = await machine.start(answer.pod_sandbox_id, serve)
+    await machine.exec(identity, "until nc -w 1 127.0.0.1 8080 < /dev/null; do sleep 0.05; done")
+    reader, writer = await asyncio.wait_for(asyncio.open_connection("127.0.0.1", 25080), SECONDS)
+    writer.write(b"GET / HTTP/1.0\r\n\r\n")
+    assert (await asyncio.wait_for(reader.read(), SECONDS)).endswith(b"hello\n")
+    writer.close()
+    await writer.wait_closed()
+    await machine.server.stop_pod_sandbox(s.StopPodSandboxRequest(pod_sandbox_id=answer.pod_sandbox_id))
+    with pytest.raises(OSError, match=r"refused|failed|Connect"):
+        await asyncio.open_connection("127.0.0.1", 25080)
+
+
+async def test_an_exec_is_confined_like_its_container(machine: Machine) -> None:
+    identity = await machine.start(await machine.sandbox(), "sleep 60", linux=security(no_new_privs=True))
+    script = "grep -E 'CapEff|CapBnd|Seccomp:|NoNewPrivs' /proc/self/status; ls -d /sys/fs/cgroup/*memory*"
+    found = (await machine.exec(identity, script)).stdout.decode().split()
+    assert found[:8] == [
+        *("CapEff:", "00000000800405fb", "CapBnd:", "00000000800405fb"),
+        *("NoNewPrivs:", "1", "Seccomp:", "2"),
+    ]
 
 
 async def test_containers_of_a_pod_share_memory_names_and_if_asked_processes(machine: Machine) -> None:

@@ -1,5 +1,8 @@
 """The pod network as a Linux bridge: one veth pair a pod, the bridge's address is the gateway.
 
+A pod's address is alone in its network (/32) and its port on the bridge is isolated, so all that pods say to each other
+is routed by the host: rules for Services and policies see it in both directions, and no pod can answer for another.
+
 `set_up` makes the bridge, forwarding and rules (idempotent); `tear_down` removes all of it. A pod's host side is
 called `knarr` + 8 hexadecimal digits of its sandbox. Links are made by raw netlink in well under 5 ms.
 Not here: which address (ipam.py), which rules (ruleset.py), Services (proxy/).
@@ -9,6 +12,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -16,7 +20,7 @@ from knarr.base.errors import KnarrError
 from knarr.base.failpoints import failpoint
 from knarr.base.ids import SandboxId
 from knarr.network import ipam, namespaces, nft, ruleset
-from knarr.network.network import Attached
+from knarr.network.network import Attached, HostPort
 from knarr.network.rtnetlink import Netlink
 
 LINK = "eth0"
@@ -65,7 +69,11 @@ class BridgeNetwork:
             assert index is not None
             netlink.add_address(index, IPv4Interface((self.gateway, self._pods.prefixlen)))
             netlink.set_up(index)
+        Path(f"/proc/sys/net/ipv4/conf/{self._names.bridge}/send_redirects").write_text("0")
+        # A port of the host on 127.0.0.1 may lead to a pod; the rules drop what pods send to 127.0.0.0/8.
+        Path(f"/proc/sys/net/ipv4/conf/{self._names.bridge}/route_localnet").write_text("1")
         await nft.run(ruleset.pod_network(self._names, self._pods))
+        await self._open_ports()
         await self._accept_in_docker_user()
 
     async def tear_down(self) -> None:
@@ -73,11 +81,15 @@ class BridgeNetwork:
         with Netlink() as netlink:
             await asyncio.to_thread(netlink.delete, self._names.bridge)
         await nft.run(ruleset.removed(self._names))
+        with contextlib.suppress(KnarrError):
+            listing = await nft.run("list chain ip filter DOCKER-USER", with_numbers=True)
+            await nft.run(ruleset.docker_user_removed(self._names, listing))
         self._leases = ipam.Leases()
         self._file.write(self._leases)
 
-    async def attach(self, sandbox: SandboxId, namespace: Path) -> Attached:
+    async def attach(self, sandbox: SandboxId, namespace: Path, ports: Sequence[HostPort] = ()) -> Attached:
         self._leases, address = ipam.lease(self._leases, self._pods, sandbox)
+        self._leases = ipam.with_ports(self._leases, sandbox, ports)
         self._file.write(self._leases)
         failpoint("network.after_lease")
         descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
@@ -86,14 +98,19 @@ class BridgeNetwork:
         finally:
             os.close(descriptor)
         await namespaces.inside(namespace, lambda: self._configure(address))
+        if ports:
+            await self._open_ports()
         return Attached((address,))
 
     async def detach(self, sandbox: SandboxId) -> None:
         # The kernel waits some 25 ms until nobody looks at the link any more: not on the loop.
         await asyncio.to_thread(_delete_link, link_name(sandbox))
         if sandbox in self._leases.by_sandbox:
+            had_ports = sandbox in self._leases.ports
             self._leases = ipam.release(self._leases, sandbox)
             self._file.write(self._leases)
+            if had_ports:
+                await self._open_ports()
 
     def address(self, sandbox: SandboxId) -> IPv4Address | None:
         return self._leases.by_sandbox.get(sandbox)
@@ -120,15 +137,19 @@ class BridgeNetwork:
                 )
             index = netlink.index(name)
             assert index is not None
-            netlink.set_hairpin(index)
+            netlink.isolate(index)
 
     def _configure(self, address: IPv4Address) -> None:
         with Netlink() as netlink:
             index = netlink.index(LINK)
             assert index is not None
             netlink.set_up(index)
-            netlink.add_address(index, IPv4Interface((address, self._pods.prefixlen)))
+            netlink.add_address(index, IPv4Interface((address, 32)))
             netlink.add_default_route(index, self.gateway)
+
+    async def _open_ports(self) -> None:
+        held = [(self._leases.by_sandbox[owner], each) for owner, each in self._leases.ports.items()]
+        await nft.run(ruleset.host_ports(self._names, held))
 
     async def _accept_in_docker_user(self) -> None:
         with contextlib.suppress(KnarrError):  # no such table: docker is not here

@@ -4,8 +4,8 @@ Addresses are given in a circle, so that one just freed is not used again at onc
 address, the first host (the bridge: the pods' gateway) and the broadcast address are never given.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import msgspec
 
 from knarr.base.errors import Unavailable
 from knarr.base.ids import SandboxId
+from knarr.network.network import HostPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Leases:
 
     by_sandbox: Mapping[SandboxId, IPv4Address] = field(default_factory=dict)
     last: IPv4Address | None = None
+    ports: Mapping[SandboxId, tuple[HostPort, ...]] = field(default_factory=dict)
+    """Ports of the host that lead to sandboxes, of those that have any."""
 
 
 def gateway(pods: IPv4Network) -> IPv4Address:
@@ -41,14 +44,20 @@ def lease(leases: Leases, pods: IPv4Network, sandbox: SandboxId) -> tuple[Leases
         candidate = first + (start - first + step) % size
         if candidate not in taken:
             address = IPv4Address(candidate)
-            return Leases({**leases.by_sandbox, sandbox: address}, address), address
+            return replace(leases, by_sandbox={**leases.by_sandbox, sandbox: address}, last=address), address
     raise Unavailable(f"no address is left in {pods}: {len(taken)} pods have one")
 
 
 def release(leases: Leases, sandbox: SandboxId) -> Leases:
     """The leases without the sandbox's; releasing the absent changes nothing."""
     kept = {owner: address for owner, address in leases.by_sandbox.items() if owner != sandbox}
-    return Leases(kept, leases.last)
+    ports = {owner: held for owner, held in leases.ports.items() if owner != sandbox}
+    return Leases(kept, leases.last, ports)
+
+
+def with_ports(leases: Leases, sandbox: SandboxId, ports: Sequence[HostPort]) -> Leases:
+    """The leases with ports of the host for the sandbox."""
+    return replace(leases, ports={**leases.ports, sandbox: tuple(ports)}) if ports else leases
 
 
 class LeaseFile:
@@ -63,12 +72,14 @@ class LeaseFile:
         except FileNotFoundError:
             return Leases()
         held = {SandboxId(owner): IPv4Address(address) for owner, address in stored.held.items()}
-        return Leases(held, IPv4Address(stored.last) if stored.last else None)
+        ports = {SandboxId(owner): each for owner, each in stored.ports.items()}
+        return Leases(held, IPv4Address(stored.last) if stored.last else None, ports)
 
     def write(self, leases: Leases) -> None:
         stored = _Stored(
             held={owner: str(address) for owner, address in leases.by_sandbox.items()},
             last=str(leases.last) if leases.last is not None else "",
+            ports={str(owner): each for owner, each in leases.ports.items()},
         )
         temporary = self._path.with_suffix(".new")
         temporary.write_bytes(msgspec.json.encode(stored))
@@ -78,3 +89,4 @@ class LeaseFile:
 class _Stored(msgspec.Struct):
     held: dict[str, str]
     last: str
+    ports: dict[str, tuple[HostPort, ...]] = {}

@@ -1,11 +1,12 @@
 """The Network in memory: addresses without links, for tests and the simulation."""
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from knarr.base.ids import SandboxId
 from knarr.network import ipam
-from knarr.network.network import Attached
+from knarr.network.network import Attached, HostPort
 
 
 class MemoryNetwork:
@@ -13,7 +14,7 @@ class MemoryNetwork:
         self._pods = IPv4Network(pods)
         self._leases = ipam.Leases()
 
-    async def attach(self, sandbox: SandboxId, namespace: Path) -> Attached:
+    async def attach(self, sandbox: SandboxId, namespace: Path, ports: Sequence[HostPort] = ()) -> Attached:
         self._leases, address = ipam.lease(self._leases, self._pods, sandbox)
         return Attached((address,))
 

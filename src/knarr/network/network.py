@@ -5,12 +5,24 @@ tests. Both calls are idempotent: attaching an attached sandbox answers its addr
 It knows nothing of Services (proxy) and CRI.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Protocol
 
 from knarr.base.ids import SandboxId
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """A port of the host that leads to one of the pod. `protocol` is tcp, udp or sctp; `host_address` "" is the host
+    itself and its pods, but no other machine."""
+
+    protocol: str
+    pod_port: int
+    host_port: int
+    host_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +33,7 @@ class Attached:
 
 
 class Network(Protocol):
-    async def attach(self, sandbox: SandboxId, namespace: Path) -> Attached:
+    async def attach(self, sandbox: SandboxId, namespace: Path, ports: Sequence[HostPort] = ()) -> Attached:
         """Raises Unavailable when no address is left."""
         ...
 

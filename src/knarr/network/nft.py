@@ -12,26 +12,28 @@ from functools import cache
 from knarr.base.errors import Invalid, Unavailable
 
 _SECONDS = 30.0
+_OUTPUT_HANDLE = 1 << 3
 _lock = threading.Lock()
 
 
-async def run(text: str) -> str:
-    """Do what the text says; what it prints. Raises Invalid with nft's own message."""
-    return await asyncio.to_thread(run_now, text)
+async def run(text: str, *, with_numbers: bool = False) -> str:
+    """Do what the text says; what it prints, rules with their handles if asked. Raises Invalid with nft's message."""
+    return await asyncio.to_thread(run_now, text, with_numbers=with_numbers)
 
 
-def run_now(text: str) -> str:
+def run_now(text: str, *, with_numbers: bool = False) -> str:
     """As `run`, in the calling thread."""
     library = _library()
-    return _by_program(text) if library is None else _by_library(library, text)
+    return _by_program(text, with_numbers) if library is None else _by_library(library, text, with_numbers)
 
 
-def _by_library(library: ctypes.CDLL, text: str) -> str:
+def _by_library(library: ctypes.CDLL, text: str, with_numbers: bool) -> str:
     with _lock:
         context = library.nft_ctx_new(0)
         if not context:
             raise Unavailable("nftables: no context")
         try:
+            library.nft_ctx_output_set_flags(context, _OUTPUT_HANDLE if with_numbers else 0)
             library.nft_ctx_buffer_output(context)
             library.nft_ctx_buffer_error(context)
             if library.nft_run_cmd_from_buffer(context, text.encode()):
@@ -42,10 +44,14 @@ def _by_library(library: ctypes.CDLL, text: str) -> str:
             library.nft_ctx_free(context)
 
 
-def _by_program(text: str) -> str:
+def _by_program(text: str, with_numbers: bool) -> str:
     try:
         ran = subprocess.run(
-            ["nft", "-f", "-"], input=text.encode(), capture_output=True, timeout=_SECONDS, check=False
+            ["nft", *(["-a"] if with_numbers else []), "-f", "-"],
+            input=text.encode(),
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
         )
     except FileNotFoundError as error:
         raise Unavailable("nftables is not installed; on Debian: apt-get install nftables") from error
@@ -65,5 +71,6 @@ def _library() -> ctypes.CDLL | None:
     library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
     for name in ("buffer_output", "buffer_error", "get_error_buffer", "get_output_buffer", "free"):
         getattr(library, f"nft_ctx_{name}").argtypes = [ctypes.c_void_p]
+    library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
     library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
     return library

@@ -39,12 +39,19 @@ _IFLA_NET_NS_FD: Final = 28
 _IFLA_INFO_KIND: Final = 1
 _IFLA_INFO_DATA: Final = 2
 _VETH_INFO_PEER: Final = 1
-_IFLA_BRPORT_MODE: Final = 4  # hairpin
+_IFLA_BRPORT_ISOLATED: Final = 33
 _IFA_ADDRESS: Final = 1
 _IFA_LOCAL: Final = 2
 _IFA_BROADCAST: Final = 4
+_RTA_DST: Final = 1
 _RTA_OIF: Final = 4
 _RTA_GATEWAY: Final = 5
+
+_TABLE_MAIN: Final = 254
+_PROTOCOL_STATIC: Final = 4
+_SCOPE_UNIVERSE: Final = 0
+_SCOPE_LINK: Final = 253
+_UNICAST: Final = 1
 
 _HEADER: Final = struct.Struct("=IHHII")
 _LINK: Final = struct.Struct("=BxHiII")
@@ -108,9 +115,9 @@ class Netlink:
         body = _LINK.pack(0, 0, 0, _IFF_UP, _IFF_UP) + _text(_IFLA_IFNAME, name) + _number(_IFLA_MTU, mtu)
         self._call(_RTM_NEWLINK, _CREATE | _EXCLUSIVE, body + _number(_IFLA_MASTER, bridge) + kind)
 
-    def set_hairpin(self, index: int) -> None:
-        """Let the bridge send a frame back on the port that it came from: a pod reaching itself by its Service."""
-        mode = _attribute(_IFLA_PROTINFO | _NESTED, _attribute(_IFLA_BRPORT_MODE, b"\1"))
+    def isolate(self, index: int) -> None:
+        """Let the bridge pass the port's frames to the host alone, never to another pod's port."""
+        mode = _attribute(_IFLA_PROTINFO | _NESTED, _attribute(_IFLA_BRPORT_ISOLATED, b"\1"))
         self._call(_RTM_SETLINK, 0, _LINK.pack(socket.AF_BRIDGE, 0, index, 0, 0) + mode)
 
     def set_up(self, index: int) -> None:
@@ -133,8 +140,11 @@ class Netlink:
         self._call(_RTM_NEWADDR, _CREATE | _REPLACE, body)
 
     def add_default_route(self, index: int, gateway: IPv4Address) -> None:
-        # Table main (254), protocol static (4), scope universe (0), unicast (1).
-        body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 254, 4, 0, 1, 0)
+        """Everything goes by the gateway, which is reached on this link without being in a network of it."""
+        link = _ROUTE.pack(socket.AF_INET, 32, 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_LINK, _UNICAST, 0)
+        link += _attribute(_RTA_DST, gateway.packed) + _number(_RTA_OIF, index)
+        self._call(_RTM_NEWROUTE, _CREATE | _REPLACE, link)
+        body = _ROUTE.pack(socket.AF_INET, 0, 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_UNIVERSE, _UNICAST, 0)
         body += _attribute(_RTA_GATEWAY, gateway.packed) + _number(_RTA_OIF, index)
         self._call(_RTM_NEWROUTE, _CREATE | _REPLACE, body)
 

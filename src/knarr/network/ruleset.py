@@ -5,10 +5,14 @@ firewall's FORWARD policy is not ours to change, except the accept rules that do
 Not here: Services (proxy/), and running the text (nft.py). The table is shared with them: only our chains are flushed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 from knarr.network import ipam
+from knarr.network.network import HostPort
+
+_ANY = ("", "0.0.0.0", "::")  # noqa: S104  # compared with, never bound to
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +31,43 @@ add table {table}
 add chain {table} pods_out {{ type nat hook postrouting priority srcnat; policy accept; }}
 add chain {table} pods_in {{ type filter hook input priority filter; policy accept; }}
 add chain {table} pods_forward {{ type filter hook forward priority filter; policy accept; }}
+add chain {table} pods_to_loopback {{ type filter hook prerouting priority raw; policy accept; }}
+flush chain {table} pods_to_loopback
 flush chain {table} pods_out
 flush chain {table} pods_in
 flush chain {table} pods_forward
+add rule {table} pods_to_loopback iifname "{bridge}" ip daddr 127.0.0.0/8 drop
+add rule {table} pods_out oifname "{bridge}" ip saddr 127.0.0.0/8 masquerade
 add rule {table} pods_out ip saddr {pods} ip daddr != {pods} oifname != "{bridge}" masquerade
 add rule {table} pods_in iifname != {{ "{bridge}", "lo" }} ip daddr {ipam.gateway(pods)} drop
 add rule {table} pods_forward iifname "{bridge}" accept
 add rule {table} pods_forward oifname "{bridge}" ct state established,related accept
 add rule {table} pods_forward iifname != "{bridge}" oifname "{bridge}" ip daddr {pods} ct status dnat accept
 """
+
+
+def host_ports(names: Names, held: Sequence[tuple[IPv4Address, Sequence[HostPort]]]) -> str:
+    """The chains that lead ports of the host to pods, replaced as a whole.
+
+    A port without an address of the host is for the host and its pods; one with an address is open to whoever reaches
+    that address.
+    """
+    table = f"inet {names.table}"
+    lines = [
+        f"add chain {table} ports_in {{ type nat hook prerouting priority dstnat; policy accept; }}",
+        f"add chain {table} ports_out {{ type nat hook output priority -100; policy accept; }}",
+        f"flush chain {table} ports_in",
+        f"flush chain {table} ports_out",
+    ]
+    for address, ports in held:
+        for port in ports:
+            there = f"{port.protocol} dport {port.host_port} dnat ip to {address}:{port.pod_port}"
+            asked = port.host_address not in _ANY
+            where = f"ip daddr {IPv4Address(port.host_address)}" if asked else "fib daddr type local"
+            inbound = where if asked else f'iifname "{names.bridge}" {where}'
+            lines.append(f"add rule {table} ports_in {inbound} {there}")
+            lines.append(f"add rule {table} ports_out {where} {there}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def removed(names: Names) -> str:
@@ -50,3 +82,9 @@ def docker_user(names: Names, listing: str) -> str:
     rules = [f'iifname "{names.bridge}" counter accept', f'oifname "{names.bridge}" counter accept']
     missing = [rule for rule in rules if rule.split(" counter")[0] not in listing]
     return "".join(f"insert rule ip filter DOCKER-USER {rule}\n" for rule in missing)
+
+
+def docker_user_removed(names: Names, listing: str) -> str:
+    """Delete our rules, by their handles, from docker's chain."""
+    ours = (line for line in listing.splitlines() if f'name "{names.bridge}"' in line and "# handle " in line)
+    return "".join(f"delete rule ip filter DOCKER-USER handle {int(line.rpartition(' ')[2])}\n" for line in ours)

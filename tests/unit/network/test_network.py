@@ -11,6 +11,7 @@ from knarr.base.errors import Unavailable
 from knarr.base.ids import SandboxId
 from knarr.network import bridge, ipam, namespaces, rtnetlink, ruleset
 from knarr.network.memory import MemoryNetwork
+from knarr.network.network import HostPort
 
 PODS = IPv4Network("10.9.0.0/29")
 NAMES = ruleset.Names("knarr-x", "knarr0")
@@ -58,7 +59,7 @@ def test_the_rules_masquerade_pods_and_hide_the_gateway() -> None:
     text = ruleset.pod_network(NAMES, IPv4Network("10.244.0.0/16"))
     assert 'ip saddr 10.244.0.0/16 ip daddr != 10.244.0.0/16 oifname != "knarr0" masquerade' in text
     assert 'iifname != { "knarr0", "lo" } ip daddr 10.244.0.1 drop' in text
-    assert text.count("flush chain inet knarr-x ") == 3
+    assert text.count("flush chain inet knarr-x ") == 4
     assert "flush table" not in text
 
 
@@ -114,3 +115,30 @@ async def test_the_network_in_memory_keeps_its_promises(tmp_path: Path) -> None:
     await network.detach(SandboxId("a"))
     await network.detach(SandboxId("a"))
     assert network.holders() == set()
+
+
+def test_a_port_of_the_host_is_for_the_host_and_its_pods_unless_an_address_is_named() -> None:
+    ports = (HostPort("tcp", 80, 8080), HostPort("udp", 53, 53, "192.0.2.1"))
+    rules = ruleset.host_ports(NAMES, [(IPv4Address("10.244.0.2"), ports)]).splitlines()
+    assert rules[4:] == [
+        'add rule inet knarr-x ports_in iifname "knarr0" fib daddr type local tcp dport 8080 dnat ip to 10.244.0.2:80',
+        "add rule inet knarr-x ports_out fib daddr type local tcp dport 8080 dnat ip to 10.244.0.2:80",
+        "add rule inet knarr-x ports_in ip daddr 192.0.2.1 udp dport 53 dnat ip to 10.244.0.2:53",
+        "add rule inet knarr-x ports_out ip daddr 192.0.2.1 udp dport 53 dnat ip to 10.244.0.2:53",
+    ]
+    with pytest.raises(ValueError, match="evil"):
+        ruleset.host_ports(NAMES, [(IPv4Address("10.244.0.2"), [HostPort("tcp", 80, 80, "evil; flush ruleset")])])
+
+
+def test_ports_go_with_their_sandbox(tmp_path: Path) -> None:
+    leases, _ = ipam.lease(ipam.Leases(), PODS, SandboxId("s"))
+    leases = ipam.with_ports(leases, SandboxId("s"), [HostPort("tcp", 80, 8080)])
+    file = ipam.LeaseFile(tmp_path / "addresses.json")
+    file.write(leases)
+    assert file.read() == leases
+    assert ipam.release(leases, SandboxId("s")).ports == {}
+
+
+def test_our_rules_are_taken_out_of_dockers_chain_by_their_handles() -> None:
+    listing = '\t\tiifname "knarr0" counter packets 0 bytes 0 accept # handle 7\n\t\tiifname "eth0" accept # handle 8\n'
+    assert ruleset.docker_user_removed(NAMES, listing) == "delete rule ip filter DOCKER-USER handle 7\n"

@@ -22,6 +22,7 @@ from knarr.criserver.node import Node, now
 from knarr.criserver.records import SandboxRecord
 from knarr.criserver.sandboxes import files, pause, teardown
 from knarr.network import namespaces
+from knarr.network.network import HostPort
 
 SHM_SIZE = "64m"
 _SYSCTLS = {
@@ -82,6 +83,15 @@ def sysctls(config: PodSandboxConfig) -> Mapping[str, str]:
     return {**_SYSCTLS, **asked} if "net" in own else asked
 
 
+def host_ports(config: PodSandboxConfig) -> tuple[HostPort, ...]:
+    """The ports of the host that the pod asks for."""
+    return tuple(
+        HostPort(port.protocol.name.lower(), port.container_port, port.host_port, port.host_ip)
+        for port in config.port_mappings
+        if port.host_port > 0
+    )
+
+
 async def _build(node: Node, record: SandboxRecord) -> SandboxRecord:
     config, places = record.config, node.places
     own = new_namespaces(config)
@@ -94,7 +104,7 @@ async def _build(node: Node, record: SandboxRecord) -> SandboxRecord:
     addresses: tuple[IPv4Address, ...] = ()
     if "net" in own:
         failpoint("criserver.sandbox.before_network")
-        addresses = (await node.network.attach(record.id, places.pin(record.id, "net"))).addresses
+        addresses = (await node.network.attach(record.id, places.pin(record.id, "net"), host_ports(config))).addresses
         record = replace(record, address=str(addresses[0]))
     _write_files(places.sandbox(record.id), config, hostname, addresses)
     if config.log_directory:
