@@ -9,6 +9,7 @@ from typing import Any, Final
 from knarr.apiserver import access, answers, impersonation, nonresource, reviews, routes, status
 from knarr.apiserver.context import RequestContext, User, parsed_query
 from knarr.apiserver.server import ApiServer
+from knarr.apiserver.subresources import binding
 from knarr.apiserver.subresources import table as subresources
 from knarr.apiserver.verbs import create, delete, deletecollection, get, list, patch, update, watch
 from knarr.base import errors, ids, logs
@@ -27,6 +28,8 @@ VERBS: Final[dict[str, Verb]] = {
     "delete": delete.delete,
     "deletecollection": deletecollection.deletecollection,
 }
+# Kinds that are asked and never stored.
+UNSTORED: Final[dict[str, Verb]] = {**dict.fromkeys(reviews.ROWS, reviews.answer), "bindings": binding.collection}
 log = logs.log("apiserver")
 
 
@@ -79,8 +82,9 @@ async def _dispatch(context: RequestContext) -> http.Response:
         return await subresources.answer(context)
     if route.verb not in route.resource.kind.verbs:
         raise status.method_not_allowed()
-    if route.resource.plural in reviews.ROWS:
-        return await reviews.answer(context)
+    row = UNSTORED.get(route.resource.plural)
+    if row is not None:
+        return await row(context)
     return await VERBS[route.verb](context)
 
 

@@ -27,6 +27,8 @@ from knarr.client.inprocess import InProcessTransport
 from knarr.client.requests import ApiClient
 from knarr.controllers.registry import Controllers
 from knarr.scheduler import runner as scheduling
+from knarr.store.sealing import Sealer
+from knarr.store.sealing import load_key as load_secrets_key
 from knarr.store.sqlite import SqliteStore
 from knarr.store.store import Store
 from knarr.wire import tls
@@ -55,7 +57,7 @@ async def run(settings: Settings, ready: Ready) -> None:
     """Serve the cluster's API and run its controllers."""
     clock = SystemClock()
     directory = pki.ensure(settings, clock.now())
-    async with opened(settings, directory, clock) as control:
+    async with opened(settings, directory, clock, secrets_key=settings.secrets_dir / "secrets.key") as control:
         server = Server(control.pipeline.handle)
         context = tls.server_context(
             directory / "apiserver.crt", directory / "apiserver.key", client_authority=directory / "ca.crt"
@@ -68,9 +70,12 @@ async def run(settings: Settings, ready: Ready) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings, directory: Path, clock: Clock) -> AsyncIterator[Control]:
-    """Store and pipeline over it, with the objects that every cluster begins with."""
-    store = SqliteStore(settings.database)
+async def opened(
+    settings: Settings, directory: Path, clock: Clock, *, secrets_key: Path | None = None
+) -> AsyncIterator[Control]:
+    """Store and pipeline over it, with the objects that every cluster begins with. Secrets are sealed with the key."""
+    sealer = Sealer(load_secrets_key(secrets_key)) if secrets_key is not None else None
+    store = SqliteStore(settings.database, sealer=sealer)
     try:
         tokens = Tokens(load_key(directory / "sa.key"), store)
         server = ApiServer(

@@ -15,6 +15,7 @@ from knarr.store.fanout import QUEUE_MAX, Fanout, QueueWatcher
 from knarr.store.history import WINDOW_MAX, History, Step
 from knarr.store.journal import Journal, replayed, step_row
 from knarr.store.memory import step
+from knarr.store.sealing import Sealer
 from knarr.store.store import Entry, Listing
 
 COMPACT_EVERY = 5000
@@ -24,14 +25,23 @@ COMPACT_EVERY = 5000
 class SqliteStore:
     """store.Store in one SQLite file; needs a running loop."""
 
-    def __init__(self, path: Path, *, window_max: int = WINDOW_MAX, queue_max: int = QUEUE_MAX) -> None:
+    def __init__(
+        self, path: Path, *, window_max: int = WINDOW_MAX, queue_max: int = QUEUE_MAX, sealer: Sealer | None = None
+    ) -> None:
         self._history = History(window_max)
         self._fanout = Fanout(queue_max)
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[Step, asyncio.Future[None]]] = deque()
         self._journal = Journal(path, self._committed)
-        rows, compacted = self._journal.rows()
-        entries, steps, self._deleted = replayed(rows, compacted)
+        self._sealer = sealer
+        try:
+            rows, compacted = self._journal.rows()
+            if sealer is not None:
+                rows = [(row[0], row[1], sealer.open(row[1], row[2]), row[3], row[4]) for row in rows]
+            entries, steps, self._deleted = replayed(rows, compacted)
+        except BaseException:
+            self._journal.close()
+            raise
         self._history.load(entries, compacted)
         for past in steps:
             self._history.apply(past)
@@ -67,7 +77,10 @@ class SqliteStore:
         if queued is not None and queued[0].entry is None:
             previous = queued[0].revision
         self._waiting.append((made, durable))
-        self._journal.append(step_row(made, previous))
+        row = step_row(made, previous)
+        if self._sealer is not None:
+            row = (row[0], row[1], self._sealer.seal(row[1], row[2]), row[3], row[4])
+        self._journal.append(row)
         await asyncio.shield(durable)
         return made.revision
 
