@@ -16,7 +16,7 @@ from knarr.oci.image_config import ContainerConfig
 from knarr.runtime.cgroups import Cgroups
 
 NEEDED = ("conmon", "nft", "busybox", "ip")
-NUMBER = os.getpid() % 250
+NUMBER = int(os.environ.get("KNARR_TEST_NUMBER", os.getpid() % 250))
 NAME = f"knarr-t{NUMBER}"
 BRIDGE = f"knt{NUMBER}"
 PODS = f"10.245.{NUMBER}.0/24"

@@ -1,0 +1,80 @@
+"""The node process dies at any point of a pod's life: the next one finds an owner for every leftover, and sweeps it.
+
+The dying one is a process of its own with a failpoint armed; `python -m tests.e2e.test_crashes DIRECTORY` is its main.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from knarr.cri.messages import config as c
+from knarr.cri.messages import container as m
+from knarr.cri.messages import sandbox as s
+from knarr.cri.messages.enums import NamespaceMode
+from tests.contracts import real_node
+
+pytestmark = pytest.mark.skipif(bool(real_node.missing()), reason=f"needs {real_node.missing()}")
+
+POINTS = (
+    "criserver.sandbox.before_namespaces",
+    "criserver.sandbox.before_network",
+    "network.after_lease",
+    "criserver.container.after_root",
+    "runtime.before_create",
+    "runtime.after_create",
+    "criserver.container.before_start",
+    "runtime.before_delete",
+    "criserver.container.before_forget",
+    "criserver.sandbox.before_forget",
+)
+
+
+async def live_and_die(directory: Path) -> None:
+    """One pod with a shared process namespace, made and removed."""
+    shared = c.NamespaceOption(pid=NamespaceMode.POD)
+    config = c.PodSandboxConfig(
+        metadata=c.PodSandboxMetadata(name="web", namespace="default", uid="u"),
+        log_directory=str(directory / "logs"),
+        linux=c.LinuxPodSandboxConfig(security_context=c.LinuxSandboxSecurityContext(namespace_options=shared)),
+    )
+    wanted = c.ContainerConfig(
+        metadata=c.ContainerMetadata(name="main"),
+        image=c.ImageSpec(image="busybox"),
+        command=("/bin/sleep", "60"),
+        log_path="main.log",
+        linux=c.LinuxContainerConfig(security_context=c.LinuxContainerSecurityContext(namespace_options=shared)),
+    )
+    async with real_node.opened(directory) as server:
+        pod = (await server.run_pod_sandbox(s.RunPodSandboxRequest(config=config))).pod_sandbox_id
+        request = m.CreateContainerRequest(pod_sandbox_id=pod, config=wanted, sandbox_config=config)
+        identity = (await server.create_container(request)).container_id
+        await server.start_container(m.StartContainerRequest(container_id=identity))
+        await server.stop_container(m.StopContainerRequest(container_id=identity))
+        await server.remove_container(m.RemoveContainerRequest(container_id=identity))
+        await server.remove_pod_sandbox(s.RemovePodSandboxRequest(pod_sandbox_id=pod))
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_nothing_is_left_of_a_pod_whose_server_was_killed(tmp_path: Path, point: str) -> None:
+    real_node.busybox_root(tmp_path / "root")
+    async with real_node.opened(tmp_path):
+        before = real_node.inventory(tmp_path)
+    environment = {**os.environ, "KNARR_FAILPOINTS": f"{point}=exit", "KNARR_TEST_NUMBER": str(real_node.NUMBER)}
+    command = [sys.executable, "-m", "tests.e2e.test_crashes", str(tmp_path)]
+    died = await asyncio.to_thread(
+        subprocess.run, command, env=environment, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert died.returncode == -9, died.stderr
+    async with real_node.opened(tmp_path) as server:
+        for item in (await server.list_pod_sandbox(s.ListPodSandboxRequest())).items:
+            await server.remove_pod_sandbox(s.RemovePodSandboxRequest(pod_sandbox_id=item.id))
+        assert real_node.inventory(tmp_path) == before
+    await real_node.torn_down(tmp_path)
+
+
+if __name__ == "__main__":
+    asyncio.run(live_and_die(Path(sys.argv[1])))
