@@ -24,8 +24,7 @@ RETURNED: Final = frozenset(
     }
 )  # fmt: skip
 REFUSAL_BYTES_MAX: Final = 64 * 1024
-LINGER_SECONDS: Final = 30.0
-"""How long one side may stay open after the other has ended."""
+LINGER_SECONDS: Final = 5.0
 
 
 async def tunnel(client: Client, target: Target, request: http.Request, path: str, query: str = "") -> http.Response:
@@ -45,22 +44,25 @@ async def tunnel(client: Client, target: Target, request: http.Request, path: st
     return http.Response(101, returned, b"", upgraded)
 
 
-async def join(one: http.Connection, other: http.Connection) -> None:
-    """Copy both ways until both have ended, or LINGER_SECONDS after the first; closes both."""
-    copies = {
-        asyncio.create_task(_copy(one, other), name="tunnel out"),
-        asyncio.create_task(_copy(other, one), name="tunnel back"),
-    }
+async def join(client: http.Connection, upstream: http.Connection) -> None:
+    """Copy both ways until either side has ended; closes both.
+
+    A client that ends is gone: the protocols inside have their own ways to end one stream, and TLS has no half-close.
+    An upstream that ends may have said its last words only now, so the client is given LINGER_SECONDS to close first:
+    what it still sends would otherwise reset the connection before it has read them.
+    """
+    forth = asyncio.create_task(_copy(client, upstream), name="tunnel forth")
+    back = asyncio.create_task(_copy(upstream, client), name="tunnel back")
     try:
-        done, pending = await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
-        if pending and all(copy.result() for copy in done):
-            await asyncio.wait(pending, timeout=LINGER_SECONDS)
+        await asyncio.wait({forth, back}, return_when=asyncio.FIRST_COMPLETED)
+        if not forth.done() and back.result():
+            await asyncio.wait({forth}, timeout=LINGER_SECONDS)
     finally:
-        for copy in copies:
+        for copy in (forth, back):
             copy.cancel()
-        await asyncio.gather(*copies, return_exceptions=True)
-        one.close()
-        other.close()
+        await asyncio.gather(forth, back, return_exceptions=True)
+        client.close()
+        upstream.close()
 
 
 async def _copy(source: http.Connection, sink: http.Connection) -> bool:
