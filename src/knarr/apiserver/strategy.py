@@ -11,7 +11,7 @@ from knarr.apiserver.resources import Json, Resource
 from knarr.base import ids
 from knarr.base.clock import Instant, rfc3339
 from knarr.base.errors import Cause
-from knarr.kinds import walks
+from knarr.kinds import validating, walks
 
 # Fields of metadata that only the server sets: an update takes them from the live object.
 SERVER_METADATA: Final = (
@@ -127,8 +127,8 @@ def unknown_fields(resource: Resource, obj: Json) -> list[str]:
 
 
 def create_faults(resource: Resource, obj: Json) -> list[Cause]:
-    return []
+    return validating.create_faults(resource.stored, obj)
 
 
 def update_faults(resource: Resource, new: Json, old: Json, subresource: str) -> list[Cause]:
-    return []
+    return validating.update_faults(resource.stored, new, old, subresource)

@@ -23,9 +23,9 @@ METADATA: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
 class ObjectType:
-    """The fields of one named type; `defaults` are its rows of defaults.json, compiled by defaults.py on first use."""
+    """The fields of one named type; `defaults` and `checks` hold what defaults.py and validation.py compile of it."""
 
-    __slots__ = ("_fields", "_raw", "_types", "defaults", "emitted", "is_atomic", "name", "required", "unions")
+    __slots__ = ("_fields", "_raw", "_types", "checks", "defaults", "emitted", "is_atomic", "name", "unions")
 
     def __init__(self, name: str, raw: Mapping[str, Any], types: "Types") -> None:
         self.name = name
@@ -34,16 +34,15 @@ class ObjectType:
         self._fields: dict[str, Schema] | None = None
         self.is_atomic = raw.get("mapType") == "atomic"
         self.unions: list[Any] = raw.get("unions") or []
-        self.required: tuple[str, ...] = ()
         self.emitted: tuple[str, ...] = ()
         self.defaults: Any = None
+        self.checks: Any = None
 
     @property
     def fields(self) -> "dict[str, Schema]":
         if self._fields is None:
             assert self._raw is not None
             self._fields = {name: Schema(facts, self._types) for name, facts in self._raw["fields"].items()}
-            self.required = tuple(name for name, field in self._fields.items() if field.is_required)
             self.emitted = tuple(
                 name for name, field in self._fields.items() if field.zero == "emit" and field.form in _WRITTEN
             )

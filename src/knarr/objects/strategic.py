@@ -54,8 +54,10 @@ def _object(schema: Schema | None, target: Json, patch: Json) -> Json:
             result[key] = _field(_place(schema, key), result.get(key), value)
     for name, order in orders.items():
         if isinstance(order, list) and isinstance(result.get(name), list):
-            given = patch.get(name)
-            result[name] = _ordered(_place(schema, name), result[name], order, given if isinstance(given, list) else [])
+            place = _place(schema, name)
+            key = place.patch_key if place else ""
+            wanted = [_name(entry, key) for entry in order]
+            result[name] = _interleaved(result[name], wanted, target.get(name), key)
     return result
 
 
@@ -92,12 +94,10 @@ def _field(schema: Schema | None, old: Any, value: Any) -> Any:
 
 
 def _list(schema: Schema, old: list[Any], patch: list[Any]) -> list[Any]:
-    if not schema.patch_key:
-        result = list(old)
-        result += [entry for entry in dict.fromkeys(map(_hashable, patch)) if entry not in old]
-        return result
     key = schema.patch_key
-    element = schema.element
+    if not key:
+        added = [entry for entry in dict.fromkeys(map(_primitive, patch)) if entry not in old]
+        return _interleaved(old + added, patch, old, "")
     if any(isinstance(entry, dict) and entry.get(PATCH) == "replace" for entry in patch):
         return [_fresh(entry) for entry in patch if isinstance(entry, dict) and entry.get(PATCH) != "replace"]
     result = list(old)
@@ -106,40 +106,40 @@ def _list(schema: Schema, old: list[Any], patch: list[Any]) -> list[Any]:
             raise BadRequest(f"unable to merge a list that holds {entry!r}: its entries are objects named by {key}")
         if key not in entry:
             raise BadRequest(f"map: map[{' '.join(sorted(entry))}] does not contain declared merge key: {key}")
-        at = [index for index, held in enumerate(result) if isinstance(held, dict) and held.get(key) == entry[key]]
+        at = [index for index, held in enumerate(result) if _name(held, key) == entry[key]]
         if entry.get(PATCH) == "delete":
             result = [held for index, held in enumerate(result) if index not in at]
         elif at:
-            result[at[0]] = _object(element, result[at[0]], entry)
+            result[at[0]] = _object(schema.element, result[at[0]], entry)
         else:
-            result.append(_object(element, {}, entry))
-    return result
+            result.append(_object(schema.element, {}, entry))
+    return _interleaved(result, [entry[key] for entry in patch], old, key)
 
 
-def _hashable(entry: Any) -> Any:
+def _primitive(entry: Any) -> Any:
     if isinstance(entry, dict | list):
         raise BadRequest("a set of primitive values cannot hold an object or a list")
     return entry
 
 
-def _ordered(schema: Schema | None, values: list[Any], order: list[Any], patch: list[Any]) -> list[Any]:
-    """The list in the client's order; entries that only the server has keep their place before their successor."""
-    key = schema.patch_key if schema else ""
+def _name(entry: Any, key: str) -> Any:
+    return entry.get(key) if key and isinstance(entry, dict) else entry
 
-    def name(entry: Any) -> Any:
-        return entry.get(key) if key and isinstance(entry, dict) else entry
 
-    wanted = [name(entry) for entry in order]
-    rank = {value: index for index, value in enumerate(wanted) if not isinstance(value, dict | list)}
-    listed = sorted((entry for entry in values if name(entry) in rank), key=lambda entry: rank[name(entry)])
-    server_only = [(index, entry) for index, entry in enumerate(values) if name(entry) not in rank]
-    places = {name(entry): index for index, entry in enumerate(values)}
+def _interleaved(values: list[Any], wanted: list[Any], server: Any, key: str) -> list[Any]:
+    """The list with the client's entries in the client's order, and those that only the server has among them.
+
+    One of the server's goes before the next of the client's if it was before it on the server, else after it.
+    """
+    order = [_name(entry, key) for entry in server] if isinstance(server, list) else []
+    given = sorted((e for e in values if _name(e, key) in wanted), key=lambda entry: wanted.index(_name(entry, key)))
+    rest = [entry for entry in values if _name(entry, key) not in wanted]
     result: list[Any] = []
-    for entry in listed:
-        while server_only and server_only[0][0] < places[name(entry)]:
-            result.append(server_only.pop(0)[1])
-        result.append(entry)
-    return result + [entry for _, entry in server_only]
+    while given and rest:
+        ours, theirs = _name(given[0], key), _name(rest[0], key)
+        is_before = ours in order and theirs in order and order.index(theirs) < order.index(ours)
+        result.append(rest.pop(0) if is_before else given.pop(0))
+    return result + given + rest
 
 
 def _fresh(value: Any) -> Any:

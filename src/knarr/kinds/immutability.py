@@ -1,0 +1,161 @@
+"""Immutability: which fields of a kind may not change, from the facts table, with upstream's texts. Pure.
+
+`fields` may not change at all; `under`/`allExcept` freezes a part but for some paths; `whenTrue` freezes once a field
+is true. Rules that relax a field are a table of predicates below; what needs more is in kinds/rules.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from knarr.base.errors import Cause
+from knarr.kinds.registry import Kind
+from knarr.objects import defaults, faults
+
+Json = dict[str, Any]
+
+UNDER_TEXTS: Final[Mapping[str, str]] = {
+    "Pod": (
+        "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+        "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+        "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+    ),
+    "StatefulSet": (
+        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', "
+        "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
+    ),
+    "PersistentVolumeClaim": (
+        "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+    ),
+}
+# (kind, field) → the text of a Forbidden fault, where upstream does not say "field is immutable".
+FORBIDDEN_TEXTS: Final[Mapping[tuple[str, str], str]] = {
+    ("StorageClass", "parameters"): "updates to parameters are forbidden.",
+    ("StorageClass", "provisioner"): "updates to provisioner are forbidden.",
+    ("StorageClass", "reclaimPolicy"): "updates to reclaimPolicy are forbidden.",
+    ("PriorityClass", "value"): "may not be changed in an update.",
+    ("VolumeAttributesClass", "driverName"): "updates to driverName are forbidden.",
+    ("VolumeAttributesClass", "parameters"): "updates to parameters are forbidden.",
+}
+INVALID_TEXTS: Final[Mapping[str, str]] = {"roleRef": "cannot change roleRef"}
+Allowed = Callable[[Json, Json, str], bool]
+
+
+def _type(obj: Json) -> Any:
+    return (obj.get("spec") or {}).get("type")
+
+
+def _was_empty(new: Json, old: Json, path: str) -> bool:
+    return not value(old, path)
+
+
+def _is_external_name(new: Json, old: Json, path: str) -> bool:
+    return "ExternalName" in (_type(new), _type(old)) or not value(old, path)
+
+
+def _is_established(new: Json, old: Json, path: str) -> bool:
+    conditions = (old.get("status") or {}).get("conditions") or ()
+    return not any(each.get("type") == "Established" and each.get("status") == "True" for each in conditions)
+
+
+def _completions_are_elastic(new: Json, old: Json, path: str) -> bool:
+    spec = new.get("spec") or {}
+    return spec.get("completionMode") == "Indexed" and spec.get("completions") == spec.get("parallelism")
+
+
+def _is_unstarted_suspended_job(new: Json, old: Json, path: str) -> bool:
+    spec, status = old.get("spec") or {}, old.get("status") or {}
+    if not spec.get("suspend") or status.get("startTime"):
+        return False
+    kept = ("containers", "initContainers", "volumes", "restartPolicy", "serviceAccountName")
+    pods = [((each.get("spec") or {}).get("template") or {}).get("spec") or {} for each in (new, old)]
+    return all(pods[0].get(key) == pods[1].get(key) for key in kept)
+
+
+# Text of the facts' rule → whether the change is allowed all the same.
+RULES: Final[Mapping[str, Allowed]] = {
+    "empty to set": _was_empty,
+    "nil to set": _was_empty,
+    "unless type changes to or from ExternalName": _is_external_name,
+    "first entry; secondary may be added or removed": lambda new, old, path: (
+        _is_external_name(new, old, path) or (value(new, path) or [None])[:1] == (value(old, path) or [None])[:1]
+    ),
+    "while externalTrafficPolicy=Local and type=LoadBalancer": lambda new, old, path: not _needs_health_port(new, old),
+    "while type=LoadBalancer": lambda new, old, path: {_type(new), _type(old)} != {"LoadBalancer"},
+    "once Established": _is_established,
+    "may change with parallelism when completionMode=Indexed and both stay equal": _completions_are_elastic,
+    "while suspended and never started: template labels, annotations, nodeSelector, affinity, tolerations, "
+    "schedulingGates": _is_unstarted_suspended_job,
+}
+
+
+def _needs_health_port(new: Json, old: Json) -> bool:
+    return all(
+        _type(each) == "LoadBalancer" and each["spec"].get("externalTrafficPolicy") == "Local" for each in (new, old)
+    )
+
+
+def value(obj: Any, path: str) -> Any:
+    return defaults.at(obj, defaults.segments(path))
+
+
+def found(kind: Kind, new: Json, old: Json, subresource: str = "") -> list[Cause]:
+    """The faults of a change of an object by its own rules."""
+    facts: Mapping[str, Any] = kind.facts.get("immutable") or {}
+    if not facts or subresource == "status":
+        return []
+    causes: list[Cause] = []
+    rules: Mapping[str, str] = facts.get("rules", {})
+    for path in facts.get("fields", ()):
+        if "<" not in path:
+            causes += _field(kind, path, rules.get(path, ""), (new, old))
+    for flag, paths in facts.get("whenTrue", {}).items():
+        if old.get(flag) is True:
+            causes += [
+                faults.forbidden(path, f"field is immutable when `{flag}` is set")
+                for path in paths
+                if (new.get(path) or None) != (old.get(path) or None)
+            ]
+    if "under" in facts:
+        causes += _under(kind, facts, (new, old), subresource)
+    return causes
+
+
+def _field(kind: Kind, path: str, rule: str, pair: tuple[Json, Json]) -> list[Cause]:
+    new, old = pair
+    given, held = value(new, path), value(old, path)
+    if given == held or (not given and not held):
+        return []
+    if rule in RULES and RULES[rule](new, old, path):
+        return []
+    if (kind.kind, path) in FORBIDDEN_TEXTS:
+        return [faults.forbidden(path, FORBIDDEN_TEXTS[kind.kind, path])]
+    return [faults.invalid(path, given, INVALID_TEXTS.get(path, faults.IMMUTABLE))]
+
+
+def _under(kind: Kind, facts: Mapping[str, Any], pair: tuple[Json, Json], subresource: str) -> list[Cause]:
+    part: str = facts["under"]
+    paths = [*facts["allExcept"], *facts.get("viaSubresource", {}).get(subresource, ())]
+    new, old = (without(each, paths).get(part) or {} for each in pair)
+    if new == old:
+        return []
+    text = UNDER_TEXTS.get(kind.kind, "field is immutable")
+    names = sorted(key for key in new.keys() | old.keys() if new.get(key) != old.get(key))
+    return [faults.forbidden(part, f"{text}\n(changed: {', '.join(f'{part}.{name}' for name in names)})")]
+
+
+def without(obj: Json, paths: list[str]) -> Json:
+    """A copy of the object that lacks the values at the paths (`[*]` = in every entry)."""
+    for path in paths:
+        obj = _without(obj, defaults.segments(path))
+    return obj
+
+
+def _without(held: Any, path: tuple[str, ...]) -> Any:
+    first, rest = path[0], path[1:]
+    if first == "*":
+        return [_without(entry, rest) for entry in held] if isinstance(held, list) else held
+    if not isinstance(held, dict) or first not in held:
+        return held
+    if not rest:
+        return {key: each for key, each in held.items() if key != first}
+    return {**held, first: _without(held[first], rest)}

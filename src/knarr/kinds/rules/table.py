@@ -1,0 +1,55 @@
+"""The table of cross-field checks: which functions judge an object of a kind, and which a change of it.
+
+A check takes the decoded and defaulted object and yields causes; a change takes the new and the old one.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from knarr.base.errors import Cause
+from knarr.kinds.rules import autoscaling, batch, config, network, pod, pod_changes, rbac, service, storage, workloads
+
+Json = dict[str, Any]
+Check = Callable[[Json], Iterable[Cause]]
+Change = Callable[[Json, Json], Iterable[Cause]]
+
+CHECKS: Final[Mapping[tuple[str, str], tuple[Check, ...]]] = {
+    ("", "Pod"): (pod.pod,),
+    ("", "PodTemplate"): (workloads.pod_template,),
+    ("", "ReplicationController"): (workloads.replication_controller,),
+    ("", "ConfigMap"): (config.config_map,),
+    ("", "Secret"): (config.secret,),
+    ("", "Service"): (service.service,),
+    ("", "ResourceQuota"): (config.resource_quota,),
+    ("", "LimitRange"): (config.limit_range,),
+    ("", "Node"): (config.node,),
+    ("", "PersistentVolume"): (storage.volume,),
+    ("", "PersistentVolumeClaim"): (storage.claim,),
+    ("apps", "Deployment"): (workloads.deployment,),
+    ("apps", "ReplicaSet"): (workloads.replica_set,),
+    ("apps", "StatefulSet"): (workloads.stateful_set,),
+    ("apps", "DaemonSet"): (workloads.daemon_set,),
+    ("batch", "Job"): (batch.job,),
+    ("batch", "CronJob"): (batch.cron_job,),
+    ("policy", "PodDisruptionBudget"): (autoscaling.disruption_budget,),
+    ("autoscaling", "HorizontalPodAutoscaler"): (autoscaling.autoscaler,),
+    ("networking.k8s.io", "Ingress"): (network.ingress,),
+    ("networking.k8s.io", "NetworkPolicy"): (network.network_policy,),
+    ("discovery.k8s.io", "EndpointSlice"): (network.endpoint_slice,),
+    ("rbac.authorization.k8s.io", "Role"): (rbac.role,),
+    ("rbac.authorization.k8s.io", "ClusterRole"): (rbac.cluster_role,),
+    ("rbac.authorization.k8s.io", "RoleBinding"): (rbac.binding,),
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): (rbac.cluster_binding,),
+    ("scheduling.k8s.io", "PriorityClass"): (config.priority_class,),
+}
+CHANGES: Final[Mapping[tuple[str, str], tuple[Change, ...]]] = {
+    ("", "Pod"): (pod_changes.pod,),
+}
+
+
+def of(group: str, kind: str) -> tuple[Check, ...]:
+    return CHECKS.get((group, kind), ())
+
+
+def changes(group: str, kind: str) -> tuple[Change, ...]:
+    return CHANGES.get((group, kind), ())

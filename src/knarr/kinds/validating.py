@@ -1,0 +1,64 @@
+"""Validating: all the faults of one object of a kind, on creation and on change. Pure; the facade over the walks.
+
+Order: metadata, what the schema says, rules across fields (kinds/rules), immutability. The object is decoded and
+defaulted, and its server fields are set. Names are judged by the kind's own format (a table below).
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from knarr.base.errors import Cause
+from knarr.kinds import immutability, schemas
+from knarr.kinds.registry import Kind
+from knarr.kinds.rules import table
+from knarr.objects import metadata, names, validation
+
+Json = dict[str, Any]
+NAMES: Final[Mapping[tuple[str, str], Callable[[str], list[str]]]] = {
+    ("", "Namespace"): names.dns_label,
+    ("", "Service"): names.dns_1035_label,
+    ("rbac.authorization.k8s.io", "Role"): names.path_segment,
+    ("rbac.authorization.k8s.io", "ClusterRole"): names.path_segment,
+    ("rbac.authorization.k8s.io", "RoleBinding"): names.path_segment,
+    ("rbac.authorization.k8s.io", "ClusterRoleBinding"): names.path_segment,
+    ("apiregistration.k8s.io", "APIService"): names.path_segment,
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): names.dns_subdomain,
+    ("networking.k8s.io", "IPAddress"): lambda name: [],
+    ("certificates.k8s.io", "ClusterTrustBundle"): lambda name: [],
+}
+UNJUDGED: Final = frozenset(("authentication.k8s.io", "authorization.k8s.io"))
+
+
+def create_faults(kind: Kind, obj: Json) -> list[Cause]:
+    """What is wrong with a new object."""
+    if kind.group in UNJUDGED:
+        return []
+    judge = NAMES.get((kind.group, kind.kind), names.dns_subdomain)
+    causes = metadata.found(obj["metadata"], judge)
+    causes += validation.found(schemas.of(kind), obj)
+    for rule in table.of(kind.group, kind.kind):
+        causes += rule(obj)
+    return _distinct(causes)
+
+
+def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "") -> list[Cause]:
+    """What is wrong with a change of an object. A status update is judged by its metadata alone."""
+    causes = metadata.changed(new["metadata"], old["metadata"])
+    if subresource == "status":
+        return causes
+    judge = NAMES.get((kind.group, kind.kind), names.dns_subdomain)
+    if new["metadata"] != old["metadata"]:
+        causes += metadata.found(new["metadata"], judge)
+    if all(new.get(key) == old.get(key) for key in new.keys() | old.keys() if key not in ("metadata", "status")):
+        return _distinct(causes)
+    causes += validation.found(schemas.of(kind), new)
+    for rule in table.of(kind.group, kind.kind):
+        causes += rule(new)
+    for change in table.changes(kind.group, kind.kind):
+        causes += change(new, old)
+    causes += immutability.found(kind, new, old, subresource)
+    return _distinct(causes)
+
+
+def _distinct(causes: list[Cause]) -> list[Cause]:
+    return list(dict.fromkeys(causes))

@@ -1,0 +1,205 @@
+"""Validation that follows from the schema alone: required fields, enums, bounds, named formats, uniqueness. Pure.
+
+Of a decoded and defaulted object, its status left out: upstream does not judge what controllers write there.
+Not here: metadata (metadata.py), checks across fields (kinds/rules), changes (immutability.py).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from knarr.base.errors import Cause
+from knarr.objects import faults, names
+from knarr.objects.schema import ObjectType, Schema
+
+Json = dict[str, Any]
+SKIPPED: Final = frozenset(("metadata", "status", "apiVersion", "kind"))
+FORMATS: Final[Mapping[str, Callable[[str], list[str]]]] = {
+    "k8s-short-name": names.dns_label,
+    "k8s-long-name": names.dns_subdomain,
+    "k8s-label-key": names.qualified,
+    "k8s-label-value": names.label_value,
+}
+# Required strings that may be empty all the same.
+MAY_BE_EMPTY: Final = frozenset(
+    (
+        "io.k8s.api.core.v1.HTTPHeader.value",
+        "io.k8s.api.core.v1.Sysctl.value",
+        "io.k8s.api.core.v1.Event.reason",
+        "io.k8s.apimachinery.pkg.apis.meta.v1.GroupResource.group",
+    )
+)
+
+
+class Checks:
+    """What one type asks: required fields, checked fields, and the fields to walk into."""
+
+    __slots__ = ("below", "fields", "required")
+
+    def __init__(self) -> None:
+        self.required: tuple[tuple[str, Schema], ...] = ()
+        self.fields: tuple[tuple[str, Schema], ...] = ()
+        self.below: tuple[tuple[str, Schema], ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.required or self.fields or self.below)
+
+
+def found(schema: Schema, obj: Json) -> list[Cause]:
+    """The faults of a whole object."""
+    causes: list[Cause] = []
+    checks = _checks(schema.type)
+    _required(checks, obj, "", causes)
+    for key, field in checks.fields:
+        if key not in SKIPPED and key in obj:
+            _check(field, obj[key], key, causes)
+    for key, field in checks.below:
+        if key not in SKIPPED and key in obj:
+            _below(field, obj[key], key, causes)
+    return causes
+
+
+def below(schema: Schema, obj: Json, path: str) -> list[Cause]:
+    """The faults of a value of a struct type at a path."""
+    causes: list[Cause] = []
+    _struct(schema.type, obj, path, causes)
+    return causes
+
+
+def _struct(kind: ObjectType, obj: Json, path: str, causes: list[Cause]) -> None:
+    checks = _checks(kind)
+    _required(checks, obj, path, causes)
+    for key, field in checks.fields:
+        if key in obj:
+            _check(field, obj[key], f"{path}.{key}", causes)
+    for key, field in checks.below:
+        if key in obj:
+            _below(field, obj[key], f"{path}.{key}", causes)
+
+
+def _below(field: Schema, value: Any, path: str, causes: list[Cause]) -> None:
+    if field.form == "struct":
+        _struct(field.type, value, path, causes)
+    elif field.form == "list":
+        for index, entry in enumerate(value):
+            _struct(field.element.type, entry, f"{path}[{index}]", causes)
+    else:
+        for key, entry in value.items():
+            _struct(field.element.type, entry, f"{path}[{key}]", causes)
+
+
+def _required(checks: Checks, obj: Json, path: str, causes: list[Cause]) -> None:
+    for key, field in checks.required:
+        value = obj.get(key)
+        is_missing = value is None if field.form in ("struct", "any", "object", "quantity") else not value
+        if is_missing and key not in SKIPPED:
+            causes.append(faults.required(f"{path}.{key}" if path else key))
+
+
+def _checks(kind: ObjectType) -> Checks:
+    if kind.checks is None:
+        _compile(kind)
+    made: Checks = kind.checks
+    return made
+
+
+def _compile(root: ObjectType) -> None:
+    reached: dict[str, ObjectType] = {}
+    places: dict[str, list[tuple[str, Schema, str]]] = {}
+    queue = [root]
+    while queue:
+        kind = queue.pop()
+        if kind.name in reached:
+            continue
+        reached[kind.name] = kind
+        places[kind.name] = []
+        for key, schema in kind.fields.items():
+            inner = schema.element if schema.form in ("list", "map") else schema
+            if inner.form == "struct":
+                places[kind.name].append((key, schema, inner.type.name))
+                queue.append(inner.type)
+    made = {name: _own(kind) for name, kind in reached.items()}
+    useful = {name for name, checks in made.items() if not checks.is_empty}
+    has_grown = True
+    while has_grown:
+        more = {name for name, each in places.items() if any(below in useful for _, _, below in each)} - useful
+        useful |= more
+        has_grown = bool(more)
+    for name, kind in reached.items():
+        made[name].below = tuple((key, schema) for key, schema, below in places[name] if below in useful)
+        kind.checks = made[name]
+
+
+def _own(kind: ObjectType) -> Checks:
+    checks = Checks()
+    checks.required = tuple(
+        (key, field)
+        for key, field in kind.fields.items()
+        if field.is_required
+        and f"{kind.name}.{key}" not in MAY_BE_EMPTY
+        and not (field.form == "struct" and field.zero == "emit")
+        and field.form not in ("integer", "boolean", "int-or-string", "number")
+    )
+    checks.fields = tuple((key, field) for key, field in kind.fields.items() if _is_checked(field))
+    return checks
+
+
+def _is_checked(field: Schema) -> bool:
+    if field.enum or field.bounds or field.unique:
+        return True
+    return field.form in ("list", "map") and bool(field.element.enum or field.element.bounds)
+
+
+def _check(field: Schema, value: Any, path: str, causes: list[Cause]) -> None:
+    if field.form == "list":
+        for index, entry in enumerate(value):
+            _value(field.element, entry, f"{path}[{index}]", causes)
+        if field.unique:
+            _unique(field, value, path, causes)
+    elif field.form == "map":
+        for key, entry in value.items():
+            _value(field.element, entry, f"{path}[{key}]", causes)
+    _value(field, value, path, causes)
+
+
+def _value(field: Schema, value: Any, path: str, causes: list[Cause]) -> None:
+    if field.enum and value and value not in field.enum:
+        causes.append(faults.unsupported(path, value, field.enum))
+    bounds = field.bounds
+    if bounds is None:
+        return
+    if isinstance(value, int):
+        if "min" in bounds and value < bounds["min"]:
+            causes.append(faults.invalid(path, value, f"must be greater than or equal to {bounds['min']}"))
+        if "max" in bounds and value > bounds["max"]:
+            causes.append(faults.invalid(path, value, f"must be less than or equal to {bounds['max']}"))
+    elif isinstance(value, str) and value:
+        _text(bounds, value, path, causes)
+    elif isinstance(value, list | dict):
+        if "minItems" in bounds and len(value) < bounds["minItems"]:
+            detail = f"must have at least {bounds['minItems']} items"
+            causes.append(Cause(path, "FieldValueTooFew", f"Too few: {len(value)}: {detail}"))
+        if "maxItems" in bounds and len(value) > bounds["maxItems"]:
+            causes.append(faults.too_many(path, len(value), bounds["maxItems"]))
+
+
+def _text(bounds: Mapping[str, Any], value: str, path: str, causes: list[Cause]) -> None:
+    most = bounds.get("maxLength") or bounds.get("maxBytes")
+    if most and len(value.encode() if "maxBytes" in bounds else value) > most:
+        causes.append(faults.too_long(path, most))
+    check = FORMATS.get(bounds.get("fmt", ""))
+    if check:
+        causes += faults.each(path, value, check(value))
+    if "pattern" in bounds and not re.fullmatch(bounds["pattern"], value):
+        causes.append(faults.invalid(path, value, f"must match the pattern {bounds['pattern']}"))
+
+
+def _unique(field: Schema, values: list[Any], path: str, causes: list[Cause]) -> None:
+    keys = field.unique if isinstance(field.unique, list) else []
+    seen: list[Any] = []
+    for index, entry in enumerate(values):
+        named = {key: entry.get(key) for key in keys} if keys and isinstance(entry, dict) else entry
+        if named in seen:
+            causes.append(faults.duplicate(f"{path}[{index}]", named))
+        seen.append(named)
