@@ -9,7 +9,6 @@ from knarr.apiserver.server import ApiServer
 from knarr.base.errors import BadRequest, Forbidden
 from knarr.wire import http
 
-NOBODY = User("")
 EXTRA = "impersonate-extra-"
 SERVICE_ACCOUNT = "system:serviceaccount:"
 

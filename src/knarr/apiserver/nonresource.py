@@ -62,6 +62,12 @@ async def health(context: RequestContext) -> http.Response:
     return http.Response(200, TEXT, b"ok")
 
 
+async def metrics(context: RequestContext) -> http.Response:
+    """/metrics for Prometheus."""
+    body = context.server.metrics.text(context.server.store.revision)
+    return http.Response(200, (("content-type", "text/plain; version=0.0.4; charset=utf-8"),), body)
+
+
 async def issuer(context: RequestContext) -> http.Response:
     """OpenID discovery of the ServiceAccount issuer."""
     if context.server.tokens is None:
@@ -119,6 +125,7 @@ def unknown_path() -> http.Response:
 # Exact path → answer; a path below one that ends in `/` goes to it as well.
 PATHS: Final[dict[str, Answer]] = {
     "/": paths,
+    "/metrics": metrics,
     "/.well-known/openid-configuration": issuer,
     "/openid/v1/jwks": keys,
     "/version": version,

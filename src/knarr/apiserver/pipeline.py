@@ -3,6 +3,7 @@
 `handle` serves sockets; `handle_as` serves callers in process whose user is known. The verbs are a table.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -52,22 +53,31 @@ class Pipeline:
 
     async def handle_as(self, request: http.Request, user: User) -> http.Response:
         """A request of a user who is known."""
+        start = time.perf_counter()
         context: RequestContext | None = None
         try:
             query = parsed_query(request.query)
             route = routes.match(self.server.resources, request.method, request.path, query)
             if isinstance(route, routes.Unknown):
                 authorise_path(self.server, user, request)
-                return nonresource.unknown_path()
-            context = RequestContext(self.server, request, route, query, user)
-            if user is not impersonation.NOBODY and impersonation.is_asked(request):
-                context.impersonator, context.user = user, impersonation.user(self.server, user, request)
-            return await answers.finished(context, await _dispatch(context))
+                response = nonresource.unknown_path()
+            else:
+                context = RequestContext(self.server, request, route, query, user)
+                response = await _answered(context)
         except KnarrError as error:
-            return refusal(error, _details(context))
+            response = refusal(error, _details(context))
         except Exception:
             log.exception("request failed %s", logs.fields(method=request.method, path=request.path))
-            return refusal(status.Refusal(500, "InternalError", "Internal error occurred"), {})
+            response = refusal(status.Refusal(500, "InternalError", "Internal error occurred"), {})
+        self.server.metrics.count(context.route if context else None, response.status, time.perf_counter() - start)
+        return response
+
+
+async def _answered(context: RequestContext) -> http.Response:
+    if impersonation.is_asked(context.request):
+        context.impersonator = context.user
+        context.user = impersonation.user(context.server, context.user, context.request)
+    return await answers.finished(context, await _dispatch(context))
 
 
 async def _dispatch(context: RequestContext) -> http.Response:

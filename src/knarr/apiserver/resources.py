@@ -52,7 +52,7 @@ class Resource:
         return f"{self.prefix}{namespace}/{name}" if self.kind.is_namespaced else self.prefix + name
 
     def list_prefix(self, namespace: str) -> str:
-        return f"{self.prefix}{namespace}/" if namespace else self.prefix
+        return f"{self.prefix}{namespace}/" if namespace and self.kind.is_namespaced else self.prefix
 
     def encode(self, obj: Json) -> bytes:
         """Stored bytes of an object of the stored version; its resourceVersion is left out."""

@@ -14,6 +14,7 @@ from knarr.apiserver.authn import Authenticator
 from knarr.apiserver.context import RequestContext, User
 from knarr.apiserver.discovery import Discovery
 from knarr.apiserver.kubelets import Kubelets
+from knarr.apiserver.metrics import Metrics
 from knarr.apiserver.presenting_tables import Tables
 from knarr.apiserver.rbac import Rbac, Rule
 from knarr.apiserver.resources import Resources
@@ -44,6 +45,7 @@ class ApiServer:
     tables: Tables = field(default_factory=Tables)
     quota_holds: dict[str, dict[str, Fraction]] = field(default_factory=dict)
     allocations: Allocations = field(init=False)
+    metrics: Metrics = field(default_factory=Metrics)
     frames: Frames = field(default_factory=Frames)
     ready_checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
 

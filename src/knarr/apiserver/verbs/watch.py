@@ -83,6 +83,8 @@ def _opened(context: RequestContext, form: Accepted, seconds: float) -> _Stream:
     query, store = context.query, context.server.store
     prefix = context.resource.list_prefix(context.route.namespace)
     chosen = selecting.of(context)
+    if chosen.name and (context.route.namespace or not context.resource.kind.is_namespaced):
+        prefix = context.resource.key(context.route.namespace, chosen.name)
     version = query.get("resourceVersion", "")
     wants_state = _wants_initial_events(context, version)
     if version not in ("", "0"):
