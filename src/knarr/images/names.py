@@ -52,7 +52,10 @@ class Names:
             self._names = {name.reference: name for name in _decode(path)}
 
     def tag(self, reference: Reference, digest: Digest, *, media_type: str, size: int, origin: Origin) -> Name:
-        """Let the reference mean this manifest from now on, and by its digest too."""
+        """Let the reference mean this manifest from now on. Nothing is written when it does already."""
+        known = self._names.get(str(reference))
+        if known is not None and (known.digest, known.media_type, known.origin) == (digest, media_type, origin):
+            return known
         name = Name(
             reference=str(reference),
             digest=digest,

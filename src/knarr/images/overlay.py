@@ -176,7 +176,11 @@ class OverlaySnapshots:
         return self._links / str(number)
 
     def _save(self, record: _Record) -> None:
-        replace_file(self._directory(record) / "record.json", msgspec.json.encode(record))
+        """All at once, but not synced: after a power loss only settled snapshots count, and settling syncs records too."""
+        path = self._directory(record) / "record.json"
+        draft = path.with_suffix(".tmp")
+        draft.write_bytes(msgspec.json.encode(record))
+        draft.rename(path)
         self._records[record.key] = record
 
     def _load(self, boot_id: str) -> None:

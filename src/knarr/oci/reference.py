@@ -6,6 +6,7 @@ up. The grammar is that of the distribution project's reference package; the def
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from knarr.base.errors import Invalid
 from knarr.oci import digest as digests
@@ -58,6 +59,7 @@ class Reference:
         return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Reference:
     """The reference that `text` names, with Docker's defaults filled in. Raises Invalid with what is wrong."""
     name, at, digest_text = text.partition("@")
