@@ -12,11 +12,13 @@ from typing import Literal
 
 from knarr.base import logs
 from knarr.base.clock import Instant
-from knarr.base.errors import KnarrError
+from knarr.base.errors import KnarrError, Unimplemented
 from knarr.cri.messages import container as cri_container
+from knarr.cri.messages import runtime as cri_runtime
 from knarr.cri.messages import sandbox as cri_sandbox
+from knarr.kinds import registry
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import cri_config, hooks, members, pod_plan
+from knarr.kubelet import cri_config, hooks, members, pod_plan, resources
 from knarr.kubelet.images import StartFailed
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedPod
@@ -25,6 +27,7 @@ from knarr.kubelet.shared import Shared
 from knarr.kubelet.standing import Problem
 
 _log = logs.log("kubelet")
+RUNTIMECLASS = registry.row("node.k8s.io", "v1", "RuntimeClass")
 Tell = Callable[[str, Literal["Normal", "Warning"], str, str], None]
 SANDBOX_RETRY_SECONDS = 2.0
 VOLUME_RETRY_SECONDS = 2.0
@@ -43,15 +46,30 @@ class Acts:
     async def run_sandbox(self, pod: Pod, attempt: int) -> Problem | None:
         """Make the pod's sandbox."""
         wanted = cri_config.sandbox_config(pod, attempt, self._shared.settings, self._shared.host_resolver)
-        request = cri_sandbox.RunPodSandboxRequest(config=wanted, runtime_handler=pod.spec.runtime_class_name or "")
         try:
             Path(wanted.log_directory).mkdir(parents=True, exist_ok=True)
+            request = cri_sandbox.RunPodSandboxRequest(config=wanted, runtime_handler=await self._handler(pod))
             await self._shared.runtime.run_pod_sandbox(request)
         except (KnarrError, OSError) as error:
             self._tell("", "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
             retry_at = self._shared.clock.now() + timedelta(seconds=SANDBOX_RETRY_SECONDS)
             return Problem("ContainerCreating", str(error), retry_at)
         return None
+
+    async def _handler(self, pod: Pod) -> str:
+        """The runtime handler that the pod's RuntimeClass names; what the runtime cannot do is refused, not ignored."""
+        if pod.spec.host_users is False:
+            answer = await self._shared.runtime.status(cri_runtime.StatusRequest())
+            if not any(one.features and one.features.user_namespaces for one in answer.runtime_handlers):
+                raise Unimplemented("the runtime cannot run a pod with hostUsers: false (no user namespaces)")
+        if not pod.spec.runtime_class_name:
+            return ""
+        found = await self._shared.client.get(RUNTIMECLASS, "", pod.spec.runtime_class_name)
+        return str(found.get("handler", ""))
+
+    async def remove_sandbox(self, sandbox_id: str) -> None:
+        request = cri_sandbox.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
+        await self._shared.runtime.remove_pod_sandbox(request)
 
     async def stop_sandbox(self, sandbox_id: str) -> None:
         request = cri_sandbox.StopPodSandboxRequest(pod_sandbox_id=sandbox_id)
@@ -109,6 +127,13 @@ class Acts:
             seconds = max(GRACE_AFTER_HOOK_SECONDS, round(seconds - used))
         request = cri_container.StopContainerRequest(container_id=act.id, timeout=seconds)
         await self._shared.runtime.stop_container(request)
+
+    async def resize(self, pod: Pod, container: AnyContainer, container_id: str) -> str:
+        """Give a running container its spec's resources; answers what was given."""
+        wanted = resources.container_resources(pod, container, self._shared.memory_capacity)
+        request = cri_container.UpdateContainerResourcesRequest(container_id=container_id, linux=wanted)
+        await self._shared.runtime.update_container_resources(request)
+        return resources.fingerprint(container)
 
     async def remove_container(self, container_id: str) -> None:
         request = cri_container.RemoveContainerRequest(container_id=container_id)

@@ -40,6 +40,8 @@ def container_status(
     }
     if latest is not None:
         status["containerID"] = f"{runtime}://{latest.id}"
+    if container.resources.requests and is_running:
+        status["allocatedResources"] = dict(container.resources.requests)
     if container.resources.limits or container.resources.requests:
         status["resources"] = {
             key: value

@@ -110,6 +110,7 @@ def _annotations(pod: Pod, container: AnyContainer, attempt: int) -> dict[str, s
     seconds = pod.spec.termination_grace_period_seconds
     annotations = {
         observed.CONTAINER_HASH: members.spec_hash(container),
+        observed.RESOURCES: resources.fingerprint(container),
         observed.RESTART_COUNT: str(attempt),
         observed.MESSAGE_PATH: container.termination_message_path,
         observed.MESSAGE_POLICY: container.termination_message_policy,

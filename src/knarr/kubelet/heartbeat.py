@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from knarr.base import logs
 from knarr.base.clock import Clock
-from knarr.base.errors import AlreadyExists, KnarrError, NotFound
+from knarr.base.errors import AlreadyExists, Conflict, KnarrError, NotFound
 from knarr.base.tasks import Ready
 from knarr.client.client import Client, Json
 from knarr.cri.messages import runtime as cri_runtime
@@ -60,6 +60,8 @@ class Heartbeat:
                 await self._register()
                 await self._report()
                 break
+            except Conflict:
+                continue  # a controller was quicker; the next try reads what it wrote
             except (KnarrError, OSError) as error:
                 _log.info("node was not registered %s", logs.fields(node=self._settings.node_name, error=error))
                 await asyncio.sleep(delay)
@@ -138,3 +140,4 @@ class Heartbeat:
             await self._client.patch(LEASE, LEASE_NAMESPACE, self._settings.node_name, {"spec": body["spec"]})
         except NotFound:
             await self._client.create(LEASE, LEASE_NAMESPACE, body)
+            self.poke()  # a Lease goes with its Node: that may have gone too

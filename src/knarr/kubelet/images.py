@@ -34,6 +34,8 @@ class StartFailed(Exception):
         self.problem = problem
 
 
+OWN_ORIGINS = frozenset({"built", "tagged", "loaded", "pushed"})
+"""How a name comes to be here without a pull; such a name wins over every registry, also under Always."""
 SHOWN_SECONDS = 1.0
 """How long ErrImagePull is shown before the same wait is called ImagePullBackOff."""
 
@@ -63,6 +65,12 @@ class ImagePuller:
         if present is not None:
             event("Normal", "Pulled", f'Container image "{reference}" already present on machine')
             return present
+        own = await self._own(reference) if policy == "Always" else None
+        if own is not None:
+            image, origin = own
+            text = f"it was {origin} on this machine, so no registry was asked"
+            event("Normal", "Pulled", f'Container image "{reference}" already present on machine: {text}')
+            return image
         if policy == "Never":
             message = f'Container image "{reference}" is not present with pull policy of Never'
             event("Warning", "ErrImageNeverPull", message)
@@ -74,6 +82,13 @@ class ImagePuller:
         """The image if it is on this machine."""
         spec = ImageSpec(image=reference, user_specified_image=reference)
         return (await self._images.image_status(ImageStatusRequest(image=spec))).image
+
+    async def _own(self, reference: str) -> tuple[Image, str] | None:
+        """The image and how its name came to be, if the name was made on this machine (knarr's own image service)."""
+        spec = ImageSpec(image=reference, user_specified_image=reference)
+        answer = await self._images.image_status(ImageStatusRequest(image=spec, verbose=True))
+        origin = answer.info.get("origin", "")
+        return (answer.image, origin) if answer.image is not None and origin in OWN_ORIGINS else None
 
     def forget(self, uid: str) -> None:
         """The pod is gone."""

@@ -5,11 +5,10 @@ that make CRI objects recognisable after a restart (docs: CRI v1, kubelet contai
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from knarr.base.clock import Instant
-from knarr.cri.messages import container as cri_container
 from knarr.cri.messages import sandbox as cri_sandbox
 from knarr.cri.messages.enums import ContainerState, PodSandboxState
 
@@ -22,6 +21,8 @@ RESTART_COUNT = "io.kubernetes.container.restartCount"
 MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath"
 MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy"
 GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod"
+RESOURCES = "knarr.io/resources"
+"""What the container was made with (resources.fingerprint): a difference to the spec is an in-place resize."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class ObservedContainer:
     image_id: str = ""
     hash: str = ""
     grace_seconds: int = 30
+    resources: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -91,6 +93,10 @@ class ObservedPod:
     def all(self, name: str) -> list[ObservedContainer]:
         return [c for c in self.containers if c.name == name]
 
+    def on_host(self, address: str) -> "ObservedPod":
+        """The same pod on the host's network: the host's address is its own."""
+        return replace(self, sandboxes=tuple(replace(sandbox, ips=(address,)) for sandbox in self.sandboxes))
+
     @property
     def running(self) -> list[ObservedContainer]:
         return [c for c in self.containers if c.is_running]
@@ -110,10 +116,6 @@ def observed_pod(
 def pod_uid(labels: dict[str, str]) -> str:
     """The uid of the pod that a CRI object belongs to; "" for a stranger's."""
     return labels.get(POD_UID, "")
-
-
-def sandbox_of(item: cri_container.Container) -> str:
-    return item.pod_sandbox_id
 
 
 def _sandbox(status: cri_sandbox.PodSandboxStatus) -> ObservedSandbox:
@@ -144,6 +146,7 @@ def _container(sandbox_id: str, status: cri_sandbox.ContainerStatus) -> Observed
         image=status.image.image if status.image else "",
         image_id=status.image_ref or status.image_id,
         hash=status.annotations.get(CONTAINER_HASH, ""),
+        resources=status.annotations.get(RESOURCES, ""),
         grace_seconds=_integer(status.annotations.get(GRACE_PERIOD, ""), 30),
     )
 

@@ -13,10 +13,10 @@ from typing import Literal
 from knarr.base.backoff import Backoff
 from knarr.base.clock import Instant
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import members, restarts
+from knarr.kubelet import members, resources, restarts
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
-from knarr.kubelet.standing import SANDBOX, Standing, kill_key, start_key
+from knarr.kubelet.standing import SANDBOX, Standing, kill_key, resize_key, start_key
 
 MINIMUM_GRACE_SECONDS = 1
 """Upstream gives even a forced kill one second."""
@@ -56,7 +56,20 @@ class RemoveContainer:
     id: str
 
 
-Act = RunSandbox | StopSandbox | StartContainer | KillContainer | RemoveContainer
+@dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Give a running container the resources that its spec has now."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSandbox:
+    id: str
+
+
+Act = RunSandbox | StopSandbox | RemoveSandbox | StartContainer | ResizeContainer | KillContainer | RemoveContainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +139,16 @@ def _plan(pod: Pod, acts: list[Act], standing: Standing, now: Instant, waits: li
 
 
 def _surplus(observed: ObservedPod, standing: Standing) -> Iterator[Act]:
-    """Dead containers older than the one that `kubectl logs --previous` reads."""
+    """Dead containers older than the one that `kubectl logs --previous` reads, old sandboxes that hold none."""
     kept: dict[str, int] = {}
     for container in observed.containers:
         kept[container.name] = kept.get(container.name, 0) + 1
         if kept[container.name] > 2 and not container.is_running and kill_key(container.id) not in standing.in_flight:
             yield RemoveContainer(container.id)
+    in_use = {container.sandbox_id for container in observed.containers}
+    for sandbox in observed.sandboxes[1:]:
+        if sandbox.id not in in_use and kill_key(sandbox.id) not in standing.in_flight:
+            yield RemoveSandbox(sandbox.id)
 
 
 def _new_sandbox(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) -> Iterator[Act]:
@@ -212,7 +229,7 @@ def _container_act(
     if problem is not None and problem.retry_at is not None and problem.retry_at > now:
         return None
     if current is not None and current.is_running:
-        return _kill(pod, container, role, current=current, standing=standing)
+        return _change(pod, container, role, current=current, standing=standing)
     if role == "ephemeral":
         is_new = latest is None and members.recorded(pod, container.name) is None
         return StartContainer(container.name, role, 0) if is_new else None
@@ -251,10 +268,10 @@ def _restarts(pod: Pod, container: AnyContainer, role: str, current: ObservedCon
     return restarts.should_restart(members.restart_policy(pod, container), current.exit_code)
 
 
-def _kill(
+def _change(
     pod: Pod, container: AnyContainer, role: str, *, current: ObservedContainer, standing: Standing
-) -> KillContainer | None:
-    """Kill a running container whose probe failed or whose spec changed."""
+) -> KillContainer | ResizeContainer | None:
+    """Kill a running container whose probe failed or whose spec changed; resize it where that is enough."""
     if kill_key(current.id) in standing.in_flight or role == "ephemeral":
         return None
     verdicts = standing.probes.get(current.id)
@@ -265,7 +282,13 @@ def _kill(
     if current.hash and current.hash != members.spec_hash(container):
         why = f"Container {container.name} definition changed, will be restarted"
         return KillContainer(current.id, container.name, grace(pod), why)
-    return None
+    given = standing.resized.get(current.id, current.resources)
+    if not given or given == resources.fingerprint(container) or resize_key(current.id) in standing.in_flight:
+        return None
+    if resources.needs_restart(container, given):
+        why = f"Container {container.name} resize requires restart"
+        return KillContainer(current.id, container.name, grace(pod), why)
+    return ResizeContainer(current.id, container.name)
 
 
 def grace(pod: Pod) -> int:

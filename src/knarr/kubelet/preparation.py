@@ -146,6 +146,7 @@ class Starter:
         runtime = self._shared.runtime
         wanted = cri_config.container_config(pod, container, attempt, prepared)
         try:
+            (Path(sandbox.log_directory) / wanted.log_path).parent.mkdir(parents=True, exist_ok=True)
             created = await runtime.create_container(
                 cri_container.CreateContainerRequest(pod_sandbox_id=box_id, config=wanted, sandbox_config=sandbox)
             )

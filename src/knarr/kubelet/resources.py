@@ -27,6 +27,21 @@ def container_resources(pod: Pod, container: members.AnyContainer, memory_capaci
     )
 
 
+def fingerprint(container: members.AnyContainer) -> str:
+    """What a resize may change, as one word: `shares/quota/memory`."""
+    linux = linux_resources(container.resources)
+    return f"{linux.cpu_shares}/{linux.cpu_quota}/{linux.memory_limit_in_bytes}"
+
+
+def needs_restart(container: members.AnyContainer, before: str) -> bool:
+    """Whether the resize policy of what changed since the fingerprint `before` asks for a restart."""
+    policies = {policy.resource_name: policy.restart_policy for policy in container.resize_policy}
+    old, new = before.split("/"), fingerprint(container).split("/")
+    is_cpu, is_memory = old[:2] != new[:2], old[2:] != new[2:]
+    changed = [name for name, differs in (("cpu", is_cpu), ("memory", is_memory)) if differs]
+    return any(policies.get(name) == "RestartContainer" for name in changed)
+
+
 def linux_resources(resources: ResourceRequirements) -> LinuxContainerResources:
     limit = quantities.milli(resources.limits.get("cpu", "0"))
     request = quantities.milli(resources.requests.get("cpu", "0")) if "cpu" in resources.requests else limit

@@ -1,7 +1,8 @@
 """Standing: what a pod's worker remembers beside the API object and the runtime's report, as one value.
 
 `in_flight` names acts that have begun (so a plan does not repeat them), `problems` why a container does not start,
-`probes` the verdicts of its probes. Everything here may be lost: after a restart it is rebuilt or harmless.
+`probes` the verdicts of its probes, `resized` the resources given to a running container since it was made.
+Everything here may be lost: after a restart it is rebuilt or harmless.
 """
 
 from collections.abc import Mapping
@@ -52,10 +53,15 @@ class Standing:
     is_gone: bool = False
     kill_at: Instant | None = None
     messages: Mapping[str, str] = field(default_factory=dict)
+    resized: Mapping[str, str] = field(default_factory=dict)
 
     def verdicts(self, container_id: str, *, probed: bool, gated: bool) -> Verdicts:
         """The verdicts of a running container; before its first probe ran, readiness and startup count as not yet."""
         return self.probes.get(container_id, Verdicts(is_started=not gated, is_ready=not probed and not gated))
+
+
+def resize_key(container_id: str) -> str:
+    return f"resize/{container_id}"
 
 
 def start_key(name: str) -> str:

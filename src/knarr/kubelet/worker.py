@@ -30,7 +30,7 @@ from knarr.kubelet.pod_plan import PodPlan
 from knarr.kubelet.preparation import PodFiles, Starter, needed
 from knarr.kubelet.probes.prober import Prober
 from knarr.kubelet.shared import Shared
-from knarr.kubelet.standing import SANDBOX, Problem, Standing, Stop, kill_key, start_key
+from knarr.kubelet.standing import SANDBOX, Problem, Standing, Stop, kill_key, resize_key, start_key
 
 _log = logs.log("kubelet")
 STATUS, VOLUMES = "status", "volumes"
@@ -74,7 +74,12 @@ class PodWorker:
         """The API has a newer version of the pod."""
         if _revision(pod) < self._revision:
             return
-        self.pod, self._revision, self._status = pod, _revision(pod), _status_of(raw)
+        before, self.pod = self.pod, pod
+        self._revision, self._status = _revision(pod), _status_of(raw)
+        if before.spec != pod.spec:
+            self._use_sources()
+        if (before.metadata.labels, before.metadata.annotations) != (pod.metadata.labels, pod.metadata.annotations):
+            self._refresh_volumes()  # the downward API shows them
         self.wake()
 
     def gone(self) -> None:
@@ -161,7 +166,8 @@ class PodWorker:
         while self._is_dirty:
             self._is_dirty = False
             try:
-                self.observed = await inspection.inspect(self._shared.runtime, self.uid)
+                found = await inspection.inspect(self._shared.runtime, self.uid)
+                self.observed = found.on_host(self._shared.settings.node_ip) if self.pod.spec.host_network else found
             except (KnarrError, OSError) as error:
                 _log.warning("pod was not inspected %s", logs.fields(pod=self.pod.metadata.name, error=error))
                 await asyncio.sleep(RETRY_SECONDS)
@@ -183,7 +189,7 @@ class PodWorker:
     async def _wait(self) -> None:
         """Until woken or until the next moment that matters."""
         now = self._shared.clock.now()
-        moments = list(self._retry_at.values())
+        moments = [due for key, due in self._retry_at.items() if key != VOLUMES or VOLUMES not in self._tasks]
         if self._held_since is not None:
             moments.append(self._held_since + timedelta(seconds=HOLD_SECONDS))
         seconds = max(0.0, (min(moments) - now).total_seconds()) if moments else None
@@ -191,7 +197,7 @@ class PodWorker:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
         now = self._shared.clock.now()
-        if (due := self._retry_at.get(VOLUMES)) is not None and due <= now:
+        if (due := self._retry_at.get(VOLUMES)) is not None and due <= now and VOLUMES not in self._tasks:
             del self._retry_at[VOLUMES]
             self._refresh_volumes()
         for key in [key for key, due in self._retry_at.items() if due <= now and key != VOLUMES]:
@@ -211,6 +217,10 @@ class PodWorker:
                 self._spawn(kill_key(act.id), self._acts.kill(self.pod, self.observed, act))
             case pod_plan.RemoveContainer():
                 self._spawn(kill_key(act.id), self._acts.remove_container(act.id))
+            case pod_plan.ResizeContainer():
+                self._spawn(resize_key(act.id), self._resize(act))
+            case pod_plan.RemoveSandbox():
+                self._spawn(kill_key(act.id), self._acts.remove_sandbox(act.id))
 
     def _spawn(self, key: str, act: Coroutine[Any, Any, None]) -> None:
         if key in self._tasks:
@@ -257,6 +267,12 @@ class PodWorker:
         problem = await self._acts.start(self.pod, container, act.attempt, self.observed)
         self._set_problem(act.name, problem)
 
+    async def _resize(self, act: pod_plan.ResizeContainer) -> None:
+        container = members.find(self.pod, act.name)
+        assert container is not None, "the plan names containers of the spec"
+        given = await self._acts.resize(self.pod, container, act.id)
+        self._standing = replace(self._standing, resized={**self._standing.resized, act.id: given})
+
     def _set_problem(self, name: str, problem: Problem | None) -> None:
         problems = {key: value for key, value in self._standing.problems.items() if key != name}
         if problem is not None:
@@ -278,7 +294,10 @@ class PodWorker:
         shared.sources.use(self.uid, self.pod.metadata.namespace, needed(self.pod), self.sources_changed)
 
     def _refresh_volumes(self) -> None:
-        if not pod_plan.is_ending(self.pod, self.observed, self._standing):
+        """Look at every volume again; a change that comes while that is under way is looked at after it."""
+        if VOLUMES in self._tasks:
+            self._retry_at[VOLUMES] = self._shared.clock.now()
+        elif not pod_plan.is_ending(self.pod, self.observed, self._standing):
             self._spawn(VOLUMES, self._prepare_volumes())
 
     async def _prepare_volumes(self) -> None:
