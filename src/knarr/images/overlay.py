@@ -176,7 +176,7 @@ class OverlaySnapshots:
         return self._links / str(number)
 
     def _save(self, record: _Record) -> None:
-        """All at once, but not synced: after a power loss only settled snapshots count, and settling syncs records too."""
+        """All at once, but not synced: only settled snapshots outlive a power loss, and settling syncs records too."""
         path = self._directory(record) / "record.json"
         draft = path.with_suffix(".tmp")
         draft.write_bytes(msgspec.json.encode(record))
