@@ -1,8 +1,9 @@
 """A builder on real overlayfs and a real runtime, in a temporary directory; for e2e tests (root)."""
 
+import dataclasses
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import msgspec
 
 from knarr.base.errors import NotFound
 from knarr.builder.context_store import ContextStore
+from knarr.builder.downloads import Downloads
 from knarr.builder.progress import Event
 from knarr.builder.request import BuildRequest
 from knarr.builder.solve import Builder
@@ -33,9 +35,19 @@ CGROUP = "/knarr-h8"
 class Node:
     """Builds contexts that are directories; `events` are those of the last build."""
 
-    def __init__(self, builder: Builder, images: ImageStore) -> None:
-        self.builder, self.images = builder, images
+    def __init__(self, builder: Builder, images: ImageStore, snapshots: OverlaySnapshots) -> None:
+        self.builder, self.images, self.snapshots = builder, images, snapshots
         self.events: list[Event] = []
+        self.when: Callable[[Event], None] = lambda _event: None
+
+    def may_reach_everything(self) -> None:
+        """Let ADD fetch from this test's own server."""
+        tools = self.builder.tools
+        self.builder.tools = dataclasses.replace(tools, downloads=Downloads(tools.contexts, lambda _address: True))
+
+    def _report(self, event: Event) -> None:
+        self.events.append(event)
+        self.when(event)
 
     async def build(self, context: Path, name: str = "test", *, ignores: bool = False, **options: object) -> Image:
         """`ignores`: the context is listed as `knarr build` does it, .dockerignore and all."""
@@ -45,7 +57,7 @@ class Node:
         entries = as_the_cli_lists(context, contexts) if ignores else listed(context, contexts)
         tree = ContextTree(entries, contexts)
         request = BuildRequest(dockerfile=dockerfile, context=tree, names=(reference(name),), **options)  # type: ignore[arg-type]
-        built = await self.builder.build(request, self.events.append, _nothing_missing, _no_fetch)
+        built = await self.builder.build(request, self._report, _nothing_missing, _no_fetch)
         return self.images.image(built.digest)
 
     def outcomes(self) -> list[str]:
@@ -95,7 +107,7 @@ async def node(directory: Path) -> AsyncIterator[Node]:
     runtime = OciRuntime(run_dir / "runtime", find_programs(run_dir / "runtime"), cgroups, f"{CGROUP}/monitors")
     try:
         machine = Machine(runtime, run_dir / "build", CGROUP)
-        yield Node(Builder(images, directory / "builder", machine), images)
+        yield Node(Builder(images, directory / "builder", machine), images, snapshots)
     finally:
         runtime.close()
         shutil.rmtree(run_dir)

@@ -1,5 +1,6 @@
 """Dockerfiles built for real: overlayfs, containers, layers. Needs root, a runtime and a static busybox."""
 
+import asyncio
 import os
 import shutil
 import tarfile
@@ -8,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from knarr.builder import sweep
+from knarr.builder.dockerfile.faults import DockerfileFault
+from knarr.builder.progress import Output, StepFailed
 from knarr.images.image_store import Image
+from knarr.oci import digest
+from knarr.wire.http import Request, Response
+from knarr.wire.http_server import Server
 from tests.e2e import build_node
 from tests.e2e.build_node import Node
 
@@ -58,3 +65,154 @@ async def test_scratch_copy_and_run_make_an_image(node: Node, context: Path) -> 
     layers = [entry for entry in image.config.history if not entry.empty_layer]
     assert len(layers) == len(image.config.rootfs.diff_ids) == 3
     assert node.outcomes() == ["done"] * 3
+
+
+async def test_a_build_from_the_cache_is_the_same_image(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(BASE + "COPY f /f\nRUN cat /proc/sys/kernel/random/uuid > /stamp\nLABEL a=b\n")
+    (context / "f").write_text("one")
+    first = await node.build(context)
+    os.utime(context / "f", (1, 1))
+    assert (await node.build(context)).digest == first.digest
+    assert node.outcomes() == ["cached"] * 4
+    assert (await node.build(context, uses_cache=False)).digest != first.digest
+    (context / "f").write_text("two")
+    await node.build(context)
+    assert node.outcomes() == ["cached", "cached", "done", "done"]
+
+
+async def test_a_step_whose_layer_is_gone_runs_again(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(BASE + "RUN echo x > /x\n")
+    first = await node.build(context)
+    node.images.content.delete(first.manifest.layers[-1].digest)
+    again = await node.build(context)
+    assert node.outcomes() == ["cached", "cached", "done"]
+    assert tree(node, again, skip=2) == {"x": "644 0:0 x"}
+
+
+async def test_source_date_epoch_gives_the_same_digest_every_time(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(BASE + "COPY f /d/f\nRUN echo x > /x\n")
+    (context / "f").write_text("one")
+    first = await node.build(context, epoch=1_000_000_000)
+    os.utime(context / "f", (1_500_000_000, 1_500_000_000))
+    again = await node.build(context, epoch=1_000_000_000, uses_cache=False)
+    assert again.digest == first.digest
+    assert first.config.created == "2001-09-09T01:46:40Z"
+
+
+async def test_a_failing_run_tells_line_command_code_and_output(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(BASE + "RUN echo before && exit 42\n")
+    with pytest.raises(StepFailed) as caught:
+        await node.build(context)
+    assert caught.value.exit_code == 42
+    assert str(caught.value).splitlines() == [
+        "Dockerfile:5: RUN echo before && exit 42",
+        "the command ended with exit code 42",
+        "its last output:",
+        "  | before",
+    ]
+
+
+async def test_mounts_of_run_show_secret_cache_bind_and_tmpfs(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(
+        BASE
+        + "RUN echo from-stage > /s\nFROM base\n"
+        + "RUN --mount=type=secret,id=tok --mount=type=secret,id=tok,target=/t/x,mode=0444,uid=5"
+        + " cat /run/secrets/tok > /len; ls -ln /t/x | cut -c1-10 > /mode\n"
+        + "RUN --mount=type=secret,id=tok,env=TOKEN echo ${#TOKEN} > /env\n"
+        + "RUN --mount=type=cache,target=/c echo x >> /c/n; wc -l < /c/n > /count\n"
+        + "RUN --mount=type=cache,target=/c,sharing=locked echo x >> /c/n; wc -l < /c/n > /count2\n"
+        + "RUN --mount=type=bind,source=f,target=/m/f --mount=type=tmpfs,target=/scratch"
+        + " cat /m/f > /bound; touch /m/f 2>/dev/null || echo readonly >> /bound;"
+        + " mount | grep -c ' /scratch ' >> /bound\n"
+        + "RUN --mount=from=base,source=/bin,target=/m/bin ls /m/bin/sh > /from\n"
+    )
+    (context / "f").write_text("bound\n")
+    image = await node.build(context, secrets={"tok": b"topsecret"})
+    files = tree(node, image, skip=2)
+    assert files == {
+        "len": "644 0:0 topsecret",
+        "mode": "644 0:0 -r--r--r--",
+        "env": "644 0:0 9",
+        "count": "644 0:0 1",
+        "count2": "644 0:0 2",
+        "bound": "644 0:0 bound\nreadonly\n1",
+        "from": "644 0:0 /m/bin/sh",
+    }
+
+
+async def test_an_add_of_a_url_is_fetched_checked_and_unpacked_on_demand(node: Node, context: Path) -> None:
+    with tarfile.open(context / "pack.tar", "w") as archive:
+        archive.add(context / "busybox", "inside")
+    content = (context / "pack.tar").read_bytes()
+
+    async def answer(request: Request) -> Response:
+        if request.path == "/moved.tar":
+            return Response(302, (("location", "/pack.tar"),))
+        return Response(200, (("last-modified", "Sun, 09 Sep 2001 01:46:40 GMT"),), content)
+
+    server = Server(answer)
+    port = await server.listen_tcp("127.0.0.1", 0)
+    url = f"http://127.0.0.1:{port}/moved.tar"
+    (context / "Dockerfile").write_text(
+        f"FROM scratch\nADD --checksum={digest.of(content)} {url} /got/\nADD --unpack=true --chown=3 {url} /un/\n"
+    )
+    try:
+        with pytest.raises(DockerfileFault, match="ADD must not reach"):
+            await node.build(context)
+        node.may_reach_everything()
+        files = tree(node, await node.build(context))
+        assert list(files) == ["got", "got/moved.tar", "un", "un/inside"]
+        assert files["un/inside"].startswith("755 3:3")
+        (context / "Dockerfile").write_text(f"FROM scratch\nADD --checksum={digest.of(b'other')} {url} /got/\n")
+        with pytest.raises(DockerfileFault, match="has not the digest"):
+            await node.build(context)
+    finally:
+        await server.close(grace_seconds=0.1)
+
+
+async def test_a_cancelled_build_leaves_nothing(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(BASE + "RUN echo started; sleep 1000\n")
+    started = asyncio.Event()
+    node.when = lambda event: started.set() if isinstance(event, Output) else None
+    task = asyncio.create_task(node.build(context))
+    await asyncio.wait_for(started.wait(), 30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    machine = node.builder.tools.machine
+    assert list(machine.run_dir.iterdir()) == []
+    assert sweep.mounted_below(machine.run_dir, Path("/proc/self/mountinfo").read_text()) == []
+    keys = node.snapshots.keys()
+    assert [key for key in keys if not node.snapshots.is_committed(key)] == []
+
+
+async def test_stages_that_do_not_wait_for_each_other_run_at_the_same_time(node: Node, context: Path) -> None:
+    wait = "RUN --mount=type=cache,id=meet,target=/c touch /c/{0}; i=0; while [ ! -e /c/{1} ]; do i=$((i+1));" \
+           " [ $i -lt 500 ] || exit 1; sleep 0.02; done; touch /{0}\n"  # fmt: skip
+    (context / "Dockerfile").write_text(
+        BASE + "FROM base AS one\n" + wait.format("a", "b") + "FROM base AS two\n" + wait.format("b", "a")
+        + "FROM scratch\nCOPY --from=one /a /\nCOPY --from=two /b /\n"
+    )  # fmt: skip
+    assert sorted(tree(node, await node.build(context))) == ["a", "b"]
+
+
+async def test_onbuild_of_a_base_runs_in_the_stage_built_on_it(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(BASE + "ONBUILD COPY f /f\nONBUILD RUN cat /f > /g\n")
+    await node.build(context, "parent")
+    (context / "f").write_text("child")
+    (context / "Dockerfile").write_text("FROM parent\n")
+    files = tree(node, await node.build(context, "child"), skip=2)
+    assert files == {"f": "644 0:0 child", "g": "644 0:0 child"}
+
+
+async def test_the_command_runs_without_network_without_rights_and_with_a_filter(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(
+        BASE
+        + "RUN --network=none grep -E 'CapEff|Seccomp:' /proc/self/status > /status; ls /sys/class/net > /links;"
+        + " echo x > /proc/sys/kernel/hostname 2>/dev/null || echo refused > /sysctl\n"
+    )
+    files = tree(node, await node.build(context), skip=2)
+    assert files["links"] == "644 0:0 lo"
+    assert files["sysctl"] == "644 0:0 refused"
+    assert "Seccomp:\t2" in files["status"]
+    assert "00000000000425fb" not in files["status"]

@@ -201,7 +201,6 @@ def _copy(stage: _Stage, instruction: kinds.Copy) -> CopyFiles:
         what = f"{word} of several sources needs a directory: write {instruction.target}/"
         raise fault(instruction.place, what, instruction.target)
     absolute = posixpath.normpath(posixpath.join("/", stage.config.working_dir, target))
-    is_remote = [source.startswith(("http://", "https://")) for source in sources]
     return CopyFiles(
         from_=instruction.from_,
         sources=sources,
@@ -212,7 +211,7 @@ def _copy(stage: _Stage, instruction: kinds.Copy) -> CopyFiles:
         exclude=expanded(instruction.exclude),
         keeps_parents=instruction.keeps_parents,
         unpacks=instruction.is_add and instruction.unpacks is not False,
-        unpacks_downloads=any(is_remote) and instruction.unpacks is True,
+        unpacks_downloads=instruction.unpacks is True,
         is_add=instruction.is_add,
         checksum=stage.expand(instruction, instruction.checksum),
     )

@@ -16,6 +16,7 @@ from knarr.builder import cache_keys, graph, output
 from knarr.builder.cache import Cache, Record
 from knarr.builder.context_store import ContextStore
 from knarr.builder.dockerfile import parser
+from knarr.builder.downloads import Downloads
 from knarr.builder.evaluate import SCRATCH, Arguments, evaluate, global_arguments
 from knarr.builder.graph import Node
 from knarr.builder.layering import Layering
@@ -50,6 +51,7 @@ class Tools:
     contexts: ContextStore
     cache_mounts: CacheMounts
     layering: Layering
+    downloads: Downloads
     machine: Machine
     clock: Clock
 
@@ -58,12 +60,14 @@ class Builder:
     """Builds images into one image store. `state_dir` keeps the cache, `machine` runs commands."""
 
     def __init__(self, images: ImageStore, state_dir: Path, machine: Machine, clock: Clock | None = None) -> None:
+        contexts = ContextStore(state_dir / "context")
         self.tools = Tools(
             images=images,
             cache=Cache(state_dir / "cache.jsonl"),
-            contexts=ContextStore(state_dir / "context"),
+            contexts=contexts,
             cache_mounts=CacheMounts(state_dir / "mounts"),
             layering=Layering(images, machine.run_dir),
+            downloads=Downloads(contexts),
             machine=machine,
             clock=clock or SystemClock(),
         )

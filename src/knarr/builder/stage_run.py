@@ -5,6 +5,7 @@ A step's key needs only what is known before it runs; COPY's takes the content o
 """
 
 import asyncio
+import dataclasses
 import os
 import posixpath
 import shutil
@@ -13,7 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from knarr.base.errors import Invalid, KnarrError
+from knarr.base.errors import Invalid, KnarrError, Unimplemented
 from knarr.builder import cache_keys, output
 from knarr.builder.cache import Record
 from knarr.builder.dockerfile import ignore
@@ -28,7 +29,7 @@ from knarr.builder.rootfs import Rootfs
 from knarr.builder.steps import add, mounts
 from knarr.builder.steps import copy as copying
 from knarr.builder.steps import run as running
-from knarr.builder.trees import Pick, Tree, clean_path, outside, select
+from knarr.builder.trees import ContextTree, Pick, Tree, clean_path, is_remote, outside, select
 from knarr.oci.image_config import chain_id
 
 if TYPE_CHECKING:
@@ -150,16 +151,34 @@ class StageRun:
         above = outside(operation.sources)
         if above:
             raise fault(step.instruction.place, f"{above} lies outside the build context", above)
+        remote = [source for source in operation.sources if operation.is_add and is_remote(source)]
+        local = dataclasses.replace(operation, sources=tuple(s for s in operation.sources if s not in remote))
         tree = self._request.context
-        picks = self._selected(tree, step, operation)
-        content = cache_keys.content_key(tree, picks)
+        picks = self._selected(tree, step, local)
+        downloaded, download_picks = await self._downloaded(remote, operation)
+        content = cache_keys.content_key(tree, picks) + cache_keys.content_key(downloaded, download_picks)
 
         async def act(root: Path) -> None:
-            wanted = [pick.entry.content for pick in picks if pick.entry.kind == "file"]
-            await self._solve.need(wanted)
-            await asyncio.to_thread(_copied, root, tree, picks, operation)
+            await self._solve.need([pick.entry.content for pick in picks if pick.entry.kind == "file"])
+            await asyncio.to_thread(_copied, root, tree, picks, local)
+            if download_picks:
+                alone = dataclasses.replace(operation, unpacks=operation.unpacks_downloads, inline=())
+                await asyncio.to_thread(_copied, root, downloaded, download_picks, alone)
 
         return cache_keys.copy_key(self._filesystem.state, operation, content, self._request.epoch), act
+
+    async def _downloaded(self, urls: list[str], operation: CopyFiles) -> tuple[ContextTree, list[Pick]]:
+        """The files of URLs as a tree of their own, and what to copy of it."""
+        entries, picks = {}, []
+        for number, url in enumerate(urls):
+            if url.endswith(".git") or ".git#" in url:
+                raise Unimplemented(f"ADD {url}: fetching git repositories is not there yet")
+            found = await self._tools.downloads.fetch(url, operation.checksum)
+            if not found.name and operation.target.endswith("/"):
+                raise Invalid(f"{url} has no file name to use in {operation.target}")
+            entries[f"download{number}"] = found.entry
+            picks.append(Pick(f"download{number}", found.name, found.entry, is_source=True))
+        return ContextTree(entries, self._tools.contexts), picks
 
     async def _copy_from(self, step: PlannedStep, operation: CopyFiles) -> tuple[str, Act]:
         source = (await self._solve.origin(self._node, operation.from_)).filesystem

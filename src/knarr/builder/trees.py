@@ -229,6 +229,11 @@ def follow(path: str, entry_of: _EntryOf) -> str | None:
     return "/".join(resolved)
 
 
+def is_remote(source: str) -> bool:
+    """Whether ADD fetches the source instead of finding it in the context."""
+    return source.startswith(("http://", "https://", "git@", "git://", "ssh://"))
+
+
 def outside(sources: Iterable[str]) -> str:
     """The first source that names something above the context; "" if none does."""
     for source in sources:

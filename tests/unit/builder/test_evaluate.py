@@ -115,7 +115,7 @@ def test_ports_have_a_protocol_and_may_be_a_range() -> None:
     "text", ["EXPOSE 99999", "EXPOSE x", "EXPOSE 80/icmp", "EXPOSE 9-8", "STOPSIGNAL -", "ENV A=${"]
 )
 def test_bad_values_are_told_with_their_place(text: str) -> None:
-    with pytest.raises(DockerfileFault, match="^Dockerfile:2: "):
+    with pytest.raises(DockerfileFault, match=r"^Dockerfile:2: "):
         steps(text)
 
 

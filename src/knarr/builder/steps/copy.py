@@ -98,12 +98,12 @@ def _destination(target: str, pick: Pick, *, is_directory: bool) -> str:
 
 
 def _directory(rootfs: Rootfs, place: str, entry: Entry, times: list[tuple[str, Entry]]) -> None:
-    """A directory below the target; one that is there keeps its mode and owner."""
-    if place in rootfs.make_directories(place):
-        with rootfs.directory(place) as directory:
-            os.fchown(directory, entry.uid, entry.gid)
-            os.fchmod(directory, entry.mode)
-        times.append((place, entry))
+    """A directory below the target, made or as it is; it gets the source's mode and owner."""
+    rootfs.make_directories(place)
+    with rootfs.directory(place) as directory:
+        os.fchown(directory, entry.uid, entry.gid)
+        os.fchmod(directory, entry.mode)
+    times.append((place, entry))
 
 
 def _file(rootfs: Rootfs, tree: Tree, pick: Pick, place: str, *, entry: Entry, rule: Placing) -> None:

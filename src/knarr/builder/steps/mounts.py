@@ -62,8 +62,8 @@ class CacheMounts:
         path = self._root / key
         if not path.exists():
             path.mkdir(parents=True)
-            os.chown(path, int(options.get("uid", "0")), int(options.get("gid", "0")))
-            path.chmod(int(options.get("mode", "0755"), 8))
+            os.chown(path, _number(options, "uid"), _number(options, "gid"))
+            path.chmod(_number(options, "mode", "0755", base=8))
         return path
 
 
@@ -104,6 +104,14 @@ def _flags(options: Mapping[str, str], *, is_readonly: bool) -> tuple[str, ...]:
     return ("rbind", "rprivate", "ro") if is_readonly else ("rbind", "rprivate", "rw")
 
 
+def _number(options: Mapping[str, str], name: str, default: str = "0", *, base: int = 10) -> int:
+    text = options.get(name, default)
+    digits = "01234567" if base == 8 else "0123456789"
+    if not text or len(text) > 10 or any(character not in digits for character in text):
+        raise Invalid(f"--mount: {name}={text!r} is not {'an octal mode' if base == 8 else 'a number'}")
+    return int(text, base)
+
+
 def _tmpfs(options: Mapping[str, str]) -> VolumeMount:
     size = options.get("size", "")
     if size and not (size.isascii() and size.rstrip("kKmMgGbB").isdigit()):
@@ -126,8 +134,8 @@ def _secret(mounted: Mounted, path: Path, options: Mapping[str, str], secrets: M
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
     with open(descriptor, "wb") as file:
-        os.fchown(descriptor, int(options.get("uid", "0")), int(options.get("gid", "0")))
-        os.fchmod(descriptor, int(options.get("mode", "0400"), 8))
+        os.fchown(descriptor, _number(options, "uid"), _number(options, "gid"))
+        os.fchmod(descriptor, _number(options, "mode", "0400", base=8))
         file.write(content)
     target = options.get("target") or f"/run/secrets/{name}"
     target = target if target.startswith("/") else f"/run/secrets/{target}"
