@@ -20,6 +20,9 @@ from knarr.wire.channels import Streams
 
 DRAIN_SECONDS: Final = 1.0
 """How long output may stay silent after the command's end while a child it left behind holds it open."""
+OPENING_SECONDS: Final = 0.1
+"""How long a terminal's first input waits for the command's first output. What is typed before the command has opened
+its terminal would be echoed in front of everything it says; containerd, too, joins input only after the start."""
 SUCCESS: Final = msgspec.json.encode({"metadata": {}, "status": "Success"})
 
 
@@ -68,6 +71,7 @@ class _Joined:
         self._process = process
         self._streams = streams
         self._moved = 0
+        self._spoke = asyncio.Event()
 
     async def run(self) -> int:
         process = self._process
@@ -103,12 +107,17 @@ class _Joined:
         with contextlib.suppress(ConnectionError):
             while content := await descriptors.read(descriptor):
                 self._moved += 1
+                self._spoke.set()
                 await self._streams.write(channel, content)
 
     async def _input(self) -> None:
         descriptor = self._process.stdin_fd
         if descriptor is None:
             return
+        if self._streams.wanted.tty:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OPENING_SECONDS):
+                    await self._spoke.wait()
         try:
             while content := await self._streams.read_stdin():
                 await descriptors.write(descriptor, content)
