@@ -20,7 +20,7 @@ from knarr.wire.channels import Streams
 
 DRAIN_SECONDS: Final = 1.0
 """How long output may stay silent after the command's end while a child it left behind holds it open."""
-OPENING_SECONDS: Final = 0.5
+OPENING_SECONDS: Final = 0.1
 """How long a terminal's first input waits for the command's first output. What is typed before the command has opened
 its terminal would be echoed in front of everything it says; containerd, too, joins input only after the start."""
 SUCCESS: Final = msgspec.json.encode({"metadata": {}, "status": "Success"})
