@@ -14,6 +14,7 @@ from knarr.registry.sessions import Sessions
 from knarr.wire.http import Request
 
 _NAME_LENGTH_MAX = 255
+_REPOSITORIES_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,12 @@ class State:
     names: Names
     domain: str
     sessions: Sessions = field(default_factory=Sessions)
+    repositories: set[str] = field(default_factory=set)
+
+    def remember(self, name: str) -> None:
+        """A repository that was pushed to stays known when it is empty, until the process ends."""
+        if len(self.repositories) < _REPOSITORIES_MAX:
+            self.repositories.add(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ async def root(_state: State, _call: Call) -> Response:
 async def tags(state: State, call: Call) -> Response:
     """GET /v2/<name>/tags/list."""
     names = state.names.repository(call.repository(state))
-    if not names:
+    if not names and call.name not in state.repositories:
         raise Failure("NAME_UNKNOWN", f"repository {call.name} is not known to the registry")
     shown, link = page(sorted(filter(None, (n.parsed.tag for n in names))), call, f"/v2/{call.name}/tags/list")
     return Response(200, (_JSON, *link), json.dumps({"name": call.name, "tags": shown}).encode())

@@ -53,6 +53,7 @@ async def put(state: State, call: Call) -> Response:
     add(state.content, body, digest)
     media_type = manifest.type_of(parsed, served)
     state.names.tag(reference, digest, media_type=media_type, size=len(body), origin="pushed")
+    state.remember(call.name)
     headers: Headers = (("location", f"/v2/{call.name}/manifests/{digest}"), ("docker-content-digest", digest))
     if parsed.subject is not None:
         headers = (*headers, ("oci-subject", parsed.subject.digest))
@@ -69,6 +70,7 @@ async def delete(state: State, call: Call) -> Response:
     removed = [state.names.untag(name) for name in doomed]
     if not any(removed):
         raise Failure("MANIFEST_UNKNOWN", f"manifest {call.argument} of {call.name} is not here")
+    state.remember(call.name)
     return Response(202)
 
 

@@ -367,6 +367,7 @@ async def test_deleting_a_tag_leaves_the_other_names(ask: Asked) -> None:
     assert (await ask("DELETE", f"/v2/web/manifests/{digest}")).status == 202
     assert len(ask.names) == 0
     assert await code(await ask("DELETE", "/v2/web/manifests/v1")) == (404, "MANIFEST_UNKNOWN")
+    assert (await members(await ask("GET", "/v2/web/tags/list")))["tags"] == []
 
 
 async def test_a_blob_is_deleted_once_no_image_needs_it(ask: Asked) -> None:
