@@ -64,6 +64,9 @@ async def run(settings: Settings, ready: Ready) -> None:
         )
         try:
             await server.listen_tcp("127.0.0.1", settings.port, tls=context)
+            if not settings.api_only:
+                # Pods come by the bridge, which the node makes later; its nft rules keep everybody else out.
+                await server.listen_early(pki.gateway(settings), settings.port, tls=context)
             await _run_parts(control, directory, ready)
         finally:
             await server.close(grace_seconds=1.0)

@@ -28,14 +28,18 @@ class Leaf:
     names: tuple[str, ...] = ()
 
 
+def gateway(settings: Settings) -> str:
+    """The bridge's address, at which pods reach this machine: the first of the pod network."""
+    return str(ipaddress.ip_network(settings.pod_network)[1])
+
+
 def leaves(settings: Settings) -> tuple[Leaf, ...]:
     """Every certificate of the cluster but the CA."""
     network = ipaddress.ip_network(settings.service_network)
-    gateway = ipaddress.ip_network(settings.pod_network)
     domain = settings.cluster_domain
     api_names = (
         "kubernetes", "kubernetes.default", "kubernetes.default.svc", f"kubernetes.default.svc.{domain}",
-        "localhost", "127.0.0.1", "::1", str(network[1]), str(gateway[1]), settings.node_name,
+        "localhost", "127.0.0.1", "::1", str(network[1]), gateway(settings), settings.node_name,
     )  # fmt: skip
     node = settings.node_name
     return (
@@ -43,7 +47,7 @@ def leaves(settings: Settings) -> tuple[Leaf, ...]:
         Leaf("admin", "kubernetes-admin", ("system:masters",)),
         Leaf("apiserver-kubelet-client", "system:kube-apiserver", ("system:masters",)),
         Leaf("kubelet", f"system:node:{node}", ("system:nodes",)),
-        Leaf("kubelet-server", f"system:node:{node}", names=(node, "localhost", "127.0.0.1", str(gateway[1]))),
+        Leaf("kubelet-server", f"system:node:{node}", names=(node, "localhost", "127.0.0.1", gateway(settings))),
     )
 
 

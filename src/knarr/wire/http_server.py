@@ -18,6 +18,10 @@ from knarr.wire import http
 from knarr.wire.http_connection import ServerConnection
 
 
+IP_FREEBIND = 15
+"""Linux' socket option that the socket module does not name before Python 3.14."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one server. `body` None leaves the bound of a body to the handler (a registry streams it)."""
@@ -39,6 +43,21 @@ class Server:
         self.connections: set[ServerConnection] = set()
         self._listeners: list[asyncio.Server] = []
         self._emptied = asyncio.Event()
+
+    async def listen_early(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> None:
+        """Listen on an IPv4 address that this machine may get later (a bridge's). Raises AlreadyExists."""
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            listening.close()
+            raise errors.AlreadyExists(f"{host}:{port}: {error.strerror or error}") from error
+        loop = asyncio.get_running_loop()
+        self._listeners.append(
+            await loop.create_server(lambda: ServerConnection(self), sock=listening, ssl=tls, backlog=1024)
+        )
 
     async def listen_tcp(self, host: str, port: int, *, tls: ssl.SSLContext | None = None) -> int:
         """Listen on an address (port 0: any); returns the port. Raises AlreadyExists when the port is taken."""
