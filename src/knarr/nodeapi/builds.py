@@ -35,12 +35,12 @@ class Builds:
     def __init__(self, builder: Builder, puller: Puller) -> None:
         self._builder = builder
         self._puller = puller
-        self._running: dict[str, _Content] = {}
+        self._running: dict[str, Content] = {}
 
     async def build(self, body: BuildBody, say: Say) -> dict[str, Any]:
         identifier = hex_id()[:16]
         contexts = self._builder.tools.contexts
-        content = self._running[identifier] = _Content(contexts, identifier, say)
+        content = self._running[identifier] = Content(contexts, identifier, say)
 
         async def fetch(reference: Reference) -> Image:
             credentials = from_docker_config({"auths": body.auths}, reference.domain)
@@ -61,7 +61,7 @@ class Builds:
         return await content.receive(chunks)
 
 
-class _Content:
+class Content:
     """What one build waits for."""
 
     def __init__(self, store: ContextStore, identifier: str, say: Say) -> None:
