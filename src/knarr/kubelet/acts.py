@@ -128,12 +128,31 @@ class Acts:
         request = cri_container.StopContainerRequest(container_id=act.id, timeout=seconds)
         await self._shared.runtime.stop_container(request)
 
-    async def resize(self, pod: Pod, container: AnyContainer, container_id: str) -> str:
-        """Give a running container its spec's resources; answers what was given."""
+    async def resize(self, pod: Pod, container: AnyContainer, container_id: str, sandbox_id: str) -> str:
+        """Give a running container its spec's resources; answers what was given.
+
+        A pod's limits hold its containers': they grow before a container does and shrink after it.
+        """
+        grew = await self._resize_sandbox(pod, sandbox_id)
         wanted = resources.container_resources(pod, container, self._shared.memory_capacity)
         request = cri_container.UpdateContainerResourcesRequest(container_id=container_id, linux=wanted)
         await self._shared.runtime.update_container_resources(request)
+        if not grew:
+            await self._resize_sandbox(pod, sandbox_id)
         return resources.fingerprint(container)
+
+    async def _resize_sandbox(self, pod: Pod, sandbox_id: str) -> bool:
+        """Whether the pod's own limits could be set; a runtime without the call has none to set."""
+        request = cri_sandbox.UpdatePodSandboxResourcesRequest(
+            pod_sandbox_id=sandbox_id, resources=resources.pod_resources(pod)
+        )
+        try:
+            await self._shared.runtime.update_pod_sandbox_resources(request)
+        except Unimplemented:
+            return True
+        except (KnarrError, OSError):
+            return False
+        return True
 
     async def remove_container(self, container_id: str) -> None:
         request = cri_container.RemoveContainerRequest(container_id=container_id)

@@ -270,7 +270,8 @@ class PodWorker:
     async def _resize(self, act: pod_plan.ResizeContainer) -> None:
         container = members.find(self.pod, act.name)
         assert container is not None, "the plan names containers of the spec"
-        given = await self._acts.resize(self.pod, container, act.id)
+        sandbox = self.observed.sandbox
+        given = await self._acts.resize(self.pod, container, act.id, sandbox.id if sandbox else "")
         self._standing = replace(self._standing, resized={**self._standing.resized, act.id: given})
 
     def _set_problem(self, name: str, problem: Problem | None) -> None:
