@@ -86,7 +86,10 @@ async def opened(
         )
         pipeline = Pipeline(server)
         await bootstrap.run(
-            pipeline, service_address=bootstrap.first_address(settings.service_network), port=settings.port
+            pipeline,
+            service_address=bootstrap.first_address(settings.service_network),
+            port=settings.port,
+            address="" if settings.api_only else pki.gateway(settings),
         )
         yield Control(store, pipeline, clock)
     finally:

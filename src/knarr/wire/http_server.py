@@ -17,7 +17,6 @@ from knarr.base import errors
 from knarr.wire import http
 from knarr.wire.http_connection import ServerConnection
 
-
 IP_FREEBIND = 15
 """Linux' socket option that the socket module does not name before Python 3.14."""
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from knarr.apiserver.bootstrap import roles
 from knarr.apiserver.context import User
 from knarr.apiserver.pipeline import Pipeline
-from knarr.base.errors import Unavailable
+from knarr.base.errors import NotFound, Unavailable
 from knarr.client.inprocess import InProcessTransport
 from knarr.client.requests import ApiClient
 from knarr.kinds.registry import Kind
@@ -56,8 +56,26 @@ def _service(address: str, port: int) -> Json:
     return service
 
 
-async def run(pipeline: Pipeline, *, service_address: str, port: int) -> None:
-    """Create what is missing. Raises Unavailable naming the first object that cannot be made."""
+def endpoints(address: str, port: int) -> list[Json]:
+    """Where the `kubernetes` Service leads: an EndpointSlice, and the Endpoints that older clients read."""
+    ports = [{"name": "https", "port": port, "protocol": "TCP"}]
+    old = _object("v1", "Endpoints", "kubernetes", "default")
+    old["metadata"]["labels"] = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    old["subsets"] = [{"addresses": [{"ip": address}], "ports": ports}]
+    new = _object("discovery.k8s.io/v1", "EndpointSlice", "kubernetes", "default")
+    new["metadata"]["labels"] = {"kubernetes.io/service-name": "kubernetes"}
+    new |= {
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": ports,
+    }
+    return [old, new]
+
+
+async def run(pipeline: Pipeline, *, service_address: str, port: int, address: str = "") -> None:
+    """Create what is missing. Raises Unavailable naming the first object that cannot be made.
+
+    `address` is where pods reach the API; "" leaves the Service without endpoints."""
     store, resources = pipeline.server.store, pipeline.server.resources
     client = ApiClient(InProcessTransport(pipeline.handle_as, LOOPBACK), "kube-apiserver")
     for obj in objects(service_address, port):
@@ -66,6 +84,22 @@ async def run(pipeline: Pipeline, *, service_address: str, port: int) -> None:
         namespace = obj["metadata"].get("namespace", "")
         if store.get(resource.key(namespace, obj["metadata"]["name"])) is None:
             await _create(client, resource.kind, namespace, obj)
+    for obj in endpoints(address, port) if address else ():
+        group, _, version = obj["apiVersion"].rpartition("/")
+        await _lead(client, resources.by_kind[group, version, obj["kind"]].kind, obj)
+
+
+async def _lead(client: ApiClient, kind: Kind, obj: Json) -> None:
+    """Make the endpoints say what is so now: a restart may have brought another port."""
+    name = obj["metadata"]["name"]
+    try:
+        live = await client.get(kind, "default", name)
+    except NotFound:
+        await _create(client, kind, "default", obj)
+        return
+    parts = [key for key in obj if key not in ("apiVersion", "kind", "metadata")]
+    if any(live.get(key) != obj[key] for key in parts):
+        await client.update(kind, "default", name, {**live, **{key: obj[key] for key in parts}})
 
 
 async def _create(client: ApiClient, kind: Kind, namespace: str, obj: Json) -> None:
