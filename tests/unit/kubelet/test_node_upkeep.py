@@ -1,0 +1,165 @@
+"""Logs rotated without a lost line, statistics, images and credentials, the Node's status."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from knarr.base.clock import SystemClock
+from knarr.cri.memory import MemoryRuntime
+from knarr.cri.messages.config import ContainerConfig
+from knarr.cri.messages.container import CreateContainerRequest
+from knarr.cri.messages.image import Image, UInt64Value
+from knarr.cri.messages.sandbox import RunPodSandboxRequest
+from knarr.cri.messages.stats import ContainerAttributes, ContainerStats, CpuUsage, MemoryUsage
+from knarr.kinds.lens.config import Secret
+from knarr.kinds.lens.container import Container
+from knarr.kubelet import images, inspection, log_rotation, node_status, stats
+from knarr.kubelet.log_rotation import OpenLog
+from knarr.kubelet.node_status import Health, Machine
+from knarr.kubelet.settings import KubeletSettings
+from tests.unit.kubelet.test_pod_plan import pod
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+async def open_log(path: Path) -> tuple[MemoryRuntime, OpenLog]:
+    runtime = MemoryRuntime(SystemClock())
+    box = await runtime.run_pod_sandbox(RunPodSandboxRequest())
+    request = CreateContainerRequest(pod_sandbox_id=box.pod_sandbox_id, config=ContainerConfig())
+    return runtime, OpenLog((await runtime.create_container(request)).container_id, path)
+
+
+async def test_only_large_logs_are_rotated_and_only_so_many_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    runtime, log = await open_log(path)
+    for round_number in range(7):
+        path.write_text(str(round_number) * 20)
+        at = NOW + timedelta(seconds=round_number)
+        await log_rotation.rotate_all(runtime, [log], bytes_max=10, files_max=5, now=at)
+    path.write_text("small")
+    await log_rotation.rotate_all(runtime, [log], bytes_max=10, files_max=5, now=NOW)
+    assert [p.read_text()[0] for p in log_rotation.rotated(path)] == ["3", "4", "5", "6"]
+    assert path.read_text() == "small"
+
+
+async def test_a_log_that_cannot_be_reopened_keeps_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    path.write_text("x" * 20)
+    runtime, _ = await open_log(path)
+    gone = OpenLog("absent", path)
+    await log_rotation.rotate_all(runtime, [gone], bytes_max=10, files_max=5, now=NOW)
+    assert (path.read_text(), log_rotation.rotated(path)) == ("x" * 20, [])
+
+
+@pytest.mark.parametrize(
+    ("written", "policy", "code", "wanted"),
+    [
+        ("why", "File", 1, "why"),
+        ("x" * 5000, "File", 0, "x" * 4096),
+        ("", "FallbackToLogsOnError", 1, "two\nthree\n"),
+        ("", "FallbackToLogsOnError", 0, ""),
+        ("", "File", 1, ""),
+    ],
+)
+def test_termination_messages(tmp_path: Path, written: str, policy: str, code: int, wanted: str) -> None:
+    (tmp_path / "message").write_text(written)
+    lines = ["2030-01-01T00:00:00.1Z stdout F two", "2030-01-01T00:00:00.2Z stderr F three", ""]
+    (tmp_path / "log").write_text("\n".join(lines))
+    assert inspection.termination_message(tmp_path / "message", tmp_path / "log", policy, code) == wanted
+
+
+def test_a_message_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "message").symlink_to("/etc/passwd")
+    assert inspection.termination_message(tmp_path / "message", tmp_path / "log", "File", 1) == ""
+
+
+def sample(at: float, nanoseconds: int) -> ContainerStats:
+    labels = {
+        "io.kubernetes.pod.uid": "u",
+        "io.kubernetes.pod.name": "web",
+        "io.kubernetes.pod.namespace": "default",
+        "io.kubernetes.container.name": "c",
+    }
+    return ContainerStats(
+        attributes=ContainerAttributes(id="c-0", labels=labels),
+        cpu=CpuUsage(timestamp=int(at * 1e9), usage_core_nano_seconds=UInt64Value(value=nanoseconds)),
+        memory=MemoryUsage(working_set_bytes=UInt64Value(value=1 << 20)),
+    )
+
+
+def test_cpu_in_use_is_the_rate_between_two_samples() -> None:
+    rates = stats.Rates()
+    start = NOW.timestamp()
+    first = stats.container_usages([sample(start, 1_000_000_000)], rates)
+    second = stats.container_usages([sample(start + 2, 1_500_000_000)], rates)
+    assert [one.usage.nanocores for one in (*first, *second)] == [None, 250_000_000]
+    summary = stats.summary("n1", stats.Usage(NOW, 5), [pod()], second)
+    assert summary["pods"][0]["containers"][0]["cpu"]["usageNanoCores"] == 250_000_000
+    assert summary["pods"][0]["podRef"] == {"name": "web", "namespace": "default", "uid": "u"}
+    text = stats.resource_metrics(stats.Usage(NOW, 5_000_000_000), second)
+    assert 'container_cpu_usage_seconds_total{container="c",namespace="default",pod="web"} 1.5 1893456002000' in text
+    assert "node_cpu_usage_seconds_total 5 1893456000000" in text
+
+
+@pytest.mark.parametrize(
+    ("image", "policy", "wanted"),
+    [
+        ("nginx", "", "Always"),
+        ("nginx:latest", "", "Always"),
+        ("nginx:1", "", "IfNotPresent"),
+        ("localhost:5000/nginx", "", "Always"),
+        ("localhost:5000/nginx@sha256:0", "", "IfNotPresent"),
+        ("nginx", "Never", "Never"),
+    ],
+)
+def test_pull_policies(image: str, policy: str, wanted: str) -> None:
+    assert images.pull_policy(Container(image=image, image_pull_policy=policy)) == wanted
+
+
+def pull_secret(*servers: str) -> Secret:
+    auths = {server: {"auth": base64.b64encode(b"me:secret").decode()} for server in servers}
+    text = json.dumps({"auths": auths}).encode()
+    return Secret(data={".dockerconfigjson": base64.b64encode(text).decode()})
+
+
+@pytest.mark.parametrize(
+    ("image", "wanted"),
+    [("r.example/x:1", True), ("other.example/x", False), ("nginx", False), ("r.example:5000/x", False)],
+)
+def test_credentials_go_to_their_own_registry_only(image: str, wanted: bool) -> None:
+    found = images.credentials([pull_secret("https://r.example/v1/")], image)
+    assert [(auth.username, auth.password) for auth in found if auth] == ([("me", "secret")] if wanted else [])
+
+
+def test_a_pull_secret_that_is_none_is_ignored() -> None:
+    broken = Secret(data={".dockerconfigjson": base64.b64encode(b"[1]").decode()})
+    assert images.credentials([broken, Secret()], "nginx") == [None]
+    assert images.credentials([pull_secret("https://index.docker.io/v1/")], "nginx") != [None]
+
+
+MACHINE = Machine("h", 4, 8 << 30, 100 << 30, "6.1", "Debian", "amd64", "m", "b", "s")
+
+
+def test_a_node_that_is_well_says_so_and_one_that_is_not_says_why(tmp_path: Path) -> None:
+    settings = KubeletSettings("n1", tmp_path, tmp_path)
+    pictures = [Image(id="a", repo_tags=("a:1",), size=1), Image(id="b", repo_tags=("b:1",), size=2), Image(id="c")]
+    well = node_status.status(settings, MACHINE, "knarr://1", pictures, health=Health(), now=NOW)
+    assert [(c["type"], c["status"], c["reason"]) for c in well["conditions"]] == [
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID"),
+        ("Ready", "True", "KubeletReady"),
+    ]
+    assert [image["names"] for image in well["images"]] == [["b:1"], ["a:1"]]
+    assert well["capacity"]["memory"] == f"{8 << 20}Ki"
+    ill = Health(("container runtime is down",), frozenset({"DiskPressure"}))
+    later = NOW + timedelta(seconds=5)
+    bad = node_status.status(settings, MACHINE, "knarr://1", [], health=ill, now=later)
+    stamped = {c["type"]: c for c in node_status.stamped(bad, well["conditions"])["conditions"]}
+    assert (stamped["Ready"]["status"], stamped["Ready"]["message"]) == ("False", "container runtime is down")
+    assert stamped["DiskPressure"]["reason"] == "KubeletHasDiskPressure"
+    assert stamped["MemoryPressure"]["lastTransitionTime"] == "2030-01-01T00:00:00Z"
+    assert stamped["Ready"]["lastTransitionTime"] == "2030-01-01T00:00:05Z"
