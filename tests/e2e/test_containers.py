@@ -495,3 +495,21 @@ async def test_a_failure_at_any_point_of_a_pods_start_leaves_nothing(machine: Ma
     failpoints.arm("")
     # The machine fixture compares the inventory; and the next try succeeds.
     await machine.start(await machine.sandbox(), "sleep 60")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_the_process_keeps_its_own_namespaces_whatever_is_done_in_others(machine: Machine, fails: bool) -> None:
+    pod = await machine.sandbox()
+
+    def look() -> str:
+        if fails:
+            raise ZeroDivisionError
+        return os.readlink("/proc/thread-self/ns/net")
+
+    pin = machine.server.node.places.pin(pod, "net")
+    own = os.readlink("/proc/self/ns/net")
+    try:
+        assert await namespaces.inside(pin, look) != own
+    except ZeroDivisionError:
+        assert fails
+    assert await namespaces._in_thread(lambda: os.readlink("/proc/thread-self/ns/net")) == own

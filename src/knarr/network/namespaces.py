@@ -1,14 +1,15 @@
 """Namespaces of a pod sandbox, pinned: bind-mounted on files, so that they live without a process in them.
 
-A thread made for one call unshares, configures and pins them and ends; the process itself never leaves its own.
+One thread is kept for this: it unshares or enters, acts, and goes back to where the process is, which never leaves its
+own namespaces. What it is given to do must be short and must not wait.
 Vocabulary: a *pin* is the file below /run/knarr/NAME/ns that holds a namespace open.
 """
 
 import asyncio
-import contextlib
 import os
-import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -24,7 +25,7 @@ T = TypeVar("T")
 async def pin(pins: Mapping[str, Path], hostname: str, sysctls: Mapping[str, str]) -> None:
     """Make new namespaces (`net`, `ipc`, `uts` → the file to pin it on) with that host name, sysctls and `lo` up."""
     if pins:
-        await in_thread(lambda: _pin(pins, hostname, sysctls))
+        await _in_thread(lambda: _pin(pins, hostname, sysctls))
 
 
 def unpin(path: Path) -> None:
@@ -42,7 +43,7 @@ def is_pinned(path: Path) -> bool:
 
 
 async def inside(namespace: Path, act: Callable[[], T]) -> T:
-    """What `act` answers, called by a thread inside that network namespace."""
+    """What `act` answers, called inside that network namespace. It must be short: others wait for the thread."""
 
     def enter_and_act() -> T:
         descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
@@ -52,32 +53,28 @@ async def inside(namespace: Path, act: Callable[[], T]) -> T:
             os.close(descriptor)
         return act()
 
-    return await in_thread(enter_and_act)
+    return await _in_thread(enter_and_act)
 
 
-async def in_thread(act: Callable[[], T]) -> T:
-    """Run `act` in a thread of its own that ends with it: what it does to its namespaces ends with it too."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
+async def _in_thread(act: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_thread(), _act_and_return, act)
 
-    def resolve(value: T | None, error: BaseException | None) -> None:
-        if answer.done():
-            return
-        if error is not None:
-            answer.set_exception(error)
-        else:
-            answer.set_result(value)  # type: ignore[arg-type]  # T itself may be None
 
-    def run() -> None:
+@cache
+def _thread() -> ThreadPoolExecutor:
+    # A thread of its own for every call would cost a millisecond or two each.
+    return ThreadPoolExecutor(1, "namespaces")
+
+
+def _act_and_return(act: Callable[[], T]) -> T:
+    try:
+        return act()
+    finally:
+        home = os.pidfd_open(os.getpid())
         try:
-            value, failure = act(), None
-        except BaseException as error:
-            value, failure = None, error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(resolve, value, failure)
-
-    threading.Thread(target=run, name="namespaces", daemon=True).start()
-    return await answer
+            linux.setns(home, linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC)
+        finally:
+            os.close(home)
 
 
 def _pin(pins: Mapping[str, Path], hostname: str, sysctls: Mapping[str, str]) -> None:

@@ -2,8 +2,9 @@
 
 The thread stands in the cgroups where monitors belong, so knarr's end does not touch them, and can step into a
 mount namespace of its own for one start: crun refuses hybrid cgroup v1 mounts (a cgroup2 mount at
-/sys/fs/cgroup/unified), and runs where that mount is not seen. The namespace is a fresh copy for every start, so
-volumes mounted a moment ago are in it, and it is gone with the program. Nothing of the host's mounts changes.
+/sys/fs/cgroup/unified), and runs where that mount is not seen. To create a container it gets a fresh copy, so that
+volumes mounted a moment ago are in it; it is gone with the program. For everything else one *lean* copy is kept,
+without the mounts of pods, which it would hold on to. Nothing of the host's mounts changes.
 Workaround to let go: when crun of the oldest supported distribution accepts hybrid mounts.
 Not here: what the programs are told (conmon.py, oci_runtime.py).
 """
@@ -12,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ from typing import Final
 from knarr.base import linux
 
 UNIFIED: Final = Path("/sys/fs/cgroup/unified")
+_ALWAYS_NEEDED: Final = ("/sys/fs/cgroup", "/proc", "/dev", "/run", "/usr", "/bin", "/sbin", "/lib")
+_POD_MOUNTS: Final = ("overlay", "nsfs", "tmpfs")
 ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
@@ -81,9 +84,12 @@ async def readable(descriptor: int) -> None:
 
 
 class Launcher:
-    """Owns the thread. `cgroup_tasks` are `tasks` files of cgroup v1 that the thread enters once."""
+    """Owns the thread. `cgroup_tasks` are `tasks` files of cgroup v1 that the thread enters once; `needed` are the
+    directories that the runtime works in."""
 
-    def __init__(self, cgroup_tasks: Sequence[Path] = ()) -> None:
+    def __init__(self, cgroup_tasks: Sequence[Path] = (), needed: Sequence[Path] = ()) -> None:
+        self._needed = (*map(str, needed), *_ALWAYS_NEEDED)
+        self._lean: int | None = None
         self._host = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._is_inside = False
         self._cgroup_tasks = tuple(cgroup_tasks)
@@ -126,17 +132,26 @@ class Launcher:
             os.close(read_end)
         return code, output
 
-    async def hidden_namespace(self) -> int:
-        """A descriptor of a fresh mount namespace without the unified cgroup mount; the caller closes it."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._open_hidden)
+    @contextlib.asynccontextmanager
+    async def hidden_namespace(self) -> AsyncIterator[int]:
+        """A descriptor of a fresh mount namespace without the unified cgroup mount."""
+        loop = asyncio.get_running_loop()
+        descriptor = await loop.run_in_executor(self._thread, self._open_hidden)
+        try:
+            yield descriptor
+        finally:
+            # The last close takes the namespace apart, mount by mount: not on the loop, and nobody waits.
+            loop.run_in_executor(self._thread, os.close, descriptor)
 
     def close(self) -> None:
         self._thread.shutdown()
-        os.close(self._host)
+        for descriptor in (self._host, self._lean):
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _start(self, command: Command) -> Child:
         if command.hides_unified:
-            self._step_inside()
+            self._step_into_lean()
         else:
             self._step_outside()
         stdin, stdout, stderr = command.files
@@ -154,16 +169,27 @@ class Launcher:
         )
 
     def _open_hidden(self) -> int:
-        self._step_inside()
-        descriptor = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        self._step_into_copy("/sys/fs/cgroup")
+        descriptor = _own_namespace()
         self._step_outside()
         return descriptor
 
-    def _step_inside(self) -> None:
+    def _step_into_lean(self) -> None:
+        if self._lean is not None:
+            linux.setns(self._lean, linux.CLONE_NEWNS)
+            self._is_inside = True
+            return
+        self._step_into_copy("/")
+        for target in pod_mounts(Path("/proc/thread-self/mountinfo").read_text(), self._needed):
+            linux.umount(target)
+        self._lean = _own_namespace()
+
+    def _step_into_copy(self, private: str) -> None:
+        """A copy of the host's mounts; what is done below `private` in it stays in it."""
         self._step_outside()
         linux.unshare(linux.CLONE_FS | linux.CLONE_NEWNS)
         self._is_inside = True
-        linux.mount("", "/sys/fs/cgroup", None, linux.MS_REC | linux.MS_PRIVATE)
+        linux.mount("", private, None, linux.MS_REC | linux.MS_PRIVATE)
         linux.umount(UNIFIED)
 
     def _step_outside(self) -> None:
@@ -174,3 +200,22 @@ class Launcher:
     def _enter_cgroups(self) -> None:
         for tasks in self._cgroup_tasks:
             tasks.write_text("0")
+
+
+def pod_mounts(mountinfo: str, needed: Sequence[str]) -> list[str]:
+    """Targets of the mounts that may be a pod's: of their types, and none that a needed directory lies in. Pure."""
+    found = []
+    for line in mountinfo.splitlines():
+        own, _, rest = line.partition(" - ")
+        target = own.split(" ")[4].encode().decode("unicode_escape")
+        if rest.split(" ")[0] in _POD_MOUNTS and not any(_is_within(path, target) for path in needed):
+            found.append(target)
+    return found
+
+
+def _is_within(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
+def _own_namespace() -> int:
+    return os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)

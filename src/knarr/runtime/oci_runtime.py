@@ -63,7 +63,8 @@ class OciRuntime:
         for part in ("containers", "exits"):
             (directory / part).mkdir(parents=True, exist_ok=True, mode=0o700)
         cgroups.create(monitors_cgroup)
-        self._launcher = Launcher(() if cgroups.is_v2 else cgroups.task_files(monitors_cgroup))
+        tasks_files = () if cgroups.is_v2 else cgroups.task_files(monitors_cgroup)
+        self._launcher = Launcher(tasks_files, (directory, programs.runtime_root))
 
     async def recover(self) -> list[ContainerId]:
         """Take over the containers that an earlier knarr left; half-created ones are removed."""
@@ -209,22 +210,21 @@ class OciRuntime:
 
     async def _start_monitor(self, spec: ContainerSpec, directory: Path) -> tuple[int, int]:
         """The pids of the container's first process and of its conmon."""
-        runtime, hidden = self._runtime(), -1
-        if self._hides_unified:
-            hidden = await self._launcher.hidden_namespace()
-            runtime = ["/usr/bin/nsenter", f"--mount=/proc/{os.getpid()}/fd/{hidden}", "--", *runtime]
+        if not self._hides_unified:
+            return await self._run_monitor(spec, directory, self._runtime())
+        async with self._launcher.hidden_namespace() as hidden:
+            step_inside = ["/usr/bin/nsenter", f"--mount=/proc/{os.getpid()}/fd/{hidden}", "--"]
+            return await self._run_monitor(spec, directory, [*step_inside, *self._runtime()])
+
+    async def _run_monitor(self, spec: ContainerSpec, directory: Path, runtime: list[str]) -> tuple[int, int]:
+        exits = self._directory / "exits"
+        arguments = conmon.arguments(spec, directory, exits, runtime, self._programs.conmon)
         sync_read, sync_write = os.pipe2(os.O_CLOEXEC)
         start_read, start_write = os.pipe2(os.O_CLOEXEC)
+        environment = {"_OCI_SYNCPIPE": str(sync_write), "_OCI_STARTPIPE": str(start_read)}
         try:
-            child = await self._launcher.start(
-                Command(
-                    arguments=conmon.arguments(
-                        spec, directory, self._directory / "exits", runtime, self._programs.conmon
-                    ),
-                    kept=(sync_write, start_read),
-                    environment={"_OCI_SYNCPIPE": str(sync_write), "_OCI_STARTPIPE": str(start_read)},
-                )
-            )
+            command = Command(arguments=arguments, kept=(sync_write, start_read), environment=environment)
+            child = await self._launcher.start(command)
             os.close(sync_write)
             sync_write = -1
             self._place(child.pid)
@@ -232,7 +232,7 @@ class OciRuntime:
             answer = await _read_line(sync_read)
             await child.wait()
         finally:
-            _close(sync_read, sync_write, start_read, start_write, hidden)
+            _close(sync_read, sync_write, start_read, start_write)
         return conmon.created_pid(answer), int((directory / "conmon.pid").read_text())
 
     def _place(self, monitor: int) -> None:

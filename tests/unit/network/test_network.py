@@ -101,12 +101,6 @@ def test_an_absent_pin_is_no_pin(tmp_path: Path) -> None:
     assert not namespaces.is_pinned(tmp_path / "file")
 
 
-async def test_a_thread_of_its_own_answers_or_raises() -> None:
-    assert await namespaces.in_thread(lambda: 5) == 5
-    with pytest.raises(ZeroDivisionError):
-        await namespaces.in_thread(lambda: 1 // 0)
-
-
 async def test_the_network_in_memory_keeps_its_promises(tmp_path: Path) -> None:
     network = MemoryNetwork()
     first = await network.attach(SandboxId("a"), tmp_path)

@@ -7,7 +7,7 @@ import pytest
 
 from knarr.base.errors import Invalid, Unavailable
 from knarr.base.ids import ContainerId
-from knarr.runtime import bundle, conmon, exec_session
+from knarr.runtime import bundle, conmon, exec_session, launcher
 from knarr.runtime.runtime import ContainerSpec, ExecSpec
 
 
@@ -95,3 +95,17 @@ def test_a_pid_is_only_its_process_with_its_start_time() -> None:
     assert found is not None
     os.close(found)
     assert bundle.start_time(1 << 22) == 0
+
+
+def test_only_what_may_be_a_pods_mount_is_left_out_of_the_lean_copy() -> None:
+    lines = (
+        "1 0 8:1 / / rw - ext4 /dev/sda rw",
+        "2 1 0:1 / /sys/fs/cgroup rw - tmpfs cgroup rw",
+        "3 1 0:2 / /run rw - tmpfs run rw",
+        "4 3 0:3 / /run/knarr/knarr/rootfs/a/root rw - overlay overlay rw",
+        "5 3 0:4 net:[1] /run/knarr/knarr/ns/a-net rw - nsfs nsfs rw",
+        "6 1 0:5 / /var/lib/with\\040space rw shared:1 - tmpfs tmpfs rw",
+        "7 1 8:2 / /home rw - ext4 /dev/sdb rw",
+    )
+    found = launcher.pod_mounts("\n".join(lines), ("/run/knarr/knarr/runtime", "/sys/fs/cgroup"))
+    assert found == ["/run/knarr/knarr/rootfs/a/root", "/run/knarr/knarr/ns/a-net", "/var/lib/with space"]
