@@ -24,7 +24,7 @@ def oci_runtime(run: Path, cgroup: str) -> OciRuntime:
 def bridge_network(run: Path, names: Names, pods: str) -> BridgeNetwork:
     """The pod network; `set_up` it before the first pod."""
     run.mkdir(parents=True, exist_ok=True, mode=0o711)
-    return BridgeNetwork(run / "addresses.json", names, IPv4Network(pods))
+    return BridgeNetwork(run / "addresses", names, IPv4Network(pods))
 
 
 def runtime_server(

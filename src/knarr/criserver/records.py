@@ -1,15 +1,15 @@
-"""What the CRI server remembers of sandboxes and containers: one JSON file each, replaced as a whole.
+"""What the CRI server remembers of sandboxes and containers: one file each, its last line counts.
 
 A record is written before the first thing is made for it and removed after the last is gone, so that after a crash
 every leftover has an owner. `is_complete` turns true when creation ended; recovery takes down what is not.
 """
 
-import os
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import msgspec
 
+from knarr.base import lines
 from knarr.base.ids import ContainerId, SandboxId
 from knarr.cri.messages.config import ContainerConfig, PodSandboxConfig
 
@@ -66,9 +66,8 @@ class Records(Generic[R]):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._held: dict[str, R] = {}
         for path in sorted(directory.glob("*.json")):
-            try:
-                record = msgspec.json.decode(path.read_bytes(), type=kind)
-            except msgspec.DecodeError:
+            record = next((found for line in lines.latest(path) if (found := _read(line, kind)) is not None), None)
+            if record is None:
                 # Only a torn disk leaves this; what it owned has no owner now and is swept.
                 path.rename(path.with_suffix(".bad"))
                 continue
@@ -86,11 +85,7 @@ class Records(Generic[R]):
         return matches[0] if len(matches) == 1 else None
 
     def put(self, record: R) -> R:
-        path = self._path(record.id)
-        temporary = path.with_suffix(".new")
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(record))
-        temporary.rename(path)
+        lines.append(self._path(record.id), msgspec.json.encode(record))
         self._held[record.id] = record
         return record
 
@@ -100,3 +95,10 @@ class Records(Generic[R]):
 
     def _path(self, identity: str) -> Path:
         return self._directory / f"{identity}.json"
+
+
+def _read(line: bytes, kind: type[R]) -> R | None:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except msgspec.DecodeError:
+        return None

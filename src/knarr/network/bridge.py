@@ -47,11 +47,11 @@ def outside_mtu(routes: str, links: Path = Path("/sys/class/net")) -> int:
 
 
 class BridgeNetwork:
-    """`leases` is a file below /run; `names` the nft table and the bridge; `pods` the network of all pods."""
+    """`leases` is a directory below /run; `names` the nft table and the bridge; `pods` the network of all pods."""
 
     def __init__(self, leases: Path, names: ruleset.Names, pods: IPv4Network) -> None:
-        self._file = ipam.LeaseFile(leases)
-        self._leases = self._file.read()
+        self._files = ipam.LeaseFiles(leases)
+        self._leases = self._files.read()
         self._names = names
         self._pods = pods
 
@@ -84,13 +84,14 @@ class BridgeNetwork:
         with contextlib.suppress(KnarrError):
             listing = await nft.run("list chain ip filter DOCKER-USER", with_numbers=True)
             await nft.run(ruleset.docker_user_removed(self._names, listing))
+        for address in self._leases.by_sandbox.values():
+            self._files.forget(address)
         self._leases = ipam.Leases()
-        self._file.write(self._leases)
 
     async def attach(self, sandbox: SandboxId, namespace: Path, ports: Sequence[HostPort] = ()) -> Attached:
         self._leases, address = ipam.lease(self._leases, self._pods, sandbox)
         self._leases = ipam.with_ports(self._leases, sandbox, ports)
-        self._file.write(self._leases)
+        self._files.keep(self._leases, sandbox)
         failpoint("network.after_lease")
         descriptor = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -107,8 +108,8 @@ class BridgeNetwork:
         await asyncio.to_thread(_delete_link, link_name(sandbox))
         if sandbox in self._leases.by_sandbox:
             had_ports = sandbox in self._leases.ports
+            self._files.forget(self._leases.by_sandbox[sandbox])
             self._leases = ipam.release(self._leases, sandbox)
-            self._file.write(self._leases)
             if had_ports:
                 await self._open_ports()
 

@@ -1,4 +1,4 @@
-"""Addresses of pods: which is free (pure), and a file that remembers who has which.
+"""Addresses of pods: which is free (pure), and files that remember who has which.
 
 Addresses are given in a circle, so that one just freed is not used again at once by another pod. The network's own
 address, the first host (the bridge: the pods' gateway) and the broadcast address are never given.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from knarr.base import lines
 from knarr.base.errors import Unavailable
 from knarr.base.ids import SandboxId
 from knarr.network.network import HostPort
@@ -60,33 +61,36 @@ def with_ports(leases: Leases, sandbox: SandboxId, ports: Sequence[HostPort]) ->
     return replace(leases, ports={**leases.ports, sandbox: tuple(ports)}) if ports else leases
 
 
-class LeaseFile:
-    """Leases in a file, replaced as a whole. It lies below /run, as the namespaces do: a reboot ends both."""
+class LeaseFiles:
+    """Leases as files, one for each address: no two can ever have the same name. They lie below /run, as the
+    namespaces do: a reboot ends both."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def read(self) -> Leases:
-        try:
-            stored = msgspec.json.decode(self._path.read_bytes(), type=_Stored)
-        except FileNotFoundError:
-            return Leases()
-        held = {SandboxId(owner): IPv4Address(address) for owner, address in stored.held.items()}
-        ports = {SandboxId(owner): each for owner, each in stored.ports.items()}
-        return Leases(held, IPv4Address(stored.last) if stored.last else None, ports)
+        held, ports = dict[SandboxId, IPv4Address](), dict[SandboxId, tuple[HostPort, ...]]()
+        for path in self._directory.iterdir():
+            line = next(lines.latest(path), None)
+            if line is None:
+                path.unlink()  # cut short: nobody was told of the address yet
+                continue
+            stored = msgspec.json.decode(line, type=_Stored)
+            held[stored.sandbox] = IPv4Address(path.name)
+            if stored.ports:
+                ports[stored.sandbox] = stored.ports
+        return Leases(held, None, ports)
 
-    def write(self, leases: Leases) -> None:
-        stored = _Stored(
-            held={owner: str(address) for owner, address in leases.by_sandbox.items()},
-            last=str(leases.last) if leases.last is not None else "",
-            ports={str(owner): each for owner, each in leases.ports.items()},
-        )
-        temporary = self._path.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(stored))
-        temporary.rename(self._path)
+    def keep(self, leases: Leases, sandbox: SandboxId) -> None:
+        """Write the sandbox's lease down."""
+        stored = _Stored(sandbox=sandbox, ports=leases.ports.get(sandbox, ()))
+        lines.append(self._directory / str(leases.by_sandbox[sandbox]), msgspec.json.encode(stored))
+
+    def forget(self, address: IPv4Address) -> None:
+        (self._directory / str(address)).unlink(missing_ok=True)
 
 
 class _Stored(msgspec.Struct):
-    held: dict[str, str]
-    last: str
-    ports: dict[str, tuple[HostPort, ...]] = {}
+    sandbox: SandboxId
+    ports: tuple[HostPort, ...] = ()

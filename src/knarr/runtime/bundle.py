@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from knarr.base import lines
 from knarr.base.clock import Instant
 from knarr.base.ids import ContainerId
 
@@ -48,15 +49,17 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def write_record(bundle: Path, record: Record) -> None:
-    write_atomically(bundle / RECORD, msgspec.json.encode(record))
+    lines.append(bundle / RECORD, msgspec.json.encode(record))
 
 
 def read_record(bundle: Path) -> Record | None:
     """The record; None for a bundle whose creation never ended."""
-    try:
-        return msgspec.json.decode((bundle / RECORD).read_bytes(), type=Record)
-    except (FileNotFoundError, msgspec.DecodeError):
-        return None
+    for line in lines.latest(bundle / RECORD):
+        try:
+            return msgspec.json.decode(line, type=Record)
+        except msgspec.DecodeError:
+            continue
+    return None
 
 
 def read_exit(path: Path) -> Exit | None:

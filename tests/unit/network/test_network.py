@@ -47,12 +47,16 @@ def test_no_two_sandboxes_ever_share_an_address(steps: list[tuple[bool, int]]) -
         assert all(address in PODS for address in held)
 
 
-def test_leases_survive_in_their_file(tmp_path: Path) -> None:
-    file = ipam.LeaseFile(tmp_path / "addresses.json")
-    assert file.read() == ipam.Leases()
-    leases, _ = ipam.lease(ipam.Leases(), PODS, SandboxId("s"))
-    file.write(leases)
-    assert file.read() == leases
+def test_leases_survive_in_their_files_and_a_torn_one_is_none(tmp_path: Path) -> None:
+    files = ipam.LeaseFiles(tmp_path / "addresses")
+    assert files.read() == ipam.Leases()
+    leases, address = ipam.lease(ipam.Leases(), PODS, SandboxId("s"))
+    files.keep(leases, SandboxId("s"))
+    (tmp_path / "addresses" / "10.9.0.6").write_text('{"sandb')
+    assert ipam.LeaseFiles(tmp_path / "addresses").read().by_sandbox == {"s": address}
+    files.forget(address)
+    files.forget(address)
+    assert files.read() == ipam.Leases()
 
 
 def test_the_rules_masquerade_pods_and_hide_the_gateway() -> None:
@@ -127,9 +131,9 @@ def test_a_port_of_the_host_is_for_the_host_and_its_pods_unless_an_address_is_na
 def test_ports_go_with_their_sandbox(tmp_path: Path) -> None:
     leases, _ = ipam.lease(ipam.Leases(), PODS, SandboxId("s"))
     leases = ipam.with_ports(leases, SandboxId("s"), [HostPort("tcp", 80, 8080)])
-    file = ipam.LeaseFile(tmp_path / "addresses.json")
-    file.write(leases)
-    assert file.read() == leases
+    files = ipam.LeaseFiles(tmp_path / "addresses")
+    files.keep(leases, SandboxId("s"))
+    assert files.read().ports == leases.ports
     assert ipam.release(leases, SandboxId("s")).ports == {}
 
 
