@@ -89,8 +89,9 @@ class MemoryKubelet:
         if not pod.spec.node_name:
             self._next += 1
             node = target_node(pod) or self.nodes[self._next % len(self.nodes)]
-            body = {"metadata": {"resourceVersion": meta.resource_version}, "spec": {"nodeName": node}}
-            await self._api.patch(POD, *key, body)
+            target = {"apiVersion": "v1", "kind": "Node", "name": node}
+            body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": key[1]}, "target": target}
+            await self._api.create(POD, key[0], body, name=key[1], subresource="binding")
             return
         assert meta.creation_timestamp is not None
         if pod.status.phase in ("", "Pending"):

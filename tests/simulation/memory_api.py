@@ -193,8 +193,12 @@ class MemoryApi:
         self._store(kind, "MODIFIED", changed)
 
     async def _bind(self, kind: Kind, namespace: str, name: str, body: Json) -> Json:
+        self.faults.before_write("bind", kind, name)
         live = self._find(kind, namespace, name)
+        if live["spec"].get("nodeName"):
+            raise Conflict(f"{name} is bound already")
         self._store(kind, "MODIFIED", {**live, "spec": live["spec"] | {"nodeName": body["target"]["name"]}})
+        self.faults.after_write("bind", kind, name)
         return {"kind": "Status", "status": "Success"}
 
     def _replace(self, kind: Kind, live: Json, body: Json, subresource: str) -> Json:

@@ -164,7 +164,7 @@ class Cache:
         self._metadata_only = frozenset(kind for kind in metadata_only if kind not in whole)
         self._shelves = {kind: _Shelf() for kind in (*whole, *self._metadata_only)}
         self._by_lens = {kind.lens: self._shelves[kind] for kind in whole if kind.lens is not None}
-        self._listeners: list[Listener] = []
+        self._listeners: dict[Kind, list[Listener]] = {kind: [] for kind in self._shelves}
         self._progressed: list[Progressed] = []
         self._waiters: list[tuple[Kind, Revision, asyncio.Future[None]]] = []
 
@@ -225,9 +225,13 @@ class Cache:
         held = self.held(kind, namespace, name)
         return held is None or held.metadata.uid != uid or held.metadata.deletion_timestamp is not None
 
-    def listen(self, listener: Listener, progressed: Progressed | None = None) -> None:
-        """Call `listener` with every change from now on, and `progressed` when a kind's progress moved without one."""
-        self._listeners.append(listener)
+    def listen(
+        self, listener: Listener, progressed: Progressed | None = None, *, kinds: Iterable[Kind] | None = None
+    ) -> None:
+        """Call `listener` with every change of these kinds (all by default) from now on, and `progressed` with a kind
+        whenever its progress moved."""
+        for kind in self._shelves if kinds is None else dict.fromkeys(kinds):
+            self._listeners[kind].append(listener)
         if progressed is not None:
             self._progressed.append(progressed)
 
@@ -311,7 +315,7 @@ class Cache:
         self._waiters = waiting
 
     def _tell(self, changed: Changed) -> None:
-        for listener in self._listeners:
+        for listener in self._listeners[changed.kind]:
             listener(changed)
 
     def _shelf(self, lens: type[msgspec.Struct]) -> _Shelf:

@@ -34,7 +34,7 @@ class PodGarbage:
 
     def __post_init__(self) -> None:
         self._queue = WorkQueue("pod-garbage-collector", self._work)
-        self.cache.listen(self._changed)
+        self.cache.listen(self._changed, kinds=(POD, NODE))
 
     @property
     def is_idle(self) -> bool:

@@ -68,10 +68,13 @@ class Runner:
         self._parked_removals: dict[tuple[Kind, str, str], set[Key]] = {}
         self._queue: WorkQueue[Key] = WorkQueue(controller.name, self._reconcile)
         self._allowed = frozenset(controller.writes)
-        self._owns = frozenset(controller.owns)
         assert controller.kind.lens is not None, f"{controller.kind.kind} has no lens"
         self._lens = controller.kind.lens
-        cache.listen(self._changed, self._progressed)
+        heard = {controller.kind, *controller.owns, *controller.watches, *controller.writes}
+        self._roles = {
+            kind: (kind == controller.kind, kind in controller.owns, controller.watches.get(kind)) for kind in heard
+        }
+        cache.listen(self._changed, self._progressed, kinds=[kind for kind in cache.kinds if kind in heard])
 
     @property
     def is_idle(self) -> bool:
@@ -93,24 +96,29 @@ class Runner:
 
     def _changed(self, changed: Changed) -> None:
         kind = changed.kind
-        for key in self._parked_removals.pop((kind, *changed.held.key), ()):
-            self._queue.add(key)
-        if kind == self._controller.kind:
-            if changed.new is None:
-                self._memories.pop(changed.held.key, None)
-                self._parked.discard(changed.held.key)
-                self._queue.forget(changed.held.key)
-            else:
-                self._queue.add(changed.held.key)
-        if kind in self._owns:
+        is_root, is_owned, keys_of = self._roles[kind]
+        if self._parked_removals:
+            for key in self._parked_removals.pop((kind, *changed.held.key), ()):
+                self._queue.add(key)
+        if is_root:
+            self._root_changed(changed)
+        if is_owned:
             for key in self._owner_keys(changed):
                 self._queue.add(key)
-        keys_of = self._controller.watches.get(kind)
         if keys_of is not None and kind.lens is not None:
             for held in (changed.old, changed.new):
                 if held is not None:
                     for key in keys_of(held.lens(kind.lens), self._cache):
                         self._queue.add(key)
+
+    def _root_changed(self, changed: Changed) -> None:
+        key = changed.held.key
+        if changed.new is not None:
+            self._queue.add(key)
+            return
+        self._memories.pop(key, None)
+        self._parked.discard(key)
+        self._queue.forget(key)
 
     def _owner_keys(self, changed: Changed) -> set[Key]:
         root = self._controller.kind

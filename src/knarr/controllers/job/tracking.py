@@ -34,7 +34,7 @@ class LostPods:
 
     def __post_init__(self) -> None:
         self._queue = WorkQueue("job-tracking", self._work)
-        self.cache.listen(self._changed)
+        self.cache.listen(self._changed, kinds=(POD, JOB))
 
     @property
     def is_idle(self) -> bool:
