@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from knarr.apiserver.context import User
 from knarr.base.errors import Unauthenticated
+from knarr.wire import certificate as x509
 from knarr.wire import http
 
 AUTHENTICATED, UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
@@ -40,9 +41,7 @@ class Authenticator:
 @lru_cache(256)
 def certificate_user(certificate: bytes) -> User:
     """The user that a verified certificate (DER) names."""
-    from knarr.wire import tls
-
-    name, groups = tls.subject(certificate)
+    name, groups = x509.subject(certificate)
     if not name:
         raise Unauthenticated("Unauthorized")
     return User(name, (*groups, AUTHENTICATED))

@@ -5,10 +5,10 @@ Only ES256 with our own key is known: there is no algorithm to confuse. Spec: RF
 """
 
 import base64
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,14 +58,24 @@ _object = msgspec.json.Decoder(_Object)
 
 
 class Tokens:
-    """Signs and checks with one key. `now` is wall-clock seconds."""
+    """Signs and checks with one key, loaded at its first use. `now` is wall-clock time."""
 
-    def __init__(self, key: "EllipticCurvePrivateKey", store: Store, now: Callable[[], float] = time.time) -> None:
-        self._key = key
+    def __init__(
+        self, load: Callable[[], "EllipticCurvePrivateKey"], store: Store, now: Callable[[], float] = time.time
+    ) -> None:
+        self._load = load
         self._store = store
         self._now = now
-        self._verified = lru_cache(4096)(self._claims)
-        self.key_id = _thumbprint(key)
+        self._verified = functools.lru_cache(4096)(self._claims)
+
+    @functools.cached_property
+    def _key(self) -> "EllipticCurvePrivateKey":
+        return self._load()
+
+    @functools.cached_property
+    def key_id(self) -> str:
+        """The public key's thumbprint, as tokens name it."""
+        return _thumbprint(self._key)
 
     def sign(
         self,

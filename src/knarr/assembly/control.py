@@ -22,11 +22,8 @@ from knarr.assembly.settings import Settings
 from knarr.base import tasks
 from knarr.base.clock import Clock, SystemClock
 from knarr.base.tasks import Ready
-from knarr.client.events import EventRecorder
 from knarr.client.inprocess import InProcessTransport
 from knarr.client.requests import ApiClient
-from knarr.controllers.registry import Controllers
-from knarr.scheduler import runner as scheduling
 from knarr.store.sealing import Sealer
 from knarr.store.sealing import load_key as load_secrets_key
 from knarr.store.sqlite import SqliteStore
@@ -80,7 +77,7 @@ async def opened(
     sealer = Sealer(load_secrets_key(secrets_key)) if secrets_key is not None else None
     store = SqliteStore(settings.database, sealer=sealer)
     try:
-        tokens = Tokens(load_key(directory / "sa.key"), store)
+        tokens = Tokens(lambda: load_key(directory / "sa.key"), store)
         server = ApiServer(
             store, clock, access=Rbac(store), authenticator=Authenticator(tokens.user), tokens=tokens, pki=directory
         )
@@ -97,7 +94,11 @@ async def opened(
 
 
 async def _run_parts(control: Control, directory: Path, ready: Ready) -> None:
-    """Controllers and the scheduler, over one cache."""
+    """Controllers and the scheduler, over one cache. Their modules are loaded while the API listens already."""
+    from knarr.client.events import EventRecorder
+    from knarr.controllers.registry import Controllers
+    from knarr.scheduler import runner as scheduling
+
     root_ca = (directory / "ca.crt").read_text()
     client = control.client(CONTROLLER_MANAGER)
     controllers = Controllers(client, control.clock, root_ca=root_ca, kinds=scheduling.KINDS)

@@ -27,11 +27,15 @@ NOW = 1_800_000_000.0
 @pytest.fixture
 async def ask() -> Asker:
     store = MemoryStore()
-    tokens = Tokens(ec.generate_private_key(ec.SECP256R1()), store, lambda: NOW)
+    tokens = Tokens(new_key, store, lambda: NOW)
     server = ApiServer(store, access=Rbac(store), tokens=tokens, authenticator=Authenticator(tokens.user))
     pipeline = Pipeline(server)
     await bootstrap.run(pipeline, service_address="10.96.0.1", port=6443)
     return Asker(pipeline)
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
 
 
 def role(name: str, *rules: dict[str, Any], kind: str = "Role") -> dict[str, Any]:
@@ -186,7 +190,7 @@ async def test_tokens_for_others_and_forged_ones_are_refused(ask: Asker) -> None
         f"{_part({'alg': 'none'})}.{payload}.",
     ):
         assert await with_token(ask, bad) == 401, bad
-    other = Tokens(ec.generate_private_key(ec.SECP256R1()), ask.server.store, lambda: NOW)
+    other = Tokens(new_key, ask.server.store, lambda: NOW)
     forged, _ = other.sign(("default", "sa", "uid"), [ISSUER], 3600)
     assert await with_token(ask, forged) == 401
     assert signature
@@ -198,7 +202,7 @@ def _part(value: Any) -> str:
 
 async def test_an_expired_token_is_refused() -> None:
     store, clock = MemoryStore(), [NOW]
-    tokens = Tokens(ec.generate_private_key(ec.SECP256R1()), store, lambda: clock[0])
+    tokens = Tokens(new_key, store, lambda: clock[0])
     key = "/registry/serviceaccounts/default/sa"
     await store.write(key, b'{"metadata":{"name":"sa","uid":"u1"}}', expect=None)
     token, expires = tokens.sign(("default", "sa", "u1"), [ISSUER], 600)
