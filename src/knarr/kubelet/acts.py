@@ -18,10 +18,11 @@ from knarr.cri.messages import runtime as cri_runtime
 from knarr.cri.messages import sandbox as cri_sandbox
 from knarr.kinds import registry
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import cri_config, hooks, members, pod_plan, resources
+from knarr.kubelet import cri_config, ending, hooks, members, resources
 from knarr.kubelet.images import StartFailed
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedPod
+from knarr.kubelet.planned import KillContainer
 from knarr.kubelet.preparation import PodFiles, Starter, VolumesFailed
 from knarr.kubelet.shared import Shared
 from knarr.kubelet.standing import Problem
@@ -102,11 +103,11 @@ class Acts:
             await hooks.run(self._shared.runtime, hook, container, container_id, ip)
         except hooks.HookFailed as error:
             self._tell(container.name, "Warning", "FailedPostStartHook", f"PostStartHook failed: {error}")
-            why = pod_plan.KillContainer(container_id, container.name, pod_plan.grace(pod), "FailedPostStartHook")
+            why = KillContainer(container_id, container.name, ending.grace(pod), "FailedPostStartHook")
             await self.kill(pod, observed, why)
         return None
 
-    async def kill(self, pod: Pod, observed: ObservedPod, act: pod_plan.KillContainer) -> None:
+    async def kill(self, pod: Pod, observed: ObservedPod, act: KillContainer) -> None:
         """preStop, SIGTERM, and SIGKILL when the grace is over."""
         self._tell(act.name, "Normal", "Killing", act.why or f"Stopping container {act.name}")
         began = self._shared.clock.now()

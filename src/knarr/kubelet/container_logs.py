@@ -75,7 +75,6 @@ async def read_log(root: Path, path: Path, wanted: LogOptions, ended: Ended | No
     finally:
         if ending is not None:
             ending.cancel()
-            await asyncio.gather(ending, return_exceptions=True)
         if watch is not None:
             watch.close()
         if descriptor >= 0:

@@ -6,86 +6,32 @@ Spec: docs "Pod Lifecycle", "Init Containers", "Sidecar Containers".
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
 from knarr.base.backoff import Backoff
 from knarr.base.clock import Instant
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import members, resources, restarts
+from knarr.kubelet import ending, members, resources, restarts
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
+from knarr.kubelet.planned import (
+    Act,
+    KillContainer,
+    PodPlan,
+    RemoveContainer,
+    RemoveSandbox,
+    ResizeContainer,
+    RunSandbox,
+    StartContainer,
+)
 from knarr.kubelet.standing import SANDBOX, Standing, kill_key, resize_key, start_key
-
-MINIMUM_GRACE_SECONDS = 1
-"""Upstream gives even a forced kill one second."""
-SIDECAR_GRACE_SECONDS = 2
-"""What a sidecar gets when its pod's grace is used up (upstream's minimum)."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunSandbox:
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class StopSandbox:
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class StartContainer:
-    name: str
-    role: Literal["init", "main", "ephemeral"]
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class KillContainer:
-    """`why` is the event's text after "Stopping container" or instead of it."""
-
-    id: str
-    name: str
-    grace_seconds: int
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveContainer:
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ResizeContainer:
-    """Give a running container the resources that its spec has now."""
-
-    id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveSandbox:
-    id: str
-
-
-Act = RunSandbox | StopSandbox | RemoveSandbox | StartContainer | ResizeContainer | KillContainer | RemoveContainer
-
-
-@dataclass(frozen=True, slots=True)
-class PodPlan:
-    """`waiting` holds containers held back by back-off; `is_over` says that nothing runs and nothing will."""
-
-    acts: tuple[Act, ...] = ()
-    waiting: tuple[tuple[str, Instant], ...] = ()
-    again_at: Instant | None = None
-    is_over: bool = False
 
 
 def pod_plan(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) -> PodPlan:
     """The next acts for a pod bound to this node."""
-    if is_ending(pod, observed, standing):
-        return _ending(pod, observed, standing, now)
+    if ending.is_ending(pod, observed, standing):
+        return ending.ending_plan(pod, observed, standing, now)
     acts: list[Act] = list(_surplus(observed, standing))
     sandbox = observed.sandbox
     if sandbox is None or not sandbox.is_ready:
@@ -99,35 +45,6 @@ def pod_plan(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) 
         elif act is not None:
             acts.append(act)
     return _plan(pod, acts, standing, now, waits)
-
-
-def is_ending(pod: Pod, observed: ObservedPod, standing: Standing) -> bool:
-    """Whether the pod is to stop for good: deleted, gone, evicted, past its deadline, or its work is done."""
-    if standing.is_gone or standing.stop is not None or pod.metadata.deletion_timestamp is not None:
-        return True
-    return pod.status.phase in ("Succeeded", "Failed") or is_done(pod, observed)
-
-
-def is_done(pod: Pod, observed: ObservedPod) -> bool:
-    """Whether every main container ended for good, or an init container failed for good."""
-    for container in pod.spec.init_containers:
-        latest = observed.latest(container.name)
-        policy = members.init_restart_policy(pod, container)
-        has_failed = latest is not None and latest.is_exited and latest.exit_code != 0
-        if has_failed and policy == "Never" and not members.is_sidecar(container) and not _any_main(pod, observed):
-            return True
-    ends = [(c, observed.latest(c.name)) for c in pod.spec.containers]
-    return bool(ends) and all(
-        latest is not None
-        and latest.is_exited
-        and not restarts.should_restart(members.restart_policy(pod, container), latest.exit_code)
-        for container, latest in ends
-    )
-
-
-def _any_main(pod: Pod, observed: ObservedPod) -> bool:
-    """Whether a main container was made in the current sandbox: the pod is initialised then."""
-    return any(observed.current(c.name) is not None for c in pod.spec.containers)
 
 
 def _plan(pod: Pod, acts: list[Act], standing: Standing, now: Instant, waits: list[tuple[str, Instant]]) -> PodPlan:
@@ -157,7 +74,10 @@ def _new_sandbox(pod: Pod, observed: ObservedPod, standing: Standing, now: Insta
     for container in running:
         if kill_key(container.id) not in standing.in_flight:
             yield KillContainer(
-                container.id, container.name, grace(pod), "Pod sandbox changed, it will be killed and re-created."
+                container.id,
+                container.name,
+                ending.grace(pod),
+                "Pod sandbox changed, it will be killed and re-created.",
             )
     problem = standing.problems.get(SANDBOX)
     if running or SANDBOX in standing.in_flight or (problem and problem.retry_at and problem.retry_at > now):
@@ -174,7 +94,7 @@ def _wanted(
     """The containers whose turn it is, in order."""
     for ephemeral in pod.spec.ephemeral_containers:
         yield ephemeral, "ephemeral"
-    initialised = _any_main(pod, observed)
+    initialised = ending.is_initialised(pod, observed)
     for container in pod.spec.init_containers:
         if initialised and not members.is_sidecar(container):
             continue
@@ -276,51 +196,16 @@ def _change(
         return None
     verdicts = standing.probes.get(current.id)
     if verdicts is not None and verdicts.failed:
-        seconds = grace(pod) if verdicts.grace_seconds is None else verdicts.grace_seconds
+        seconds = ending.grace(pod) if verdicts.grace_seconds is None else verdicts.grace_seconds
         why = f"Container {container.name} failed {verdicts.failed} probe, will be restarted"
         return KillContainer(current.id, container.name, seconds, why)
     if current.hash and current.hash != members.spec_hash(container):
         why = f"Container {container.name} definition changed, will be restarted"
-        return KillContainer(current.id, container.name, grace(pod), why)
+        return KillContainer(current.id, container.name, ending.grace(pod), why)
     given = standing.resized.get(current.id, current.resources)
     if not given or given == resources.fingerprint(container) or resize_key(current.id) in standing.in_flight:
         return None
     if resources.needs_restart(container, given):
         why = f"Container {container.name} resize requires restart"
-        return KillContainer(current.id, container.name, grace(pod), why)
+        return KillContainer(current.id, container.name, ending.grace(pod), why)
     return ResizeContainer(current.id, container.name)
-
-
-def grace(pod: Pod) -> int:
-    """Seconds between the wish to stop and SIGKILL."""
-    if pod.metadata.deletion_timestamp is not None and pod.metadata.deletion_grace_period_seconds is not None:
-        return max(MINIMUM_GRACE_SECONDS, pod.metadata.deletion_grace_period_seconds)
-    seconds = pod.spec.termination_grace_period_seconds
-    return max(MINIMUM_GRACE_SECONDS, 30 if seconds is None else seconds)
-
-
-def _ending(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) -> PodPlan:
-    """Main and ephemeral containers first, sidecars after them in reverse order, the sandbox last."""
-    running = {c.name: c for c in observed.running}
-    helpers = [c.name for c in members.sidecars(pod)]
-    first = [c for name, c in running.items() if name not in helpers]
-    left = grace(pod) if standing.kill_at is None else max(0, round((standing.kill_at - now).total_seconds()))
-    acts: list[Act] = []
-    if first:
-        acts += [_end(c, max(left, MINIMUM_GRACE_SECONDS)) for c in first]
-    elif running:
-        last = next(running[name] for name in reversed(helpers) if name in running)
-        acts.append(_end(last, max(left, SIDECAR_GRACE_SECONDS)))
-    acts = [a for a in acts if isinstance(a, KillContainer) and kill_key(a.id) not in standing.in_flight]
-    busy = any(key.startswith("start/") or key == SANDBOX for key in standing.in_flight)
-    if running or busy:
-        return PodPlan(tuple(acts))
-    if any(s.is_ready for s in observed.sandboxes):
-        if SANDBOX in standing.in_flight:
-            return PodPlan()
-        return PodPlan(tuple(StopSandbox(s.id) for s in observed.sandboxes if s.is_ready))
-    return PodPlan(is_over=True)
-
-
-def _end(container: ObservedContainer, seconds: int) -> KillContainer:
-    return KillContainer(container.id, container.name, seconds)

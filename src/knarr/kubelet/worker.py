@@ -13,29 +13,26 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from knarr.base import logs
 from knarr.base.backoff import Backoff
 from knarr.base.clock import Instant
 from knarr.base.errors import Conflict, KnarrError, NotFound
 from knarr.client import events
-from knarr.client.client import DeleteOptions, Json
+from knarr.client.client import DeleteOptions
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import acts, inspection, members, pod_plan, pod_status, restarts
+from knarr.kubelet import acts, ending, inspection, members, planned, pod_plan, restarts
 from knarr.kubelet.log_rotation import OpenLog
 from knarr.kubelet.observed import ObservedPod
-from knarr.kubelet.pod_plan import PodPlan
+from knarr.kubelet.planned import PodPlan
 from knarr.kubelet.preparation import PodFiles, Starter, needed
 from knarr.kubelet.probes.prober import Prober
+from knarr.kubelet.reporter import Reporter
 from knarr.kubelet.shared import Shared
 from knarr.kubelet.standing import SANDBOX, Problem, Standing, Stop, kill_key, resize_key, start_key
 
 _log = logs.log("kubelet")
 STATUS, VOLUMES = "status", "volumes"
-HOLD_SECONDS = 0.1
-"""How long a status is held back while a start is under way: what follows at once needs no write of its own."""
 RETRY_SECONDS = 1.0
 
 
@@ -45,16 +42,13 @@ class PodWorker:
     def __init__(self, shared: Shared, pod: Pod, raw: bytes) -> None:
         self._shared = shared
         self.uid = pod.metadata.uid
-        self.pod = pod
+        self._reporter = Reporter(shared, pod, raw)
         self.observed = ObservedPod()
-        self._status: Json = _status_of(raw)
-        self._revision = _revision(pod)
         self._woken = asyncio.Event()
         self._is_dirty = True
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._standing = Standing(rule=shared.rule)
         self._retry_at: dict[str, Instant] = {}
-        self._held_since: Instant | None = None
         self._told: set[tuple[str, int]] = set()
         self._is_finished = False
         self._is_deleted = False
@@ -68,14 +62,18 @@ class PodWorker:
             if status.ready
         )
 
+    @property
+    def pod(self) -> Pod:
+        """The newest version of the pod that is known."""
+        return self._reporter.pod
+
     # -- what wakes it ---
 
     def update(self, pod: Pod, raw: bytes) -> None:
         """The API has a newer version of the pod."""
-        if _revision(pod) < self._revision:
+        before = self.pod
+        if not self._reporter.update(pod, raw):
             return
-        before, self.pod = self.pod, pod
-        self._revision, self._status = _revision(pod), _status_of(raw)
         if before.spec != pod.spec:
             self._use_sources()
         if (before.metadata.labels, before.metadata.annotations) != (pod.metadata.labels, pod.metadata.annotations):
@@ -144,8 +142,9 @@ class PodWorker:
         self._woken.clear()
         await self._look_again()
         now = self._shared.clock.now()
-        self._check_deadline(now)
-        is_ending = pod_plan.is_ending(self.pod, self.observed, self._standing)
+        if (late := ending.past_deadline(self.pod, now)) is not None:
+            self.stop(late)
+        is_ending = ending.is_ending(self.pod, self.observed, self._standing)
         if is_ending:
             await self._begin_ending(now)
         else:
@@ -190,8 +189,8 @@ class PodWorker:
         """Until woken or until the next moment that matters."""
         now = self._shared.clock.now()
         moments = [due for key, due in self._retry_at.items() if key != VOLUMES or VOLUMES not in self._tasks]
-        if self._held_since is not None:
-            moments.append(self._held_since + timedelta(seconds=HOLD_SECONDS))
+        if (due := self._reporter.due_at) is not None:
+            moments.append(due)
         seconds = max(0.0, (min(moments) - now).total_seconds()) if moments else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -205,21 +204,21 @@ class PodWorker:
 
     # -- acts ---
 
-    def _begin(self, act: pod_plan.Act) -> None:
+    def _begin(self, act: planned.Act) -> None:
         match act:
-            case pod_plan.RunSandbox():
+            case planned.RunSandbox():
                 self._spawn(SANDBOX, self._run_sandbox(act))
-            case pod_plan.StopSandbox():
+            case planned.StopSandbox():
                 self._spawn(SANDBOX, self._acts.stop_sandbox(act.id))
-            case pod_plan.StartContainer():
+            case planned.StartContainer():
                 self._spawn(start_key(act.name), self._start(act))
-            case pod_plan.KillContainer():
+            case planned.KillContainer():
                 self._spawn(kill_key(act.id), self._acts.kill(self.pod, self.observed, act))
-            case pod_plan.RemoveContainer():
+            case planned.RemoveContainer():
                 self._spawn(kill_key(act.id), self._acts.remove_container(act.id))
-            case pod_plan.ResizeContainer():
+            case planned.ResizeContainer():
                 self._spawn(resize_key(act.id), self._resize(act))
-            case pod_plan.RemoveSandbox():
+            case planned.RemoveSandbox():
                 self._spawn(kill_key(act.id), self._acts.remove_sandbox(act.id))
 
     def _spawn(self, key: str, act: Coroutine[Any, Any, None]) -> None:
@@ -250,11 +249,11 @@ class PodWorker:
         )
         self._retry_at[key] = self._shared.clock.now() + timedelta(seconds=RETRY_SECONDS)
 
-    async def _run_sandbox(self, act: pod_plan.RunSandbox) -> None:
+    async def _run_sandbox(self, act: planned.RunSandbox) -> None:
         problem = await self._acts.run_sandbox(self.pod, act.attempt)
         self._set_problem(SANDBOX, problem)
 
-    async def _start(self, act: pod_plan.StartContainer) -> None:
+    async def _start(self, act: planned.StartContainer) -> None:
         container = members.find(self.pod, act.name)
         assert container is not None, "the plan names containers of the spec"
         ended = self.observed.latest(act.name)
@@ -267,7 +266,7 @@ class PodWorker:
         problem = await self._acts.start(self.pod, container, act.attempt, self.observed)
         self._set_problem(act.name, problem)
 
-    async def _resize(self, act: pod_plan.ResizeContainer) -> None:
+    async def _resize(self, act: planned.ResizeContainer) -> None:
         container = members.find(self.pod, act.name)
         assert container is not None, "the plan names containers of the spec"
         sandbox = self.observed.sandbox
@@ -298,7 +297,7 @@ class PodWorker:
         """Look at every volume again; a change that comes while that is under way is looked at after it."""
         if VOLUMES in self._tasks:
             self._retry_at[VOLUMES] = self._shared.clock.now()
-        elif not pod_plan.is_ending(self.pod, self.observed, self._standing):
+        elif not ending.is_ending(self.pod, self.observed, self._standing):
             self._spawn(VOLUMES, self._prepare_volumes())
 
     async def _prepare_volumes(self) -> None:
@@ -347,15 +346,10 @@ class PodWorker:
 
     # -- the end ---
 
-    def _check_deadline(self, now: Instant) -> None:
-        seconds, began = self.pod.spec.active_deadline_seconds, self.pod.status.start_time
-        if seconds is not None and began is not None and now >= began + timedelta(seconds=seconds):
-            self.stop(Stop("DeadlineExceeded", "Pod was active on the node longer than the specified deadline"))
-
     async def _begin_ending(self, now: Instant) -> None:
         """Fix the moment of SIGKILL once; a later, shorter grace moves it and restarts the kills."""
         self._prober.end_restarting()
-        kill_at = _kill_at(self.pod, self._standing, now)
+        kill_at = ending.kill_at(self.pod, self._standing, now)
         before = self._standing.kill_at
         if before is None or kill_at < before - timedelta(seconds=1):
             self._standing = replace(self._standing, kill_at=kill_at)
@@ -395,59 +389,12 @@ class PodWorker:
     # -- the status ---
 
     def _report(self, now: Instant) -> None:
-        """Write the status if it differs from the API's; held back shortly while a start is under way."""
+        """Begin to write the status if it differs from the API's."""
         if self._standing.is_gone or STATUS in self._tasks or STATUS in self._retry_at:
             return
-        shared = self._shared
-        wanted = pod_status.pod_status(
-            self.pod,
-            self.observed,
-            self._snapshot(),
-            now,
-            runtime=shared.runtime_name,
-            host_ip=shared.settings.node_ip,
-        )
-        patch = pod_status.status_patch(self._status, wanted, self.uid)
-        if patch is None:
-            self._held_since = None
-            return
-        is_starting = any(key == SANDBOX or key.startswith("start/") for key in self._tasks)
-        if is_starting and not self._standing.problems:
-            self._held_since = self._held_since or now
-            if now < self._held_since + timedelta(seconds=HOLD_SECONDS):
-                return
-        self._held_since = None
-        self._spawn(STATUS, self._write_status(patch))
-
-    async def _write_status(self, patch: Json) -> None:
-        meta = self.pod.metadata
-        try:
-            written = await self._shared.client.patch(
-                POD, meta.namespace, meta.name, patch, patch="strategic", subresource="status"
-            )
-        except NotFound:
-            return  # the watch says so too
-        pod = msgspec.convert(written, Pod)
-        if _revision(pod) >= self._revision:
-            self.pod, self._revision, self._status = pod, _revision(pod), written.get("status", {})
-
-
-def _kill_at(pod: Pod, standing: Standing, now: Instant) -> Instant:
-    """When SIGKILL is due: the grace from now, but not later than the API's own moment (which has whole seconds)."""
-    deleted_at = pod.metadata.deletion_timestamp
-    if deleted_at is None and standing.is_gone:
-        return now + timedelta(seconds=pod_plan.MINIMUM_GRACE_SECONDS)
-    latest = now + timedelta(seconds=pod_plan.grace(pod))
-    return min(latest, deleted_at + timedelta(seconds=1)) if deleted_at is not None else latest
-
-
-def _status_of(raw: bytes) -> Json:
-    status: Json = msgspec.json.decode(raw).get("status", {})
-    return status
-
-
-def _revision(pod: Pod) -> int:
-    return int(pod.metadata.resource_version or 0)
+        patch = self._reporter.patch(self.observed, self._snapshot(), now)
+        if patch is not None:
+            self._spawn(STATUS, self._reporter.write(patch))
 
 
 def _field_path(pod: Pod, container: str) -> str:

@@ -11,7 +11,7 @@ from knarr.cri.messages.enums import ContainerState
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import members
 from knarr.kubelet.observed import ObservedContainer, ObservedPod, ObservedSandbox
-from knarr.kubelet.pod_plan import (
+from knarr.kubelet.planned import (
     Act,
     KillContainer,
     PodPlan,
@@ -19,8 +19,8 @@ from knarr.kubelet.pod_plan import (
     RunSandbox,
     StartContainer,
     StopSandbox,
-    pod_plan,
 )
+from knarr.kubelet.pod_plan import pod_plan
 from knarr.kubelet.standing import SANDBOX, Problem, Standing, Stop, Verdicts, kill_key, start_key
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -1,0 +1,100 @@
+"""How a pod ends: when it does, in what order its containers stop, and when SIGKILL is due.
+
+Pure. Main and ephemeral containers first, sidecars after them in reverse order, the sandbox last (docs: Pod Lifecycle,
+Termination of Pods; Sidecar Containers).
+"""
+
+from datetime import timedelta
+
+from knarr.base.clock import Instant
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import members, restarts
+from knarr.kubelet.observed import ObservedContainer, ObservedPod
+from knarr.kubelet.planned import Act, KillContainer, PodPlan, StopSandbox
+from knarr.kubelet.standing import SANDBOX, Standing, Stop, kill_key
+
+MINIMUM_GRACE_SECONDS = 1
+"""Upstream gives even a forced kill one second."""
+SIDECAR_GRACE_SECONDS = 2
+"""What a sidecar gets when its pod's grace is used up (upstream's minimum)."""
+
+
+def is_ending(pod: Pod, observed: ObservedPod, standing: Standing) -> bool:
+    """Whether the pod is to stop for good: deleted, gone, evicted, past its deadline, or its work is done."""
+    if standing.is_gone or standing.stop is not None or pod.metadata.deletion_timestamp is not None:
+        return True
+    return pod.status.phase in ("Succeeded", "Failed") or is_done(pod, observed)
+
+
+def is_done(pod: Pod, observed: ObservedPod) -> bool:
+    """Whether every main container ended for good, or an init container failed for good."""
+    for container in pod.spec.init_containers:
+        latest = observed.latest(container.name)
+        policy = members.init_restart_policy(pod, container)
+        has_failed = latest is not None and latest.is_exited and latest.exit_code != 0
+        if has_failed and policy == "Never" and not members.is_sidecar(container) and not is_initialised(pod, observed):
+            return True
+    ends = [(c, observed.latest(c.name)) for c in pod.spec.containers]
+    return bool(ends) and all(
+        latest is not None
+        and latest.is_exited
+        and not restarts.should_restart(members.restart_policy(pod, container), latest.exit_code)
+        for container, latest in ends
+    )
+
+
+def is_initialised(pod: Pod, observed: ObservedPod) -> bool:
+    """Whether a main container was made in the current sandbox: the pod is initialised then."""
+    return any(observed.current(c.name) is not None for c in pod.spec.containers)
+
+
+def ending_plan(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) -> PodPlan:
+    """Main and ephemeral containers first, sidecars after them in reverse order, the sandbox last."""
+    running = {c.name: c for c in observed.running}
+    helpers = [c.name for c in members.sidecars(pod)]
+    first = [c for name, c in running.items() if name not in helpers]
+    left = grace(pod) if standing.kill_at is None else max(0, round((standing.kill_at - now).total_seconds()))
+    acts: list[Act] = []
+    if first:
+        acts += [_end(c, max(left, MINIMUM_GRACE_SECONDS)) for c in first]
+    elif running:
+        last = next(running[name] for name in reversed(helpers) if name in running)
+        acts.append(_end(last, max(left, SIDECAR_GRACE_SECONDS)))
+    acts = [a for a in acts if isinstance(a, KillContainer) and kill_key(a.id) not in standing.in_flight]
+    busy = any(key.startswith("start/") or key == SANDBOX for key in standing.in_flight)
+    if running or busy:
+        return PodPlan(tuple(acts))
+    if any(s.is_ready for s in observed.sandboxes):
+        if SANDBOX in standing.in_flight:
+            return PodPlan()
+        return PodPlan(tuple(StopSandbox(s.id) for s in observed.sandboxes if s.is_ready))
+    return PodPlan(is_over=True)
+
+
+def _end(container: ObservedContainer, seconds: int) -> KillContainer:
+    return KillContainer(container.id, container.name, seconds)
+
+
+def grace(pod: Pod) -> int:
+    """Seconds between the wish to stop and SIGKILL."""
+    if pod.metadata.deletion_timestamp is not None and pod.metadata.deletion_grace_period_seconds is not None:
+        return max(MINIMUM_GRACE_SECONDS, pod.metadata.deletion_grace_period_seconds)
+    seconds = pod.spec.termination_grace_period_seconds
+    return max(MINIMUM_GRACE_SECONDS, 30 if seconds is None else seconds)
+
+
+def kill_at(pod: Pod, standing: Standing, now: Instant) -> Instant:
+    """When SIGKILL is due: the grace from now, but not later than the API's own moment (which has whole seconds)."""
+    deleted_at = pod.metadata.deletion_timestamp
+    if standing.is_gone:  # deleted by force, at once or while it was ending
+        return now + timedelta(seconds=MINIMUM_GRACE_SECONDS)
+    latest = now + timedelta(seconds=grace(pod))
+    return min(latest, deleted_at + timedelta(seconds=1)) if deleted_at is not None else latest
+
+
+def past_deadline(pod: Pod, now: Instant) -> Stop | None:
+    """Why a pod that is past its activeDeadlineSeconds must stop."""
+    seconds, began = pod.spec.active_deadline_seconds, pod.status.start_time
+    if seconds is None or began is None or now < began + timedelta(seconds=seconds):
+        return None
+    return Stop("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")

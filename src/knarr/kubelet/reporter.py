@@ -1,0 +1,85 @@
+"""Keeps the API's picture of one pod and writes the pod's status to it, only when it differs.
+
+A status is held back for a moment while a start is under way: what follows at once needs no write of its own. What the
+status says is pod_status.py's; when a write may begin is the worker's.
+"""
+
+from datetime import timedelta
+
+import msgspec
+
+from knarr.base.clock import Instant
+from knarr.base.errors import NotFound
+from knarr.client.client import Json
+from knarr.kinds.core_pod import POD
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import pod_status
+from knarr.kubelet.observed import ObservedPod
+from knarr.kubelet.shared import Shared
+from knarr.kubelet.standing import SANDBOX, Standing
+
+HOLD = timedelta(seconds=0.1)
+"""Longer than an ordinary start takes, shorter than a person notices."""
+
+
+class Reporter:
+    """`pod` is the newest version known, from the watch or from the answer to an own write."""
+
+    def __init__(self, shared: Shared, pod: Pod, raw: bytes) -> None:
+        self._shared = shared
+        self.pod = pod
+        self._status: Json = _status_of(raw)
+        self._held_since: Instant | None = None
+
+    def update(self, pod: Pod, raw: bytes) -> bool:
+        """Take the watch's version; False if a newer one is known."""
+        if _revision(pod) < _revision(self.pod):
+            return False
+        self.pod, self._status = pod, _status_of(raw)
+        return True
+
+    @property
+    def due_at(self) -> Instant | None:
+        """When a status that is held back must be written."""
+        return self._held_since + HOLD if self._held_since is not None else None
+
+    def patch(self, observed: ObservedPod, standing: Standing, now: Instant) -> Json | None:
+        """What to write now; None if the API says it already, or if more is about to follow."""
+        shared = self._shared
+        wanted = pod_status.pod_status(
+            self.pod, observed, standing, now, runtime=shared.runtime_name, host_ip=shared.settings.node_ip
+        )
+        patch = pod_status.status_patch(self._status, wanted, self.pod.metadata.uid)
+        if patch is not None and _is_starting(standing):
+            self._held_since = self._held_since or now
+            if now < self._held_since + HOLD:
+                return None
+        self._held_since = None
+        return patch
+
+    async def write(self, patch: Json) -> None:
+        """Write the status; a pod that is gone needs none."""
+        meta = self.pod.metadata
+        try:
+            written = await self._shared.client.patch(
+                POD, meta.namespace, meta.name, patch, patch="strategic", subresource="status"
+            )
+        except NotFound:
+            return
+        pod = msgspec.convert(written, Pod)
+        if _revision(pod) >= _revision(self.pod):
+            self.pod, self._status = pod, written.get("status", {})
+
+
+def _is_starting(standing: Standing) -> bool:
+    """Whether a start is under way that has met no difficulty yet."""
+    return not standing.problems and any(key == SANDBOX or key.startswith("start/") for key in standing.in_flight)
+
+
+def _status_of(raw: bytes) -> Json:
+    status: Json = msgspec.json.decode(raw).get("status", {})
+    return status
+
+
+def _revision(pod: Pod) -> int:
+    return int(pod.metadata.resource_version or 0)
