@@ -98,9 +98,10 @@ class _Joined:
             await asyncio.shield(ended)
             raise
         finally:
-            await _cancel([*inputs, *outputs])
-            for descriptor in owned:
-                with contextlib.suppress(OSError):  # standard input may be closed already
+            try:
+                await _cancel([*inputs, *outputs])
+            finally:  # the server may end while the client's end is being tidied up
+                for descriptor in owned:
                     os.close(descriptor)
 
     async def _output(self, descriptor: int, channel: Literal[1, 2]) -> None:
@@ -157,8 +158,10 @@ async def run_attach(monitor: Monitor, container: ContainerId, streams: Streams,
     try:
         await _until_one(output, asyncio.ensure_future(streams.gone()))
     finally:
-        await _cancel([output, *inputs])
-        attachment.close()
+        try:
+            await _cancel([output, *inputs])
+        finally:
+            attachment.close()
     with contextlib.suppress(ConnectionError):
         await streams.finish(SUCCESS)
 

@@ -85,6 +85,7 @@ class Client:
         self._head_seconds = head_seconds
         self._idle: dict[Target, list[_ClientConnection]] = {}
         self._open: set[_ClientConnection] = set()
+        self._closing: asyncio.Future[None] | None = None
 
     async def request(
         self, target: Target, request: http.Request, *, head_seconds: float | None = None
@@ -116,10 +117,13 @@ class Client:
         return response, fresh.release() if response.status == 101 else None
 
     async def close(self) -> None:
-        """Drop every connection; responses that still arrive fail."""
+        """Drop every connection; responses that still arrive fail. Returns once the sockets are closed."""
+        self._idle.clear()
         for open_connection in list(self._open):
             open_connection.transport.abort()
-        self._idle.clear()
+        while self._open:
+            self._closing = asyncio.get_running_loop().create_future()
+            await self._closing
 
     async def _connect(self, target: Target) -> "_ClientConnection":
         stream = await connection.dial(
@@ -155,6 +159,8 @@ class Client:
 
     def lost(self, gone: "_ClientConnection") -> None:
         self._open.discard(gone)
+        if self._closing is not None and not self._closing.done():
+            self._closing.set_result(None)
         kept = self._idle.get(gone.target, [])
         if gone in kept:
             kept.remove(gone)

@@ -57,7 +57,7 @@ class ServerConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._peer = http.Peer()
-        self._is_tls = False
+        self._is_tls = self._is_lost = False
         self._parser = httptools.HttpRequestParser(self)
         self._arriving: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
@@ -131,7 +131,13 @@ class ServerConnection(asyncio.Protocol):
         self._waiting.clear()
         if self._task is not None:
             self._task.cancel()
-        self._server.forget(self)
+        self.gone()
+
+    def gone(self) -> None:
+        """The transport is lost; the server forgets the connection once its handler has cleaned up, too."""
+        self._is_lost = True
+        if self._task is None:
+            self._server.forget(self)
 
     def pause_writing(self) -> None:
         if self._drained is None:
@@ -244,6 +250,8 @@ class ServerConnection(asyncio.Protocol):
             self._task = None
             self._current = None
             self._is_streaming = False
+            if self._is_lost:
+                self._server.forget(self)
         self._after(exchange)
 
     def _after(self, exchange: Exchange) -> None:
@@ -419,7 +427,7 @@ class _Upgraded(StreamConnection):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
-        self._owner._server.forget(self._owner)
+        self._owner.gone()
 
 
 class _Refused(Exception):

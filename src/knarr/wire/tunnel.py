@@ -60,9 +60,9 @@ async def join(client: http.Connection, upstream: http.Connection) -> None:
     finally:
         for copy in (forth, back):
             copy.cancel()
-        await asyncio.gather(forth, back, return_exceptions=True)
         client.close()
         upstream.close()
+        await asyncio.gather(forth, back, return_exceptions=True)
 
 
 async def _copy(source: http.Connection, sink: http.Connection) -> bool:

@@ -1,0 +1,79 @@
+"""wire/tunnel.py: what travels and what never does."""
+
+import asyncio
+from pathlib import Path
+
+from knarr.wire import http, tunnel
+from knarr.wire.connection import dial
+from knarr.wire.http_client import Client, Target
+from knarr.wire.http_server import Server
+
+HEAD = b"GET /up HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: raw\r\nAuthorization: Bearer x\r\n\r\n"
+SMUGGLED = b"GET /secret HTTP/1.1\r\nHost: h\r\n\r\n"
+
+
+class Upstream:
+    """Says 101 or 403, remembers what it was asked."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.requests: list[http.Request] = []
+        self.received = b""
+        self.ended = asyncio.Event()
+
+    async def answer(self, request: http.Request) -> http.Response:
+        self.requests.append(request)
+        if self.status != 101:
+            return http.Response(self.status, (("set-cookie", "a=b"),), b"no")
+        return http.Response(101, (("connection", "Upgrade"), ("upgrade", "raw")), b"", self.serve)
+
+    async def serve(self, connection: http.Connection) -> None:
+        while content := await connection.read():
+            self.received += content
+            await connection.write(content.upper())
+        self.ended.set()
+
+
+async def through(upstream: Upstream, path: Path, content: bytes, enough: bytes) -> bytes:
+    """What a client gets that sends `content` through a tunnel and leaves once it has seen `enough`."""
+    behind, client = Server(upstream.answer), Client()
+    await behind.listen_unix(path / "behind")
+    target = Target(unix_path=str(path / "behind"))
+
+    async def front(request: http.Request) -> http.Response:
+        return await tunnel.tunnel(client, target, request, "/deeper", "a=1")
+
+    server = Server(front)
+    await server.listen_unix(path / "front")
+    connection = await dial(unix_path=str(path / "front"))
+    await connection.write(content)
+    answer = b""
+    async with asyncio.timeout(5):
+        while enough not in answer and (part := await connection.read()):
+            answer += part
+    connection.close()
+    if upstream.status == 101:
+        async with asyncio.timeout(5):
+            await upstream.ended.wait()
+    for part in (server, behind):
+        await part.close(0.2)
+    await client.close()
+    return answer
+
+
+async def test_bytes_travel_both_ways_and_the_end_of_the_client_is_the_end(tmp_path: Path) -> None:
+    upstream = Upstream(101)
+    answer = await through(upstream, tmp_path, HEAD + b"early", b"EARLY")
+    assert answer.startswith(b"HTTP/1.1 101")
+    assert upstream.received == b"early"
+    request = upstream.requests[0]
+    assert (request.path, request.query, request.header("authorization")) == ("/deeper", "a=1", "")
+
+
+async def test_a_refusal_goes_back_and_nothing_more_is_forwarded(tmp_path: Path) -> None:
+    upstream = Upstream(403)
+    answer = await through(upstream, tmp_path, HEAD + SMUGGLED, b"never")
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert answer.endswith(b"no")
+    assert b"set-cookie" not in answer
+    assert [request.path for request in upstream.requests] == ["/deeper"]
