@@ -246,32 +246,46 @@ class OciRuntime:
         live.process = bundle.open_process(record.pid, record.pid_started)
         live.monitor = bundle.open_process(record.monitor, record.monitor_started)
         if live.monitor is None:
-            self._ended(live)
+            self._monitor_ended(live)
         else:
-            asyncio.get_running_loop().add_reader(live.monitor, self._ended, live)
+            asyncio.get_running_loop().add_reader(live.monitor, self._monitor_ended, live)
 
-    def _ended(self, live: _Live) -> None:
-        """The monitor is gone: learn how the container ended."""
-        container = live.record.id
-        ended = bundle.read_exit(self._exit(container))
-        if ended is None:
-            _log.error("lost the monitor of a container %s", logs.fields(container=container))
-            self._cgroups.kill(live.record.cgroup_path)
-            if live.process is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    signals.pidfd_send_signal(live.process, signals.SIGKILL)
-            bundle.write_atomically(self._exit(container), str(_LOST_EXIT_CODE).encode())
-            ended = bundle.read_exit(self._exit(container))
+    def _monitor_ended(self, live: _Live) -> None:
+        """The monitor is gone: with the container, or before it."""
+        ended = bundle.read_exit(self._exit(live.record.id))
+        if ended is not None:
+            self._ended(live, ended)
+            return
+        _log.error("lost the monitor of a container %s", logs.fields(container=live.record.id))
+        self._cgroups.kill(live.record.cgroup_path)
+        if live.monitor is not None:
+            asyncio.get_running_loop().remove_reader(live.monitor)
+        if live.process is None:
+            self._ended_unseen(live)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            signals.pidfd_send_signal(live.process, signals.SIGKILL)
+        asyncio.get_running_loop().add_reader(live.process, self._ended_unseen, live)
+
+    def _ended_unseen(self, live: _Live) -> None:
+        """The container is gone, and nobody was there to see its exit code."""
+        path = self._exit(live.record.id)
+        bundle.write_atomically(path, str(_LOST_EXIT_CODE).encode())
+        ended = bundle.read_exit(path)
         assert ended is not None
+        self._ended(live, ended)
+
+    def _ended(self, live: _Live, ended: bundle.Exit) -> None:
         live.ended = ended
         live.was_oom_killed = ended.code != 0 and self._cgroups.oom_kills(live.record.cgroup_path) > 0
         self._release(live)
         live.stopped.set()
 
     def _release(self, live: _Live) -> None:
-        if live.monitor is not None:
-            asyncio.get_running_loop().remove_reader(live.monitor)
-        _close(*(fd for fd in (live.monitor, live.process) if fd is not None))
+        for descriptor in (live.monitor, live.process):
+            if descriptor is not None:
+                asyncio.get_running_loop().remove_reader(descriptor)
+                os.close(descriptor)
         live.monitor = live.process = None
 
     async def _discard(self, container: ContainerId) -> None:
@@ -280,9 +294,12 @@ class OciRuntime:
         await self._end_monitor(directory)
         await self._run("delete", container, KILL_SECONDS, "--force")
         live = self._live.get(container)
-        if live is not None and not self._cgroups.remove(live.record.cgroup_path):
-            self._cgroups.kill(live.record.cgroup_path)
-        await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        await asyncio.to_thread(self._remove_files, container, live.record.cgroup_path if live else None)
+
+    def _remove_files(self, container: ContainerId, cgroup: str | None) -> None:
+        if cgroup is not None and not self._cgroups.remove(cgroup):
+            self._cgroups.kill(cgroup)
+        shutil.rmtree(self._bundle(container), ignore_errors=True)
         self._exit(container).unlink(missing_ok=True)
 
     async def _end_monitor(self, directory: Path) -> None:

@@ -35,7 +35,11 @@ async def remove_all(node: Node, record: ContainerRecord) -> None:
     await node.runtime.delete(record.id)
     directory = node.places.container(record.id)
     await node.roots.remove(record.id, directory / "root")
-    shutil.rmtree(directory, ignore_errors=True)
-    node.cgroups.remove(record.cgroup_path)
+    await asyncio.to_thread(_remove_files, node, record)
     failpoint("criserver.container.before_forget")
     node.containers.remove(record.id)
+
+
+def _remove_files(node: Node, record: ContainerRecord) -> None:
+    shutil.rmtree(node.places.container(record.id), ignore_errors=True)
+    node.cgroups.remove(record.cgroup_path)

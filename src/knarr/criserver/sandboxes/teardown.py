@@ -1,5 +1,6 @@
 """StopPodSandbox and RemovePodSandbox: everything that run.py made goes, in the reverse order. All of it idempotent."""
 
+import asyncio
 import shutil
 
 from msgspec.structs import replace
@@ -49,11 +50,7 @@ async def remove_sandbox(node: Node, request: RemovePodSandboxRequest) -> Remove
 async def remove_all(node: Node, record: SandboxRecord) -> None:
     """Let go of everything of a sandbox without containers, its record last."""
     await release(node, record)
-    directory = node.places.sandbox(record.id)
-    linux.umount(directory / "shm")
-    shutil.rmtree(directory, ignore_errors=True)
-    node.cgroups.kill(record.cgroup_parent)
-    node.cgroups.remove(record.cgroup_parent)
+    await asyncio.to_thread(_remove_files, node, record)
     failpoint("criserver.sandbox.before_forget")
     node.sandboxes.remove(record.id)
 
@@ -63,8 +60,20 @@ async def release(node: Node, record: SandboxRecord) -> None:
     if record.pause is not None:
         await node.runtime.delete(record.pause)
     await node.network.detach(record.id)
+    await asyncio.to_thread(_unpin, node, record)
+
+
+def _unpin(node: Node, record: SandboxRecord) -> None:
     for kind in ("net", "ipc", "uts"):
         namespaces.unpin(node.places.pin(record.id, kind))
+
+
+def _remove_files(node: Node, record: SandboxRecord) -> None:
+    directory = node.places.sandbox(record.id)
+    linux.umount(directory / "shm")
+    shutil.rmtree(directory, ignore_errors=True)
+    node.cgroups.kill(record.cgroup_parent)
+    node.cgroups.remove(record.cgroup_parent)
 
 
 async def update_resources(node: Node, request: UpdatePodSandboxResourcesRequest) -> UpdatePodSandboxResourcesResponse:
