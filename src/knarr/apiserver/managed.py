@@ -1,12 +1,39 @@
-"""Managed fields: who set what, kept with every write for server-side apply. The walks are in objects/apply.py."""
+"""Managed fields: who set what, kept with every write for server-side apply. The walks are in objects/managed.py.
 
+An apply has made its own list (verbs/apply.py); every other write is tracked under its field manager.
+"""
+
+from typing import Final
+
+from knarr.apiserver import bodies
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
+from knarr.base.clock import rfc3339
+from knarr.kinds import schemas
+from knarr.objects import managed
+from knarr.objects.managed import Writer
+
+APPLY: Final = "application/apply-patch+yaml"
 
 
 def created(context: RequestContext, obj: Json) -> Json:
-    return obj
+    """A new object with the fields that its creator set."""
+    return _tracked(context, obj, None)
 
 
 def updated(context: RequestContext, new: Json, old: Json) -> Json:
-    return new
+    """A changed object with what its writer changed."""
+    return _tracked(context, new, old)
+
+
+def writer(context: RequestContext) -> Writer:
+    return Writer(context.field_manager[:128], context.resource.kind.api_version, context.route.subresource)
+
+
+def _tracked(context: RequestContext, new: Json, old: Json | None) -> Json:
+    if context.route.verb == "patch" and bodies.media_type(context) == APPLY:
+        return new
+    if context.route.verb in ("delete", "deletecollection"):
+        return new
+    now = rfc3339(context.server.clock.now())
+    return managed.tracked(schemas.of(context.resource.stored), new, old, writer(context), now)

@@ -2,12 +2,73 @@
 
 from typing import Final
 
+from knarr.apiserver import bodies, conversions, managed, presenting, status, writing
 from knarr.apiserver.context import RequestContext
-from knarr.base.errors import Unimplemented
+from knarr.apiserver.resources import Json
+from knarr.apiserver.writing import Written
+from knarr.base import errors
+from knarr.base.clock import rfc3339
+from knarr.base.errors import BadRequest, Cause
+from knarr.kinds import schemas, walks
+from knarr.objects import apply as applying
+from knarr.objects.apply import Applied, Conflicts
 from knarr.wire import http
 
 MEDIA_TYPE: Final = "application/apply-patch+yaml"
 
 
 async def apply(context: RequestContext, subresource: str = "") -> http.Response:
-    raise Unimplemented("server-side apply is not offered yet")
+    applied = _asked(context, bodies.decoded(context, await bodies.read(context), MEDIA_TYPE), subresource)
+    try:
+        written = await _written(context, applied, subresource)
+    except Conflicts as conflicts:
+        raise _refused(context, conflicts) from conflicts
+    return await presenting.written(context, written)
+
+
+async def _written(context: RequestContext, applied: Applied, subresource: str) -> Written:
+    schema = schemas.of(context.resource.stored)
+    if context.server.store.get(context.key) is None and not subresource:
+        uid = applied.config["metadata"].get("uid")
+        if uid:
+            text = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise errors.Conflict(text)
+        try:
+            return await writing.create(context, applying.merged(schema, None, applied))
+        except errors.AlreadyExists:
+            pass  # somebody was faster: apply to what they made
+    return await writing.change(context, lambda live: _merged(context, live, applied), subresource)
+
+
+def _merged(context: RequestContext, live: Json, applied: Applied) -> Json:
+    new = applying.merged(schemas.of(context.resource.stored), live, applied)
+    version = applied.config["metadata"].get("resourceVersion", "")
+    metadata = {key: value for key, value in new["metadata"].items() if key != "resourceVersion"}
+    return {**new, "metadata": {**metadata, "resourceVersion": version} if version else metadata}
+
+
+def _asked(context: RequestContext, config: Json, subresource: str) -> Applied:
+    """The request as a value. Raises BadRequest and 422 Refusals."""
+    if not context.query.get("fieldManager"):
+        cause = Cause("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
+        raise status.invalid("PatchOptions", "meta.k8s.io", "", [cause])
+    config = writing.checked_kind(context, config)
+    metadata = config["metadata"]
+    if metadata.get("managedFields"):
+        raise BadRequest("metadata.managedFields must be nil")
+    name = metadata.setdefault("name", context.route.name)
+    if name != context.route.name:
+        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({context.route.name})")
+    bodies.report(context, walks.unknown_fields(context.resource.kind, config))
+    config = conversions.stored(context.resource, config)
+    if "status" in context.resource.kind.subresources and not subresource:
+        config = {key: value for key, value in config.items() if key != "status"}
+    now = rfc3339(context.server.clock.now())
+    return Applied(config, managed.writer(context), context.is_asked("force"), now)
+
+
+def _refused(context: RequestContext, conflicts: Conflicts) -> status.Refusal:
+    resource = context.resource
+    details = {"name": context.route.name, "group": resource.group, "kind": resource.plural,
+               "causes": status.causes(conflicts.causes)}  # fmt: skip
+    return status.Refusal(409, "Conflict", str(conflicts), details={k: v for k, v in details.items() if v})

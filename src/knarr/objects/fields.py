@@ -1,0 +1,269 @@
+"""Field sets: which places of an object somebody owns, as the JSON of FieldsV1 itself. Pure; sets are never changed.
+
+A set is a tree: `f:name` a field, `k:{…}` a list-map's entry, `v:…` a set's value. A node without children is owned;
+one with children is owned when it has the child ".". Spec: structured merge-diff, FieldsV1.
+Vocabulary: the *root* is the object itself and never owned.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from knarr.objects.schema import ObjectType, Schema
+
+Fields = dict[str, Any]
+Json = dict[str, Any]
+SELF: Final = "."
+LEAF: Final[Fields] = {}
+_encode = msgspec.json.Encoder(order="sorted").encode
+
+
+def union(left: Fields, right: Fields) -> Fields:
+    """Everything in either set."""
+    if not left:
+        return right
+    made = dict(left)
+    for key, node in right.items():
+        made[key] = _joined(made[key], node) if key in made else node
+    return made
+
+
+def _joined(left: Fields, right: Fields) -> Fields:
+    if not left:
+        return {SELF: LEAF, **right} if right else LEAF
+    return union(left, right) if right else {SELF: LEAF, **left}
+
+
+def difference(left: Fields, right: Fields) -> Fields:
+    """What is in the left set and not in the right one."""
+    if not right or not left:
+        return left
+    made: Fields = {}
+    for key, node in left.items():
+        if key in right:
+            kept = _less(node, right[key])
+            if kept is not None:
+                made[key] = kept
+        else:
+            made[key] = node
+    return made
+
+
+def _less(left: Fields, right: Fields) -> Fields | None:
+    is_owned = (not left or SELF in left) and right and SELF not in right
+    if not left:
+        return LEAF if is_owned else None
+    children = {key: node for key, node in left.items() if key != SELF}
+    children = difference(children, {key: node for key, node in right.items() if key != SELF})
+    if not children:
+        return LEAF if is_owned else None
+    return {SELF: LEAF, **children} if is_owned else children
+
+
+def intersection(left: Fields, right: Fields) -> Fields:
+    """What is in both sets."""
+    made: Fields = {}
+    for key, node in left.items():
+        if key in right and key != SELF:
+            both = _both(node, right[key])
+            if both is not None:
+                made[key] = both
+    return made
+
+
+def _both(left: Fields, right: Fields) -> Fields | None:
+    is_owned = (not left or SELF in left) and (not right or SELF in right)
+    children = intersection(left, right)
+    if not children:
+        return LEAF if is_owned else None
+    return {SELF: LEAF, **children} if is_owned else children
+
+
+def has(node: Fields | None) -> bool:
+    """Whether a node itself is owned."""
+    return node is not None and (not node or SELF in node)
+
+
+def paths(held: Fields, prefix: str = "") -> Iterator[str]:
+    """The owned places as messages write them: `.spec.containers[name="c"].image`."""
+    for key, node in sorted(held.items()):
+        if key == SELF:
+            continue
+        path = prefix + element_text(key)
+        if not node or SELF in node:
+            yield path
+        yield from paths(node, path)
+
+
+def element_text(key: str) -> str:
+    kind, rest = key[:2], key[2:]
+    match kind:
+        case "f:":
+            return f".{rest}"
+        case "k:":
+            named = msgspec.json.decode(rest)
+            return "[" + ",".join(f"{name}={_encode(value).decode()}" for name, value in sorted(named.items())) + "]"
+        case "v:":
+            return f"[={rest}]"
+        case _:
+            return f"[{rest}]"
+
+
+# Walks over values ----------------------------------------------------------------------------------------------
+
+
+def of(schema: Schema, value: Any) -> Fields:
+    """The places that a value sets, as an applied configuration owns them; the value is a struct or map."""
+    made: Fields = {}
+    for key, item in value.items():
+        place = below(schema, key)
+        if place is None:
+            continue
+        node = _node(place, item)
+        is_free = schema.form == "map" and node and SELF not in node
+        made[f"f:{key}"] = {SELF: LEAF, **node} if is_free else node
+    return made
+
+
+def _node(place: Schema, item: Any) -> Fields:
+    if not item or place.is_atomic:
+        return LEAF
+    if isinstance(item, dict) and place.form in ("struct", "map"):
+        return of(place, item)
+    if isinstance(item, list) and place.form == "list":
+        named = entries(place, item)
+        if named is None:
+            return LEAF
+        return {key: _entry(place.element, entry) for key, entry in named.items()}
+    return LEAF
+
+
+def _entry(element: Schema, entry: Any) -> Fields:
+    node = of(element, entry) if isinstance(entry, dict) else LEAF
+    return {SELF: LEAF, **node} if node else LEAF
+
+
+def below(schema: Schema, key: str) -> Schema | None:
+    """The place of a key in a struct or map."""
+    if schema.form == "struct":
+        return schema.type.fields.get(key)
+    return schema.element if schema.form == "map" else None
+
+
+def entries(place: Schema, items: list[Any]) -> dict[str, Any] | None:
+    """The entries of a list-map or set by their path element; None when they cannot be told apart."""
+    made: dict[str, Any] = {}
+    if place.list_type == "set":
+        for item in items:
+            made[f"v:{_encode(item).decode()}"] = item
+        return made
+    keys = place.keys
+    defaults = key_defaults(place.element.type) if place.element.form == "struct" else {}
+    for item in items:
+        if not isinstance(item, dict):
+            return None
+        named = {}
+        for key in keys:
+            value = item.get(key, defaults.get(key))
+            if value is not None:
+                named[key] = value
+        element = f"k:{_encode(named).decode()}"
+        if not named or element in made:
+            return None
+        made[element] = item
+    return made
+
+
+_KEY_DEFAULTS: Final[dict[str, dict[str, Any]]] = {}
+
+
+def key_defaults(kind: ObjectType) -> dict[str, Any]:
+    """Values that key fields have when they are left out (a port's protocol)."""
+    found = _KEY_DEFAULTS.get(kind.name)
+    if found is None:
+        rows = (row for row in kind.types.default_rows(kind.name) if "value" in row and "when" not in row)
+        found = _KEY_DEFAULTS[kind.name] = {row["field"]: row["value"] for row in rows if "." not in row["field"]}
+    return found
+
+
+def compare(schema: Schema, old: Json, new: Json) -> tuple[Fields, Fields]:
+    """(what is added or has another value, what is removed) from the old value to the new one."""
+    changed: Fields = {}
+    removed: Fields = {}
+    for key, item in new.items():
+        place = below(schema, key)
+        if place is None:
+            continue
+        if key not in old:
+            changed[f"f:{key}"] = _added(place, item)
+        elif old[key] != item:
+            _compare_at(place, (old[key], item), f"f:{key}", (changed, removed))
+    for key, item in old.items():
+        if key not in new:
+            place = below(schema, key)
+            if place is not None:
+                removed[f"f:{key}"] = _whole(place, item)
+    return changed, removed
+
+
+def _compare_at(place: Schema, pair: tuple[Any, Any], key: str, found: tuple[Fields, Fields]) -> None:
+    """Compare two different values at a place; what is found goes below `key` of both sets."""
+    old, new = pair
+    changed, removed = found
+    if not place.is_atomic and place.form in ("struct", "map") and isinstance(old, dict) and isinstance(new, dict):
+        more, less = compare(place, old, new)
+    elif not place.is_atomic and place.form == "list" and isinstance(old, list) and isinstance(new, list):
+        had, has_now = entries(place, old), entries(place, new)
+        if had is None or has_now is None:
+            changed[key] = LEAF
+            return
+        more, less = _compare_entries(place.element, had, has_now)
+    else:
+        changed[key] = LEAF
+        return
+    if more:
+        changed[key] = more
+    if less:
+        removed[key] = less
+
+
+def _compare_entries(element: Schema, old: Json, new: Json) -> tuple[Fields, Fields]:
+    changed: Fields = {}
+    removed: Fields = {key: _whole_entry(element, item) for key, item in old.items() if key not in new}
+    for key, item in new.items():
+        if key not in old:
+            changed[key] = _whole_entry(element, item)
+        elif old[key] != item:
+            _compare_at(element, (old[key], item), key, (changed, removed))
+    return changed, removed
+
+
+def _added(place: Schema, item: Any) -> Fields:
+    node = _whole(place, item)
+    # Go always writes these, so the field itself is no news.
+    if node and place.zero == "emit" and SELF in node:
+        return {key: each for key, each in node.items() if key != SELF}
+    return node
+
+
+def _whole(place: Schema, item: Any) -> Fields:
+    """A value with everything in it, each inner node owned too."""
+    if not item or place.is_atomic:
+        return LEAF
+    if isinstance(item, dict) and place.form in ("struct", "map"):
+        made: Fields = {SELF: LEAF}
+        for key, each in item.items():
+            inner = below(place, key)
+            if inner is not None:
+                made[f"f:{key}"] = _whole(inner, each)
+        return made
+    if isinstance(item, list) and place.form == "list":
+        named = entries(place, item)
+        if named is not None:
+            return {SELF: LEAF, **{key: _whole_entry(place.element, entry) for key, entry in named.items()}}
+    return LEAF
+
+
+def _whole_entry(element: Schema, entry: Any) -> Fields:
+    return _whole(element, entry) if isinstance(entry, dict) else LEAF

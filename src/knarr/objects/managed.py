@@ -1,0 +1,155 @@
+"""Managed fields: the list in metadata that says who set what, kept with every write. Pure.
+
+`tracked` is what a write that is no apply leaves: its manager owns what it changed, everybody else loses that.
+Not here: applying (apply.py), sets of fields (fields.py). Spec: Server-Side Apply.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from knarr.objects import decoding, fields
+from knarr.objects.fields import Fields
+from knarr.objects.schema import Schema
+
+Json = dict[str, Any]
+UPDATE_MANAGERS_MAX: Final = 10
+ANCIENT: Final = "ancient-changes"
+BEFORE_FIRST_APPLY: Final = "before-first-apply"
+# Fields that nobody owns: identity and what the server counts.
+STRIPPED: Final = ("name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields",
+                   "resourceVersion")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes: a manager, in a version of the API, through a subresource ("" = the object itself)."""
+
+    manager: str
+    api_version: str
+    subresource: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of managedFields; `time` is its text, "" when unknown."""
+
+    writer: Writer
+    operation: str
+    time: str
+    fields: Fields
+
+    def json(self) -> Json:
+        entry: Json = {
+            "manager": self.writer.manager,
+            "operation": self.operation,
+            "apiVersion": self.writer.api_version,
+        }
+        if self.time:
+            entry["time"] = self.time
+        entry |= {"fieldsType": "FieldsV1", "fieldsV1": self.fields}
+        if self.writer.subresource:
+            entry["subresource"] = self.writer.subresource
+        return entry
+
+
+def parsed(entries: Any) -> list[Entry]:
+    """The entries of an object's managedFields; what is not well formed is left out."""
+    found = []
+    for entry in entries or ():
+        if isinstance(entry, dict) and entry.get("operation") in ("Apply", "Update"):
+            writer = Writer(entry.get("manager", ""), entry.get("apiVersion", ""), entry.get("subresource", ""))
+            held = entry.get("fieldsV1")
+            if isinstance(held, dict):
+                found.append(Entry(writer, entry["operation"], entry.get("time", ""), held))
+    return found
+
+
+def encoded(entries: Iterable[Entry]) -> list[Json]:
+    """The entries as stored: applied ones first, then by time and name; at most UPDATE_MANAGERS_MAX updates."""
+    kept = _capped([entry for entry in entries if entry.fields])
+    kept.sort(key=lambda e: (e.operation, e.time, e.writer.manager, e.writer.api_version, e.writer.subresource))
+    return [entry.json() for entry in kept]
+
+
+def _capped(entries: list[Entry]) -> list[Entry]:
+    updates = sorted((entry for entry in entries if entry.operation == "Update"), key=lambda entry: entry.time)
+    excess = len(updates) - UPDATE_MANAGERS_MAX
+    if excess <= 0:
+        return entries
+    # One more than the excess goes, because the merged one takes a place itself.
+    merged: dict[str, Entry] = {}
+    for entry in updates[: excess + 1]:
+        version = entry.writer.api_version
+        held = merged[version].fields if version in merged else {}
+        together = fields.union(held, entry.fields)
+        merged[version] = Entry(Writer(ANCIENT, version), "Update", entry.time, together)
+    gone = updates[: excess + 1]
+    return [entry for entry in entries if entry not in gone] + list(merged.values())
+
+
+def tracked(schema: Schema, new: Json, old: Json | None, writer: Writer, now: str) -> Json:
+    """The new object with the managedFields that this write leaves. `old` is None for a creation."""
+    metadata = new["metadata"]
+    given = metadata.get("managedFields")
+    if old is None:
+        held: list[Entry] = []
+        before = _empty(schema)
+    else:
+        live = old["metadata"].get("managedFields")
+        if not live and not given:
+            return new  # tracking begins with the first apply
+        if given is not None and _is_reset(given):
+            return _with(new, [])
+        held = parsed(given if given else live)
+        before = old
+    changed, removed = fields.compare(schema, without_stripped(before), without_stripped(new))
+    if not changed and not removed:
+        return _with(new, given if given else live) if old is not None else new
+    entries = [_reduced(entry, changed, removed) for entry in held if not _is_same(entry, writer)]
+    mine = next((entry.fields for entry in held if _is_same(entry, writer)), {})
+    mine = fields.union(fields.difference(mine, removed), changed)
+    if mine:
+        entries.append(Entry(writer, "Update", now, mine))
+    return _with(new, encoded(entries))
+
+
+def _is_reset(given: Any) -> bool:
+    """`[]` or `[{}]`: the client wants the list forgotten."""
+    return given in ([], [{}])
+
+
+def _is_same(entry: Entry, writer: Writer) -> bool:
+    return entry.operation == "Update" and entry.writer == writer
+
+
+def _reduced(entry: Entry, changed: Fields, removed: Fields) -> Entry:
+    left = fields.difference(fields.difference(entry.fields, changed), removed)
+    return entry if left is entry.fields else Entry(entry.writer, entry.operation, entry.time, left)
+
+
+def _with(new: Json, entries: Any) -> Json:
+    metadata = {key: value for key, value in new["metadata"].items() if key != "managedFields"}
+    if entries:
+        metadata["managedFields"] = entries
+    return {**new, "metadata": metadata}
+
+
+_EMPTY: dict[str, Json] = {}
+
+
+def _empty(schema: Schema) -> Json:
+    """An object of the type in which nothing is set."""
+    found = _EMPTY.get(schema.type_name)
+    if found is None:
+        found = _EMPTY[schema.type_name] = decoding.decoded(schema, "", "", {})
+    return found
+
+
+def without_stripped(obj: Json) -> Json:
+    """The object without what nobody owns."""
+    kept = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
+    metadata = obj.get("metadata")
+    if metadata:
+        kept["metadata"] = {key: value for key, value in metadata.items() if key not in STRIPPED}
+    return kept
