@@ -7,7 +7,7 @@ decompression bombs. `gzip_writer` makes gzip that is the same for the same inpu
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 from isal import isal_zlib
 
@@ -25,6 +25,12 @@ _GZIP_BITS = 31
 _MAGIC_SIZE = 6
 
 
+class Source(Protocol):
+    """What can be read to its end; each read returns what there is, b"" at the end."""
+
+    def read(self, size: int, /) -> bytes | None: ...
+
+
 def gzip_writer() -> Any:
     """A compressor with compress(bytes) and flush(); its header has no time stamp."""
     return isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, _GZIP_BITS)
@@ -33,7 +39,7 @@ def gzip_writer() -> Any:
 class PlainReader:
     """The plain bytes of a layer file: `read(n)` returns exactly n, fewer only at the end."""
 
-    def __init__(self, source: BinaryIO, *, size_max: int = PLAIN_SIZE_MAX) -> None:
+    def __init__(self, source: Source, *, size_max: int = PLAIN_SIZE_MAX) -> None:
         self._source = source
         self._size_max = size_max
         self._hash = hashlib.sha256()
@@ -67,7 +73,7 @@ class PlainReader:
         return Digest("sha256:" + self._hash.hexdigest())
 
     def _fill(self) -> None:
-        chunk = self._source.read(_READ_SIZE)
+        chunk = self._source.read(_READ_SIZE) or b""
         if not self._is_started:
             while 0 < len(chunk) < _MAGIC_SIZE and (more := self._source.read(_READ_SIZE)):
                 chunk += more

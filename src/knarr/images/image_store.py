@@ -8,13 +8,16 @@ import asyncio
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 from knarr.base import logs
 from knarr.base.errors import Conflict, Invalid, KnarrError, NotFound
 from knarr.images import gc, unpack
 from knarr.images.content import ContentStore, DurableSnapshotter, read
 from knarr.images.names import Name, Names, Origin
+from knarr.images.pipe import Pipe
 from knarr.oci import image_config, manifest, platform
 from knarr.oci import reference as references
 from knarr.oci.digest import Digest
@@ -117,6 +120,29 @@ class ImageStore:
                 await asyncio.to_thread(unpack.unpack_layers, self.content, self.snapshots, layers, diff_ids)
                 self.settle_soon()
         return chain
+
+    async def unpack_arriving(self, pipe: Pipe, diff_ids: tuple[Digest, ...], executor: Executor) -> None:
+        """Unpack the last of these layers while it arrives, if those below are unpacked. A failure leaves nothing
+        and is nobody's: `unpack` then does the work from the blob."""
+        chain, parent = image_config.chain_id(diff_ids), image_config.chain_id(diff_ids[:-1])
+        try:
+            below = range(len(diff_ids) - 1, 0, -1)
+            lowers = [self.snapshots.upper(image_config.chain_id(diff_ids[:number])) for number in below]
+            act = partial(
+                unpack.unpack_as, self.snapshots, pipe, diff_ids[-1], chain=chain, parent=parent, lowers=lowers
+            )
+            async with self._locks[chain]:
+                if not self.snapshots.has(chain):
+                    await asyncio.get_running_loop().run_in_executor(executor, act)
+                    self.settle_soon()
+        except KnarrError as error:
+            _log.info("did not unpack on arrival %s", logs.fields(layer=diff_ids[-1], reason=str(error)))
+        finally:
+            pipe.close()
+
+    def is_unpacked(self, diff_ids: tuple[Digest, ...]) -> bool:
+        """Whether the file system of these layers is here; that of none always is."""
+        return not diff_ids or self.snapshots.has(image_config.chain_id(diff_ids))
 
     def settle_soon(self) -> None:
         """Put new snapshots on the disk in a while; nobody waits for it. Until then a power loss undoes them."""

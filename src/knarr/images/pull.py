@@ -7,6 +7,7 @@ digest and size that the manifest says. The name is set last, so that an image t
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 from knarr.base.errors import Invalid, TooLarge, Unavailable
 from knarr.base.tasks import deadline
@@ -14,6 +15,7 @@ from knarr.images.content import Ingest, add
 from knarr.images.credentials import Credentials
 from knarr.images.image_store import Image, ImageStore
 from knarr.images.ingestion import copy_in
+from knarr.images.pipe import Pipe, PipedIngest
 from knarr.images.progress import Progress, Report, silent
 from knarr.images.remote import Remote, RemoteSettings
 from knarr.oci import digest as digests
@@ -24,6 +26,9 @@ from knarr.oci.reference import Reference
 from knarr.wire.http_client import Client, ClientResponse
 
 _PARALLEL = 4
+_UNPACK_PARALLEL = 2
+_ARRIVING_SIZE_MIN = 1 << 20
+"""Smaller layers are unpacked from disk: a thread would cost more than it saves."""
 _ATTEMPTS = 5
 _PULL_SECONDS = 3600.0
 _STALL_SECONDS = 60.0
@@ -38,6 +43,8 @@ class Puller:
         self._settings = settings or RemoteSettings()
         self._blob_locks: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._slots = asyncio.Semaphore(_PARALLEL)
+        self._arriving = ThreadPoolExecutor(_UNPACK_PARALLEL, thread_name_prefix="unpack")
+        self._unpack_slots = asyncio.Semaphore(_UNPACK_PARALLEL)
 
     async def pull(
         self, reference: Reference, credentials: Credentials | None = None, report: Report = silent
@@ -92,8 +99,8 @@ class Puller:
             raise Invalid(f"image {parsed.config.digest}: {len(parsed.layers)} layers, {len(diff_ids)} diffIDs")
         async with asyncio.TaskGroup() as group:
             fetches = [
-                group.create_task(self._blob(remote, layer, report), name=f"fetch {layer.digest}")
-                for layer in parsed.layers
+                group.create_task(self._blob(remote, layer, report, diff_ids[:number]), name=f"fetch {layer.digest}")
+                for number, layer in enumerate(parsed.layers, start=1)
             ]
             for number, (layer, fetch) in enumerate(zip(parsed.layers, fetches, strict=True), start=1):
                 await asyncio.wait({fetch})
@@ -103,22 +110,41 @@ class Puller:
                 await self._store.unpack(parsed.layers[:number], diff_ids[:number])
                 report(Progress(layer.digest, "done", layer.size, layer.size))
 
-    async def _blob(self, remote: Remote, part: Descriptor, report: Report) -> None:
+    async def _blob(self, remote: Remote, part: Descriptor, report: Report, diff_ids: tuple[Digest, ...] = ()) -> None:
+        """Fetch a blob that is not here. `diff_ids`, of a layer, are its own and those below it."""
         async with self._blob_locks[part.digest]:
             if self._store.content.touch(part.digest):
                 report(Progress(part.digest, "exists", part.size, part.size))
                 return
             async with self._slots:
-                await self._download(remote, part, report)
+                can_unpack = diff_ids and part.size >= _ARRIVING_SIZE_MIN and self._store.is_unpacked(diff_ids[:-1])
+                if can_unpack and not self._unpack_slots.locked():
+                    async with self._unpack_slots:
+                        await self._download_unpacking(remote, part, report, diff_ids)
+                else:
+                    await self._download(remote, part, report, None)
 
-    async def _download(self, remote: Remote, part: Descriptor, report: Report) -> None:
-        ingest = self._store.content.ingest()
+    async def _download_unpacking(
+        self, remote: Remote, part: Descriptor, report: Report, diff_ids: tuple[Digest, ...]
+    ) -> None:
+        pipe = Pipe()
+        async with asyncio.TaskGroup() as group:
+            arriving = self._store.unpack_arriving(pipe, diff_ids, self._arriving)
+            group.create_task(arriving, name=f"unpack {part.digest}")
+            try:
+                await self._download(remote, part, report, pipe)
+            except BaseException:
+                pipe.cut()
+                raise
+
+    async def _download(self, remote: Remote, part: Descriptor, report: Report, pipe: Pipe | None) -> None:
+        ingest = self._ingest(pipe)
         try:
             failures = 0
             while failures < _ATTEMPTS:
                 before = ingest.size
                 try:
-                    ingest = await self._attempt(remote, part, ingest, report)
+                    ingest = await self._attempt(remote, part, ingest, report, pipe)
                     break
                 except (Unavailable, TimeoutError) as error:
                     failures = failures + 1 if ingest.size == before else 1
@@ -127,11 +153,19 @@ class Puller:
                     await asyncio.sleep(0.2 * failures)
             if ingest.size != part.size:
                 raise Invalid(f"blob {part.digest}: {ingest.size} bytes came, the manifest says {part.size}")
+            if pipe is not None:
+                await asyncio.to_thread(pipe.end)
             await asyncio.to_thread(ingest.commit, part.digest)
         finally:
             ingest.abort()
 
-    async def _attempt(self, remote: Remote, part: Descriptor, ingest: Ingest, report: Report) -> Ingest:
+    def _ingest(self, pipe: Pipe | None) -> Ingest:
+        fresh = self._store.content.ingest()
+        return fresh if pipe is None else PipedIngest(fresh, pipe.put)
+
+    async def _attempt(
+        self, remote: Remote, part: Descriptor, ingest: Ingest, report: Report, pipe: Pipe | None
+    ) -> Ingest:
         """Fetch what is missing; the ingest is another one when the registry would not resume."""
         start = ingest.size
         if start and start == part.size:
@@ -141,6 +175,8 @@ class Puller:
         if start and response.status != 206:
             ingest.abort()
             ingest, start = self._store.content.ingest(), 0
+            if pipe is not None:
+                pipe.cut()
 
         def advance(done: int) -> None:
             report(Progress(part.digest, "downloading", start + done, part.size))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from knarr.base.errors import AlreadyExists, Invalid
 from knarr.base.failpoints import failpoint
-from knarr.images.compression import PlainReader
+from knarr.images.compression import PlainReader, Source
 from knarr.images.content import DRAFT_PREFIX, ContentStore, Snapshotter
 from knarr.images.extract import Extractor
 from knarr.images.tar_reader import TarReader
@@ -34,13 +34,18 @@ def unpack(blob: Path, upper: Path, lowers: Sequence[Path] = ()) -> Unpacked:
     Raises Invalid or TooLarge naming the entry; `upper` is then to be thrown away.
     """
     with open(blob, "rb", buffering=0) as source:
-        plain = PlainReader(source)
-        extractor = Extractor(str(upper), [str(lower) for lower in lowers])
-        try:
-            extractor.apply(TarReader(plain.read))
-        finally:
-            extractor.close()
-        return Unpacked(plain.diff_id(), plain.plain_size)
+        return unpack_from(source, upper, lowers)
+
+
+def unpack_from(source: Source, upper: Path, lowers: Sequence[Path] = ()) -> Unpacked:
+    """Like `unpack`, from anything that can be read to its end."""
+    plain = PlainReader(source)
+    extractor = Extractor(str(upper), [str(lower) for lower in lowers])
+    try:
+        extractor.apply(TarReader(plain.read))
+    finally:
+        extractor.close()
+    return Unpacked(plain.diff_id(), plain.plain_size)
 
 
 def unpack_layers(
@@ -72,12 +77,20 @@ def _unpack_one(
     size = content.info(layer.digest).size
     if size != layer.size:
         raise Invalid(f"layer {layer.digest}: it has {size} bytes, the manifest says {layer.size}")
+    with open(content.path(layer.digest), "rb", buffering=0) as source:
+        unpack_as(snapshots, source, diff_id, chain=chain, parent=parent, lowers=lowers)
+
+
+def unpack_as(
+    snapshots: Snapshotter, source: Source, diff_id: Digest, *, chain: str, parent: str, lowers: Sequence[Path]
+) -> None:
+    """Unpack one layer on `parent` and commit it as `chain`; on any failure nothing is left."""
     draft = DRAFT_PREFIX + secrets.token_hex(8)
     snapshots.prepare(draft, parent)
     try:
-        unpacked = unpack(content.path(layer.digest), snapshots.upper(draft), lowers)
+        unpacked = unpack_from(source, snapshots.upper(draft), lowers)
         if unpacked.diff_id != diff_id:
-            raise Invalid(f"layer {layer.digest}: it unpacks to {unpacked.diff_id}, the configuration says {diff_id}")
+            raise Invalid(f"layer: it unpacks to {unpacked.diff_id}, the configuration says {diff_id}")
         failpoint("images.before_snapshot_commit")
         snapshots.commit(draft, chain)
     except AlreadyExists:
