@@ -10,6 +10,8 @@ from typing import Any
 
 from knarr.cli.printing import printable, say
 
+REDRAW_SECONDS = 0.2
+
 
 class Quiet:
     """Shows warnings only."""
@@ -57,13 +59,38 @@ class Live(Quiet):
     """Ended steps scroll up; running ones stay below, each with its time and its last line of output."""
 
     def __init__(self) -> None:
+        import threading  # only a terminal needs the clock hand
+
         self._running: dict[int, tuple[str, float]] = {}
         self._last: dict[int, str] = {}
         self._drawn = 0
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._hand = threading.Thread(target=self._tick, name="progress", daemon=True)
+        self._hand.start()
 
     def see(self, line: dict[str, Any]) -> None:
-        self._clear()
-        super().see(line)
+        with self._lock:
+            self._clear()
+            super().see(line)
+            self._note(line)
+            self._draw()
+
+    def end(self) -> None:
+        self._ended.set()
+        self._hand.join()
+        with self._lock:
+            self._clear()
+            sys.stderr.flush()
+
+    def _tick(self) -> None:
+        """Let the times of running steps go on while nothing is said."""
+        while not self._ended.wait(REDRAW_SECONDS):
+            with self._lock:
+                self._clear()
+                self._draw()
+
+    def _note(self, line: dict[str, Any]) -> None:
         step = line.get("step", 0)
         if "title" in line:
             self._running[step] = (line["title"], time.monotonic())
@@ -74,12 +101,9 @@ class Live(Quiet):
             mark = {"cached": "=", "done": "✓", "failed": "✗"}[line["outcome"]]
             took = "cached" if line["outcome"] == "cached" else f"{line['seconds']:.2f} s"
             say(f"{mark} {title} ({took})")
-        self.draw()
 
-    def draw(self) -> None:
-        """Draw the running steps; called again as time goes on."""
-        self._clear()
-        width = os.get_terminal_size(sys.stderr.fileno()).columns
+    def _draw(self) -> None:
+        width = _width()
         now = time.monotonic()
         for step, (title, began) in self._running.items():
             last = f"  {self._last[step]}" if self._last.get(step) else ""
@@ -88,14 +112,19 @@ class Live(Quiet):
             self._drawn += 1
         sys.stderr.flush()
 
-    def end(self) -> None:
-        self._clear()
-        sys.stderr.flush()
-
     def _clear(self) -> None:
         if self._drawn:
             sys.stderr.write(f"\x1b[{self._drawn}A\x1b[J")
             self._drawn = 0
+
+
+def _width() -> int:
+    """Columns of the terminal; 80 where it does not say."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except OSError:
+        return 80
+    return columns if columns >= 20 else 80
 
 
 def chosen(progress: str, *, is_quiet: bool) -> Quiet:
