@@ -10,6 +10,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from knarr.oci.digest import Digest
 from knarr.oci.manifest import OCI_LAYER_GZIP, Descriptor
 
 _PIECE = 1 << 20
-_BATCH = 256 << 10
+_BATCH = 512 << 10
+_SIDE_PIECES_MIN = 4
+"""A layer of a few pieces is hashed before a thread would have started."""
 _RECORD = 10240
 """tar pads an archive to whole records."""
 
@@ -64,12 +67,47 @@ class PackEntry:
     source: bytes = b""
 
 
+class _SideHash:
+    """sha256 on a thread of its own, one piece behind: the plain bytes are hashed while they are compressed."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._thread: ThreadPoolExecutor | None = None
+        self._pending: Future[None] | None = None
+        self._pieces = 0
+
+    def update(self, piece: bytes | bytearray) -> None:
+        self._pieces += 1
+        if self._pieces <= _SIDE_PIECES_MIN:
+            self._hash.update(piece)
+            return
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, thread_name_prefix="hash")
+        self._wait()
+        self._pending = self._thread.submit(self._hash.update, piece)
+
+    def digest(self) -> Digest:
+        self.close()
+        return Digest("sha256:" + self._hash.hexdigest())
+
+    def close(self) -> None:
+        self._wait()
+        if self._thread is not None:
+            self._thread.shutdown()
+            self._thread = None
+
+    def _wait(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
+            self._pending = None
+
+
 class _Writer:
     """Hashes, compresses and stores the archive as it grows."""
 
     def __init__(self, ingest: Ingest) -> None:
         self._ingest = ingest
-        self._hash = hashlib.sha256()
+        self._hash = _SideHash()
         self._gzip = gzip_writer()
         self._batch = bytearray()
         self._size = 0
@@ -94,9 +132,10 @@ class _Writer:
         self._ingest.write(self._gzip.flush())
         blob = self._ingest.commit()
         descriptor = Descriptor(media_type=OCI_LAYER_GZIP, digest=blob.digest, size=blob.size)
-        return Layer(Digest("sha256:" + self._hash.hexdigest()), descriptor, is_empty)
+        return Layer(self._hash.digest(), descriptor, is_empty)
 
     def abort(self) -> None:
+        self._hash.close()
         self._ingest.abort()
 
     def _put(self, piece: bytes) -> None:
