@@ -15,9 +15,10 @@ from knarr.base.errors import Unimplemented
 from knarr.builder import cache_keys, graph, output
 from knarr.builder.cache import Cache, Record
 from knarr.builder.context_store import ContextStore
-from knarr.builder.dockerfile import parser
+from knarr.builder.dockerfile import checks, parser
+from knarr.builder.dockerfile.parser import Dockerfile
 from knarr.builder.downloads import Downloads
-from knarr.builder.evaluate import SCRATCH, Arguments, evaluate, global_arguments
+from knarr.builder.evaluate import PROXY_ARGUMENTS, SCRATCH, Arguments, evaluate, global_arguments
 from knarr.builder.graph import Node
 from knarr.builder.layering import Layering
 from knarr.builder.output import Filesystem, StageResult
@@ -101,6 +102,7 @@ class Solve:
         globals_ = global_arguments(dockerfile.arguments, arguments, dockerfile.escape)
         arguments = Arguments(arguments.given, arguments.platform, globals_)
         nodes = graph.needed(dockerfile, arguments, self.request.target)
+        self._warn(dockerfile, arguments)
         self._results = {node.stage.number: asyncio.get_running_loop().create_future() for node in nodes}
         try:
             async with asyncio.TaskGroup() as group:
@@ -205,8 +207,12 @@ class Solve:
             self.tools.cache.put(record)
         return record.created
 
-    def warn(self, text: str) -> None:
-        self.report(Warned(text))
+    def _warn(self, dockerfile: Dockerfile, arguments: Arguments) -> None:
+        for finding in checks.check(dockerfile):
+            self.report(Warned(str(finding)))
+        predefined = [*arguments.platform, *PROXY_ARGUMENTS, "SOURCE_DATE_EPOCH"]
+        for name in checks.unused_arguments(dockerfile, list(arguments.given), predefined):
+            self.report(Warned(f"--build-arg {name}: no ARG asks for it"))
 
 
 def platform_arguments(target: Platform, stage: str) -> Mapping[str, str]:
