@@ -83,6 +83,8 @@ class HostProcess:
 
     def _start_on_terminal(self, spec: ExecSpec) -> None:
         controlling, slave = pty.openpty()
+        columns, rows = spec.console_size or (0, 0)
+        fcntl.ioctl(controlling, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._child = subprocess.Popen(["setsid", "-c", "-w", *spec.arguments], stdin=slave, stdout=slave, stderr=slave)
         os.close(slave)
         self.stdin_fd, self.stdout_fd, self._terminal = controlling, os.dup(controlling), controlling

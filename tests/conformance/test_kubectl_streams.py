@@ -84,7 +84,7 @@ async def test_attach_joins_the_containers_streams(path: str, running: Stage) ->
 @pytest.mark.skipif(shutil.which("script") is None, reason="no script(1)")
 @pytest.mark.parametrize("path", KUBECTLS, ids=lambda path: Path(path).name)
 async def test_a_terminal_has_the_clients_size(path: str, running: Stage) -> None:
-    inner = f"{path} exec --server={running.url} --kubeconfig=/dev/null -it web -c c -- sh -c 'sleep 0.3; stty size'"
+    inner = f"{path} exec --server={running.url} --kubeconfig=/dev/null -it web -c c -- stty size"
     child = await asyncio.create_subprocess_exec(
         "script", "-qec", f"stty rows 33 cols 77; {inner}", "/dev/null",
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -23,6 +24,7 @@ DRAIN_SECONDS: Final = 1.0
 OPENING_SECONDS: Final = 0.1
 """How long a terminal's first input waits for the command's first output. What is typed before the command has opened
 its terminal would be echoed in front of everything it says; containerd, too, joins input only after the start."""
+SIZE_SECONDS: Final = 0.1
 SUCCESS: Final = msgspec.json.encode({"metadata": {}, "status": "Success"})
 
 
@@ -52,6 +54,8 @@ def failure_status(message: str) -> bytes:
 async def run_exec(runtime: Runtime, container: ContainerId, spec: ExecSpec, streams: Streams) -> None:
     """Run the command with the client's streams; `finish`es them."""
     wanted = streams.wanted
+    size = await _first_size(streams) if wanted.tty else None
+    spec = replace(spec, console_size=size)
     try:
         process = await runtime.exec(
             container, spec, stdin=wanted.stdin, stdout=wanted.stdout, stderr=wanted.stderr and not wanted.tty
@@ -59,6 +63,8 @@ async def run_exec(runtime: Runtime, container: ContainerId, spec: ExecSpec, str
     except KnarrError as error:
         await streams.finish(failure_status(f"error executing command in container: {error}"))
         return
+    if size is not None:  # a runtime may not know the size's place in the specification
+        process.resize(*size)
     code = await _Joined(process, streams).run()
     with contextlib.suppress(ConnectionError):
         await streams.finish(exit_status(code))
@@ -142,6 +148,15 @@ class _Joined:
         while pending and seen != self._moved:
             seen = self._moved
             _, pending = await asyncio.wait(pending, timeout=DRAIN_SECONDS)
+
+
+async def _first_size(streams: Streams) -> tuple[int, int] | None:
+    """The size that a client with a terminal sends at once; None for one that sends none."""
+    try:
+        async with asyncio.timeout(SIZE_SECONDS):
+            return await streams.next_resize()
+    except TimeoutError:
+        return None
 
 
 async def run_attach(monitor: Monitor, container: ContainerId, streams: Streams, *, closes_stdin: bool) -> None:

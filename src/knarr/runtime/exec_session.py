@@ -35,6 +35,9 @@ def specification(process: dict[str, Any], spec: ExecSpec) -> dict[str, Any]:
     merged = dict(process)
     merged.pop("consoleSize", None)
     merged.update(args=list(spec.arguments), terminal=spec.has_terminal)
+    if spec.has_terminal and spec.console_size is not None:
+        columns, rows = spec.console_size
+        merged["consoleSize"] = {"height": rows, "width": columns}
     added = {entry.partition("=")[0]: entry for entry in spec.env}
     kept = [entry for entry in process.get("env", []) if entry.partition("=")[0] not in added]
     if spec.has_terminal and "TERM" not in added and not any(entry.startswith("TERM=") for entry in kept):

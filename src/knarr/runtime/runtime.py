@@ -49,13 +49,16 @@ class ContainerState:
 
 @dataclass(frozen=True, slots=True)
 class ExecSpec:
-    """A process to run inside a running container. `env` entries are KEY=VALUE; `cwd` "" is the container's own."""
+    """A process to run inside a running container. `env` entries are KEY=VALUE; `cwd` "" is the container's own.
+
+    `console_size` is the terminal's first (columns, rows), so that the command never sees another."""
 
     arguments: Sequence[str]
     env: Sequence[str] = ()
     cwd: str = ""
     user: str = ""
     has_terminal: bool = False
+    console_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
