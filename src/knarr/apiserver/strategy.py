@@ -7,6 +7,7 @@ The walks are in objects/; this file only says when each is made and which part 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from knarr.apiserver import conversions
 from knarr.apiserver.resources import Json, Resource
 from knarr.base import ids
 from knarr.base.clock import Instant, rfc3339
@@ -41,8 +42,9 @@ def prepared_create(resource: Resource, obj: Json, now: Instant) -> Json:
     metadata["creationTimestamp"] = rfc3339(now)
     if resource.kind.facts.get("generation") is not None:
         metadata["generation"] = 1
-    if "name" not in metadata and metadata.get("generateName"):
-        metadata["name"] = generated_name(metadata["generateName"])
+    base = metadata.get("generateName")
+    if not metadata.get("name") and isinstance(base, str) and base:
+        metadata["name"] = generated_name(base)
     prepared = {**obj, "metadata": metadata}
     if "status" in resource.kind.subresources:
         prepared.pop("status", None)
@@ -115,6 +117,13 @@ def _at(obj: Any, path: str) -> Any:
     for part in path.split("."):
         obj = obj.get(part) if isinstance(obj, dict) else None
     return obj
+
+
+def stored(resource: Resource, obj: Json) -> Json:
+    """The object in the stored version. Raises BadRequest."""
+    if not resource.is_converted:
+        return obj
+    return conversions.stored(resource, walks.decoded(resource.kind, obj))
 
 
 def defaulted(resource: Resource, obj: Json) -> Json:

@@ -8,7 +8,7 @@ Not here: what a verb wants changed (verbs/*.py), how long a deletion waits (del
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from knarr.apiserver import assigned, conversions, managed, status, strategy
+from knarr.apiserver import assigned, managed, status, strategy
 from knarr.apiserver.admission import chain
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json, Resource
@@ -77,7 +77,7 @@ def _wrong_kind(context: RequestContext, obj: Json) -> str:
 async def create(context: RequestContext, obj: Json) -> Written:
     """Store a new object; the body was decoded and its kind checked."""
     resource = context.resource
-    obj = conversions.stored(resource, obj)
+    obj = strategy.stored(resource, obj)
     wants_name = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
     for _ in range(GENERATED_NAMES_MAX if wants_name else 1):
         try:
@@ -91,9 +91,11 @@ async def create(context: RequestContext, obj: Json) -> Written:
 
 
 async def _create_once(context: RequestContext, resource: Resource, obj: Json) -> Written:
-    await chain.ready(context, obj, None)
+    prepared = strategy.prepared_create(resource, obj, context.server.clock.now())
+    prepared = assigned.on_create(resource, strategy.defaulted(resource, prepared), context.user)
+    await chain.ready(context, prepared, None)
     try:
-        return await _create_now(context, resource, obj)
+        return await _create_now(context, resource, prepared)
     finally:
         _release(context)
 
@@ -104,11 +106,8 @@ def _release(context: RequestContext) -> None:
     context.releases.clear()
 
 
-async def _create_now(context: RequestContext, resource: Resource, obj: Json) -> Written:
+async def _create_now(context: RequestContext, resource: Resource, prepared: Json) -> Written:
     server = context.server
-    prepared = strategy.prepared_create(resource, obj, server.clock.now())
-    prepared = strategy.defaulted(resource, prepared)
-    prepared = assigned.on_create(resource, prepared, context.user)
     prepared = chain.mutated(context, prepared, None)
     name = prepared["metadata"].get("name", "")
     faults = strategy.create_faults(resource, prepared)

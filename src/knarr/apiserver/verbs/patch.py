@@ -38,7 +38,7 @@ def _patched(context: RequestContext, media: str, old: Json, value: Any) -> Json
     served = conversions.served(resource, old)
     new = writing.checked_kind(context, patched_value(media, resource.kind.type_name, served, value))
     bodies.report(context, strategy.unknown_fields(resource, new))
-    return conversions.stored(resource, new)
+    return strategy.stored(resource, new)
 
 
 def patched_value(media: str, type_name: str, target: Json, value: Any) -> Json:

@@ -1,6 +1,6 @@
 """PUT of a whole object, also to status and other subresources of the same kind; creates where the kind allows it."""
 
-from knarr.apiserver import bodies, conversions, presenting, status, strategy, writing
+from knarr.apiserver import bodies, presenting, status, strategy, writing
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 from knarr.base.errors import BadRequest
@@ -26,5 +26,5 @@ async def replaced(context: RequestContext, obj: Json, subresource: str) -> writ
         return await writing.create(context, obj)
     if facts.get("unconditionalUpdate") is False and not obj["metadata"].get("resourceVersion"):
         raise status.invalid(resource.kind.kind, resource.group, name, [writing.VERSION_REQUIRED])
-    wanted = conversions.stored(resource, obj)
+    wanted = strategy.stored(resource, obj)
     return await writing.change(context, lambda old: wanted, subresource)
