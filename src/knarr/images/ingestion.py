@@ -12,7 +12,7 @@ from pathlib import Path
 from knarr.images.content import Ingest
 
 _BATCH = 1 << 20
-_PIECE = 512 << 10
+_PIECE = 1 << 20
 
 
 async def copy_in(
