@@ -31,7 +31,7 @@ from knarr.images.local_content import LocalContent
 from knarr.images.names import Names
 from knarr.images.overlay import OverlaySnapshots
 from knarr.images.pull import Puller
-from knarr.kubelet import kubelet
+from knarr.kubelet import kubelet, pages
 from knarr.kubelet.kubelet import Kubelet
 from knarr.kubelet.server import KubeletServer
 from knarr.kubelet.settings import KubeletSettings
@@ -123,12 +123,16 @@ async def run(settings: Settings, ready: Ready) -> None:
     """Be the node: serve registry, CRI and builder, and run the pods that are bound to it."""
     if not pki.is_complete(settings):
         pki.ensure(settings, SystemClock().now())
-    async with opened(settings) as machinery, asyncio.TaskGroup() as group:
+    async with (
+        opened(settings) as machinery,
+        _kubelet(settings, machinery) as part,
+        asyncio.TaskGroup() as group,
+    ):
         await tasks.start(group, "registry", lambda told: serve_registry(settings, machinery.images, told))
         await tasks.start(group, "node api", lambda told: serve_node_api(settings, machinery, told))
         await tasks.start(group, "cri", lambda told: _serve_cri(settings, machinery, told))
-        await tasks.start(group, "kubelet server", lambda told: _serve_kubelet(settings, machinery, told))
-        await tasks.start(group, "kubelet", lambda told: _run_kubelet(settings, machinery, told))
+        await tasks.start(group, "kubelet server", lambda told: _serve_kubelet(settings, machinery, part, told))
+        await tasks.start(group, "kubelet", part.run)
         ready()
 
 
@@ -177,27 +181,23 @@ async def _serve_cri(settings: Settings, machinery: Machinery, ready: Ready) -> 
     await activation.serve(settings.cri_socket, start, ready)
 
 
-async def _run_kubelet(settings: Settings, machinery: Machinery, ready: Ready) -> None:
+@contextlib.asynccontextmanager
+async def _kubelet(settings: Settings, machinery: Machinery) -> AsyncIterator[Kubelet]:
+    """The kubelet with its client of the API server, ready to run."""
     pki_dir = settings.pki_dir
     context = tls.client_context(
         authority=pki_dir / "ca.crt", certificate=pki_dir / "kubelet.crt", key=pki_dir / "kubelet.key"
     )
     transport = HttpTransport(http_client.Target(LOOPBACK, settings.port, context))
-    part = Kubelet(
-        ApiClient(transport, "kubelet"),
-        machinery.server,
-        machinery.image_server,
-        kubelet_settings(settings),
-        SystemClock(),
-    )
+    client = ApiClient(transport, "kubelet")
     try:
-        await part.run(ready)
+        yield Kubelet(client, machinery.server, machinery.image_server, kubelet_settings(settings), SystemClock())
     finally:
         await transport.close()
 
 
-async def _serve_kubelet(settings: Settings, machinery: Machinery, ready: Ready) -> None:
-    """The kubelet's HTTPS port: exec, attach, port-forward and logs for the API server."""
+async def _serve_kubelet(settings: Settings, machinery: Machinery, part: Kubelet, ready: Ready) -> None:
+    """The kubelet's HTTPS port: exec, attach, port-forward, logs and statistics for the API server."""
     pki_dir = settings.pki_dir
     context = tls.server_context(
         pki_dir / "kubelet-server.crt",
@@ -205,7 +205,7 @@ async def _serve_kubelet(settings: Settings, machinery: Machinery, ready: Ready)
         client_authority=pki_dir / "ca.crt",
         requires_client=True,
     )
-    server = KubeletServer(machinery.server, settings.pod_log_dir)
+    server = KubeletServer(machinery.server, settings.pod_log_dir, pages=pages.pages(part, SystemClock()))
     await server.run(ready, host=LOOPBACK, port=settings.kubelet_port, context=context)
 
 
