@@ -111,6 +111,5 @@ async def node(directory: Path) -> AsyncIterator[Node]:
     finally:
         runtime.close()
         shutil.rmtree(run_dir)
-        cgroups.remove(f"{CGROUP}/build")
         cgroups.remove(f"{CGROUP}/monitors")
         cgroups.remove(CGROUP)

@@ -15,6 +15,7 @@ from knarr.base import logs, tasks
 from knarr.base.tasks import Ready
 from knarr.criserver import compose
 from knarr.nodeapi import compose as nodeapi
+from knarr.runtime.cgroups import Cgroups
 from knarr.wire import http_client
 
 
@@ -69,3 +70,6 @@ async def _serve_api(settings: Settings, images: node.Images, ready: Ready) -> N
     finally:
         await client.close()
         runtime.close()
+        cgroups = Cgroups()
+        for group in (f"{settings.cgroup}/monitors", settings.cgroup):
+            cgroups.remove(group)

@@ -28,12 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
         for identity in dict.fromkeys(row["id"][7:19] for row in rows):
             printing.show(identity)
     else:
-        printing.show(_table(rows, with_digests=arguments.digests))
+        printing.show(table(rows, with_digests=arguments.digests, now=datetime.now(UTC)))
     return 0
 
 
-def _table(rows: list[dict[str, Any]], *, with_digests: bool) -> str:
-    now = datetime.now(UTC)
+def table(rows: list[dict[str, Any]], *, with_digests: bool, now: datetime) -> str:
+    """The rows as docker prints them."""
     header = ["REPOSITORY", "TAG", *(["DIGEST"] if with_digests else []), "IMAGE ID", "CREATED", "SIZE"]
     return printing.table(
         header,

@@ -74,7 +74,7 @@ async def run(
             settings = ContainerSettings(
                 rootfs=root,
                 arguments=operation.arguments,
-                cgroup_path=f"{machine.cgroup}/build/{identifier}",
+                cgroup_path=f"{machine.cgroup}/build-{identifier}",
                 env=(*operation.env, *operation.hidden_env, *env),
                 cwd=operation.cwd,
                 user=spec.User(user.uid, user.gid, user.additional_gids),
