@@ -35,12 +35,13 @@ class LoopClock:
 
 def rfc3339(instant: Instant) -> str:
     """Kubernetes' metav1.Time: whole seconds, UTC, `Z`."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # isoformat costs a twentieth of strftime, and every write asks.
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def rfc3339_micro(instant: Instant) -> str:
     """Kubernetes' metav1.MicroTime: six digits of a second."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_rfc3339(text: str) -> Instant:
