@@ -1,0 +1,68 @@
+"""Which pod dies first, and since when a pod is available."""
+
+from datetime import UTC, datetime, timedelta
+
+from knarr.controllers import pods
+from knarr.kinds.lens.meta import ObjectMeta
+from knarr.kinds.lens.pod import Pod, PodSpec
+from knarr.kinds.lens.pod_status import ContainerStatus, PodCondition, PodStatus
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def pod(
+    name: str, *, node: str = "n", phase: str = "Running", ready: int | None = 3600, cost: int = 0, restarts: int = 0
+) -> Pod:
+    condition = PodCondition(
+        type="Ready",
+        status=str(ready is not None),
+        last_transition_time=NOW - timedelta(seconds=ready or 0),
+    )
+    return Pod(
+        metadata=ObjectMeta(
+            name=name,
+            uid=name,
+            annotations={pods.DELETION_COST: str(cost)},
+            creation_timestamp=NOW - timedelta(hours=1),
+        ),
+        spec=PodSpec(node_name=node),
+        status=PodStatus(
+            phase=phase, conditions=(condition,), container_statuses=(ContainerStatus(restart_count=restarts),)
+        ),
+    )
+
+
+def test_the_least_useful_pod_dies_first() -> None:
+    ranked = [
+        pod("unassigned", node="", phase="Pending", ready=None),
+        pod("pending", phase="Pending", ready=None),
+        pod("unknown", phase="Unknown", ready=None),
+        pod("unready", ready=None),
+        pod("cheap", cost=-5),
+        pod("crowded", node="full"),
+        pod("young", ready=10),
+        pod("restarted", restarts=4),
+        pod("useful"),
+        pod("dear", cost=9),
+    ]
+    found = pods.least_useful(list(reversed(ranked)), {"full": 3}, NOW)
+    assert [one.metadata.name for one in found] == [one.metadata.name for one in ranked]
+
+
+def test_pods_of_about_the_same_age_are_equals() -> None:
+    # 3,000 and 4,000 s are of one magnitude; then the uid decides.
+    found = pods.least_useful([pod("b", ready=3000), pod("a", ready=4000)], {}, NOW)
+    assert [one.metadata.name for one in found] == ["a", "b"]
+
+
+def test_a_cost_that_is_no_number_is_none() -> None:
+    odd = Pod(metadata=ObjectMeta(annotations={pods.DELETION_COST: "much"}))
+    assert pods.deletion_cost(odd) == 0
+
+
+def test_a_pod_is_available_after_min_ready_seconds() -> None:
+    one = pod("p", ready=30)
+    assert pods.is_available(one, 30, NOW)
+    assert not pods.is_available(one, 31, NOW)
+    assert pods.next_available([one, pod("q", ready=None)], 40, NOW) == NOW + timedelta(seconds=10)
+    assert pods.next_available([one], 0, NOW) is None
