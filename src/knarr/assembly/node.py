@@ -117,6 +117,8 @@ async def opened(settings: Settings) -> AsyncIterator[Machinery]:
     finally:
         await streaming.close()
         await client.close()
+        await server.close()
+        runtime.close()
 
 
 async def run(settings: Settings, ready: Ready) -> None:
