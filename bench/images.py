@@ -6,6 +6,7 @@ Yardsticks of the same run: sha256 of the layer, gzip decompression, writing it 
 """
 
 import argparse
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -22,8 +23,19 @@ from pathlib import Path
 from isal import isal_zlib
 
 from knarr.images import layer_diff
+from knarr.images.content import add
+from knarr.images.image_store import ImageStore
 from knarr.images.local_content import LocalContent
+from knarr.images.names import Names
+from knarr.images.overlay import OverlaySnapshots
+from knarr.images.pull import Puller
+from knarr.images.push import Pusher
 from knarr.images.unpack import unpack
+from knarr.oci import image_config, manifest
+from knarr.oci import reference as references
+from knarr.oci.image_config import ImageConfig, RootFs
+from knarr.oci.manifest import Descriptor, Manifest
+from knarr.wire.http_client import Client
 
 SERVER = """
 import asyncio, sys
@@ -61,6 +73,7 @@ def main() -> None:
         yardsticks(layer, arguments.rounds)
         with knarr_registry(directory / "knarr") as address:
             transfers("knarr registry", address, layer, arguments.rounds)
+            pulling(directory, address, arguments.rounds)
         if arguments.peer:
             with peer_registry(directory / "peer", arguments.peer) as address:
                 transfers("docker-registry", address, layer, arguments.rounds)
@@ -111,6 +124,63 @@ def transfers(who: str, address: str, layer: Path, rounds: int) -> None:
     report(f"{who}: push", size, push, rounds, after=delete)
     push()
     report(f"{who}: pull", size, lambda: curl("-o", "/dev/null", f"http://{address}/v2/bench/blobs/{digest}"), rounds)
+
+
+def pulling(directory: Path, address: str, rounds: int) -> None:
+    """From the registry into a file system that can run: knarr's puller, and podman's with its own overlay storage."""
+    domain = address.replace("127.0.0.1", "localhost")
+    name = f"{domain}/bench/tree:1"
+    tree = directory / "image"
+    tree.mkdir()
+    lines = b"".join(b"a line of text that repeats with a number %d\n" % number for number in range(200_000))
+    for number in range(20):
+        (tree / f"text-{number}").write_bytes(lines[number:])
+    (tree / "random").write_bytes(os.urandom(50_000_000))
+    size = sum(path.stat().st_size for path in tree.iterdir())
+    asyncio.run(push(directory / "maker", tree, name))
+    report("knarr: pull and unpack an image", size, lambda: asyncio.run(pull(directory / "puller", name)), rounds)
+    if shutil.which("podman") is None:
+        return
+    with tempfile.TemporaryDirectory(prefix="p", dir="/var/tmp") as root:
+        podman = ["podman", "--root", f"{root}/r", "--runroot", f"{root}/n", "--storage-driver", "overlay"]
+        fetch = [*podman, "pull", "-q", "--tls-verify=false", name]
+        remove = [*podman, "rmi", "-f", name]
+        silent = {"check": True, "stdout": subprocess.DEVNULL}
+        subprocess.run([*podman, "images"], **silent)
+        report(
+            "podman: pull it", size, lambda: subprocess.run(fetch, **silent), rounds,
+            after=lambda: subprocess.run(remove, **silent),
+        )  # fmt: skip
+        subprocess.run([*podman, "system", "reset", "-f"], **silent, stderr=subprocess.DEVNULL)
+
+
+def open_store(directory: Path) -> ImageStore:
+    return ImageStore(LocalContent(directory), Names(), OverlaySnapshots(directory))
+
+
+async def push(directory: Path, tree: Path, name: str) -> None:
+    """Make an image of one layer and push it."""
+    store = open_store(directory)
+    layer = layer_diff.pack(tree, store.content)
+    platform = store.platform
+    config = add(
+        store.content,
+        image_config.encode(ImageConfig(architecture=platform.architecture, rootfs=RootFs(diff_ids=(layer.diff_id,)))),
+    )
+    described = Descriptor(media_type=manifest.OCI_CONFIG, digest=config.digest, size=config.size)
+    image = Manifest(schema_version=2, media_type=manifest.OCI_MANIFEST, config=described, layers=(layer.descriptor,))
+    store.add(references.parse(name), store.put(image), "built")
+    client = Client()
+    await Pusher(store, client).push(references.parse(name))
+    await client.close()
+
+
+async def pull(directory: Path, name: str) -> None:
+    """Pull into a fresh store."""
+    shutil.rmtree(directory, ignore_errors=True)
+    client = Client()
+    await Puller(open_store(directory), client).pull(references.parse(name))
+    await client.close()
 
 
 def unpacking(directory: Path, rounds: int) -> None:
