@@ -21,7 +21,8 @@ from typing import Final
 
 from knarr.base import linux
 
-UNIFIED: Final = Path("/sys/fs/cgroup/unified")
+CGROUPS: Final = Path("/sys/fs/cgroup")
+UNIFIED: Final = CGROUPS / "unified"
 _ALWAYS_NEEDED: Final = ("/sys/fs/cgroup", "/proc", "/dev", "/run", "/usr", "/bin", "/sbin", "/lib")
 _POD_MOUNTS: Final = ("overlay", "nsfs", "tmpfs")
 ENVIRONMENT: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -144,6 +145,8 @@ class Launcher:
             loop.run_in_executor(self._thread, os.close, descriptor)
 
     def close(self) -> None:
+        # A thread that has ended counts as a member a moment longer, and the group could not be removed.
+        self._thread.submit(self._leave_cgroups).result()
         self._thread.shutdown()
         for descriptor in (self._host, self._lean):
             if descriptor is not None:
@@ -200,6 +203,11 @@ class Launcher:
     def _enter_cgroups(self) -> None:
         for tasks in self._cgroup_tasks:
             tasks.write_text("0")
+
+    def _leave_cgroups(self) -> None:
+        for tasks in self._cgroup_tasks:
+            top = CGROUPS / tasks.relative_to(CGROUPS).parts[0] / "tasks"
+            top.write_text("0")
 
 
 def pod_mounts(mountinfo: str, needed: Sequence[str]) -> list[str]:
