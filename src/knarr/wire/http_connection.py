@@ -6,8 +6,6 @@ interpreted. A handler is cancelled when its client is gone.
 """
 
 import asyncio
-import socket
-import struct
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
@@ -15,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import httptools
 
 from knarr.base import errors, logs
-from knarr.wire import http, http_head
+from knarr.wire import http, http_head, http_request
 from knarr.wire.connection import READ_AHEAD, StreamConnection
 from knarr.wire.http_body import ArrivingBody
+from knarr.wire.http_request import Exchange
 
 if TYPE_CHECKING:
     from knarr.wire.http_server import Server
@@ -30,22 +29,6 @@ _STATUS: Final[dict[type[Exception], int]] = {
     errors.BadRequest: 400,
     errors.DeadlineExceeded: 408,
 }
-
-
-class Exchange:
-    """One request as it arrives; `is_last` once nothing may follow on the connection."""
-
-    __slots__ = ("asked_upgrade", "body", "header_size", "headers", "is_last", "is_old", "request", "target")
-
-    def __init__(self) -> None:
-        self.target = b""
-        self.headers: list[tuple[str, str]] = []
-        self.header_size = 0
-        self.body: ArrivingBody | None = None
-        self.request: http.Request | None = None
-        self.is_last = False
-        self.is_old = False
-        self.asked_upgrade = False
 
 
 class ServerConnection(asyncio.Protocol):
@@ -81,7 +64,7 @@ class ServerConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self._server.connections.add(self)
-        self._peer = _peer(transport)
+        self._peer = http_request.peer(transport)
         self._set_due(self._limits.header_seconds)
 
     def data_received(self, content: bytes) -> None:
@@ -99,9 +82,9 @@ class ServerConnection(asyncio.Protocol):
                 self._waiting[-1].asked_upgrade = self._waiting[-1].is_last = True
             elif self._current is not None:
                 self._current.asked_upgrade = self._current.is_last = True
-        except (httptools.HttpParserError, _Refused) as error:
-            cause = error if isinstance(error, _Refused) else error.__context__
-            self._refuse(*(cause.args if isinstance(cause, _Refused) else (400, "Bad Request")))
+        except (httptools.HttpParserError, http_request.Refused) as error:
+            cause = error if isinstance(error, http_request.Refused) else error.__context__
+            self._refuse(*(cause.args if isinstance(cause, http_request.Refused) else (400, "Bad Request")))
         else:
             self._check_unfinished_head(len(content))
         if self._task is None and self._waiting:
@@ -171,11 +154,11 @@ class ServerConnection(asyncio.Protocol):
         assert exchange is not None
         self._unframed = 0
         if exchange.header_size + len(exchange.target) > self._limits.header_bytes:
-            raise _Refused(431, "Request Header Fields Too Large")
+            raise http_request.Refused(431, "Request Header Fields Too Large")
         exchange.is_old = self._parser.get_http_version() == "1.0"
         exchange.is_last = not self._parser.should_keep_alive()
-        request = _request(self._parser.get_method().decode("ascii"), exchange, self._peer)
-        length, expects = _framing(request, is_old=exchange.is_old)
+        request = http_request.request(self._parser.get_method().decode("ascii"), exchange, self._peer)
+        length, expects = http_request.framing(request, is_old=exchange.is_old)
         if length != 0:
             exchange.body = ArrivingBody(self._balance, self._send_continue if expects else None)
             request.body = exchange.body
@@ -190,7 +173,7 @@ class ServerConnection(asyncio.Protocol):
         assert exchange is not None
         body = exchange.body
         if body is None:
-            raise _Refused(400, "Bad Request")
+            raise http_request.Refused(400, "Bad Request")
         body.feed(content)
         limit = self._limits.body_bytes
         if limit is not None and body.received > limit:
@@ -283,12 +266,12 @@ class ServerConnection(asyncio.Protocol):
         extra = "connection: close\r\n" if exchange.is_last else "connection: keep-alive\r\n" if exchange.is_old else ""
         body = response.body
         if isinstance(body, bytes):
-            if response.status not in http_head.NO_BODY and not _has(response.headers, "content-length"):
+            if response.status not in http_head.NO_BODY and not http_request.has(response.headers, "content-length"):
                 extra = f"content-length: {len(body)}\r\n{extra}"
             head = http_head.response_head(response.status, response.headers, extra)
             self._transport.write(head + body if request.method != "HEAD" else head)
             if self._drained is not None:
-                await self._drained
+                await self._until_drained()
             return
         await self._stream(exchange, request, response, body, extra)
 
@@ -300,7 +283,7 @@ class ServerConnection(asyncio.Protocol):
         body: AsyncIterator[bytes],
         extra: str,
     ) -> None:
-        is_plain = _has(response.headers, "content-length")
+        is_plain = http_request.has(response.headers, "content-length")
         if exchange.is_old and not is_plain:
             exchange.is_last, is_plain, extra = True, True, "connection: close\r\n"
         if not is_plain:
@@ -314,7 +297,7 @@ class ServerConnection(asyncio.Protocol):
                 if content:
                     self._transport.write(content if is_plain else http_head.chunk(content))
                     if self._drained is not None:
-                        await self._drained
+                        await self._until_drained()
             if not is_plain:
                 self._transport.write(http_head.LAST_CHUNK)
         except BaseException:
@@ -324,6 +307,16 @@ class ServerConnection(asyncio.Protocol):
             closing = getattr(body, "aclose", None)
             if closing is not None:
                 await closing()
+
+    async def _until_drained(self) -> None:
+        """Wait for a client that reads slowly; one that does not read at all is given up."""
+        try:
+            async with asyncio.timeout(self._limits.write_seconds):
+                while self._drained is not None:
+                    await asyncio.shield(self._drained)
+        except TimeoutError:
+            self._transport.abort()
+            raise ConnectionResetError("the client does not read") from None
 
     async def _run_upgrade(self, exchange: Exchange, response: http.Response) -> None:
         assert response.upgrade is not None
@@ -428,63 +421,3 @@ class _Upgraded(StreamConnection):
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
         self._owner.gone()
-
-
-class _Refused(Exception):
-    """A request that is not taken: (status, message)."""
-
-
-def _peer(transport: asyncio.BaseTransport) -> http.Peer:
-    tls = transport.get_extra_info("ssl_object")
-    connected = transport.get_extra_info("socket")
-    if connected is not None and connected.family == socket.AF_UNIX:
-        pid, uid, gid = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        return http.Peer("unix", None, (pid, uid, gid))
-    name = transport.get_extra_info("peername") or ("", 0)
-    address = f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
-    return http.Peer(address, tls.getpeercert(binary_form=True) if tls is not None else None, None)
-
-
-def _request(method: str, exchange: Exchange, peer: http.Peer) -> http.Request:
-    target = exchange.target
-    if not target.startswith(b"/"):
-        try:
-            url = httptools.parse_url(target)
-        except httptools.HttpParserInvalidURLError as error:
-            if target != b"*":
-                raise _Refused(400, "Bad Request") from error
-        else:
-            target = (url.path or b"/") + (b"?" + url.query if url.query else b"")
-    path, _, query = target.decode("latin-1").partition("?")
-    if "#" in path or "#" in query:
-        raise _Refused(400, "Bad Request")
-    return http.Request(method, path, query, tuple(exchange.headers), b"", peer)
-
-
-def _framing(request: http.Request, *, is_old: bool) -> tuple[int | None, bool]:
-    """(length of the body, None when it is chunked; whether the client waits for 100 Continue)."""
-    length: int | None = 0
-    hosts = 0
-    expects = False
-    for name, value in request.headers:
-        if name == "host":
-            hosts += 1
-        elif name == "content-length":
-            if not (value.isascii() and value.isdigit()) or len(value) > 18:
-                raise _Refused(400, "Bad Request")
-            length = int(value)
-        elif name == "transfer-encoding":
-            if value.lower() != "chunked" or is_old:
-                raise _Refused(400, "Bad Request")
-            length = None
-        elif name == "expect":
-            if value.lower() != "100-continue":
-                raise _Refused(417, "Expectation Failed")
-            expects = True
-    if hosts != 1 and not (is_old and hosts == 0):
-        raise _Refused(400, "Bad Request: one Host header is required")
-    return length, expects
-
-
-def _has(headers: http.Headers, name: str) -> bool:
-    return any(key == name for key, _ in headers)

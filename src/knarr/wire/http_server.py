@@ -30,6 +30,7 @@ class Limits:
     header_seconds: float = 10.0
     body_seconds: float = 60.0
     idle_seconds: float = 180.0
+    write_seconds: float = 600.0
     connections: int = 4096
 
 

@@ -1,6 +1,7 @@
 """wire/http_server.py: framing, limits, streaming, upgrades, as raw bytes on a socket see them."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -295,3 +296,39 @@ async def test_a_unix_socket_names_its_peer_and_is_private(tmp_path: Path) -> No
         await exchange(tmp_path, GET)
         assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
     assert seen[0].credentials is not None
+
+
+async def test_a_client_that_never_reads_is_given_up(tmp_path: Path) -> None:
+    ended = asyncio.Event()
+
+    async def flood() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"a" * 100_000
+        finally:
+            ended.set()
+
+    async def handler(_request: http.Request) -> http.Response:
+        return http.Response(200, (), flood())
+
+    async with serving(handler, tmp_path, Limits(write_seconds=0.05)):
+        connection = await dial(unix_path=str(tmp_path / "s"))
+        connection.transport.pause_reading()
+        await connection.write(GET)
+        async with asyncio.timeout(5):
+            await ended.wait()
+        connection.close()
+
+
+async def test_damaged_requests_are_answered_or_dropped_and_harm_nobody(tmp_path: Path) -> None:
+    chance = random.Random(1)  # the seed prints with a failure: it is this number
+    async with serving(echo, tmp_path, Limits(header_seconds=0.2, body_seconds=0.2)) as server:
+        for _ in range(300):
+            message = bytearray(chance.choice((GET, POST, CHUNKED)) * chance.randint(1, 2))
+            for _ in range(chance.randint(1, 6)):
+                at = chance.randrange(len(message))
+                message[at : at + chance.randint(0, 3)] = chance.randbytes(chance.randint(0, 3))
+            answer = await exchange(tmp_path, bytes(message), pieces=chance.choice((0, 1, 7)), ends=True)
+            assert b"HTTP/1.1 5" not in answer
+        assert body_of(await exchange(tmp_path, GET)) == b"GET /a%20b?x=1 0 "
+        assert not server.connections
