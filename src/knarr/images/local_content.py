@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from knarr.base.errors import Invalid, NotFound
+from knarr.base.errors import Invalid, NotFound, Unavailable
 from knarr.base.failpoints import failpoint
 from knarr.images.content import BlobInfo
 from knarr.oci import digest as digests
@@ -101,9 +101,12 @@ class LocalIngest:
 
     def write(self, chunk: bytes | memoryview) -> None:
         self._hash.update(chunk)
-        left = memoryview(chunk)
-        while left:
-            left = left[self._file.write(left) :]
+        try:
+            left = memoryview(chunk)
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            raise _disk_failure(error) from error
         self._size += len(chunk)
         if self._size - self._flushed >= _FLUSH_SIZE:
             start_writeback(self._file.fileno(), self._flushed, self._size - self._flushed)
@@ -129,11 +132,15 @@ class LocalIngest:
             os.utime(target)
             self.abort()
             return BlobInfo(actual, self._size)
-        os.fsync(self._file.fileno())
-        self._file.close()
-        failpoint("content.before_rename")
-        self._draft.rename(target)
-        sync_directory(target.parent)
+        try:
+            os.fsync(self._file.fileno())
+            self._file.close()
+            failpoint("content.before_rename")
+            self._draft.rename(target)
+            sync_directory(target.parent)
+        except OSError as error:
+            self.abort()
+            raise _disk_failure(error) from error
         return BlobInfo(actual, self._size)
 
     def _digest(self, expected: Digest | None) -> Digest:
@@ -142,6 +149,11 @@ class LocalIngest:
             return Digest("sha256:" + self._hash.hexdigest())
         with open(self._draft, "rb") as draft:
             return Digest("sha512:" + hashlib.file_digest(draft, "sha512").hexdigest())
+
+
+def _disk_failure(error: OSError) -> Unavailable:
+    """The disk is full or broken: a failed fsync is never tried again, the blob is given up."""
+    return Unavailable(f"content store: {error.strerror or error}")
 
 
 def start_writeback(descriptor: int, offset: int, size: int) -> None:

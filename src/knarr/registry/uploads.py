@@ -7,7 +7,7 @@ are kept by registry/sessions.py.
 import asyncio
 import re
 
-from knarr.base.errors import Invalid
+from knarr.base.errors import Invalid, Unavailable
 from knarr.images.ingestion import copy_in
 from knarr.oci.digest import Digest
 from knarr.registry.call import Call, State, parse_digest
@@ -30,14 +30,17 @@ async def start(state: State, call: Call) -> Response:
     session = state.sessions.open(call.name, state.content)
     if digest is None:
         return Response(202, _progress(call, session))
-    return await _finish(state, call, session, digest)
+    try:
+        return await _finish(state, call, session, digest)
+    finally:
+        state.sessions.close(session)  # nobody knows its location, so nobody could go on
 
 
 async def append(state: State, call: Call) -> Response:
     """PATCH /v2/<name>/blobs/uploads/<id>: one more chunk."""
     call.repository(state)
     session = state.sessions.get(call.name, call.argument)
-    await _receive(call, session)
+    await _receive(state, call, session)
     return Response(202, _progress(call, session))
 
 
@@ -64,7 +67,7 @@ async def cancel(state: State, call: Call) -> Response:
 
 
 async def _finish(state: State, call: Call, session: Session, digest: Digest) -> Response:
-    await _receive(call, session)
+    await _receive(state, call, session)
     session.is_busy = True
     try:
         await asyncio.to_thread(session.ingest.commit, digest)
@@ -76,12 +79,18 @@ async def _finish(state: State, call: Call, session: Session, digest: Digest) ->
     return _created(call, digest)
 
 
-async def _receive(call: Call, session: Session) -> None:
-    """Append the request's body, which must continue exactly where the session stands."""
+async def _receive(state: State, call: Call, session: Session) -> None:
+    """Append the request's body, which must continue exactly where the session stands.
+
+    A client that breaks off may go on later; after a failure of the disk nobody can, and its space is given back.
+    """
     _check_range(call, session)
     session.is_busy = True
     try:
         await copy_in(call.request.body, session.ingest)
+    except Unavailable:
+        state.sessions.close(session)
+        raise
     finally:
         session.is_busy = False
 
