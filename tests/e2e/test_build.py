@@ -1,6 +1,7 @@
 """Dockerfiles built for real: overlayfs, containers, layers. Needs root, a runtime and a static busybox."""
 
 import asyncio
+import io
 import os
 import shutil
 import tarfile
@@ -216,3 +217,38 @@ async def test_the_command_runs_without_network_without_rights_and_with_a_filter
     assert files["sysctl"] == "644 0:0 refused"
     assert "Seccomp:\t2" in files["status"]
     assert "00000000000425fb" not in files["status"]
+
+
+async def test_links_of_an_image_lead_nowhere_outside_it(node: Node, context: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "victim").write_text("before")
+    (context / "f").write_text("evil")
+    (context / "Dockerfile").write_text(
+        BASE
+        + f"RUN ln -s {outside} /out; ln -s {outside}/victim /file; ln -s /proc/self/root /self; ln -s ../../.. /up\n"
+        + "COPY f /out/victim\nCOPY f /file\nCOPY f /up/victim\nADD f /out/\n"
+        + "RUN --mount=type=cache,target=/out/cache echo x > /out/cache/x\n"
+        + "RUN --mount=type=bind,source=f,target=/up/bound cat /up/bound > /result\n"
+    )
+    image = await node.build(context)
+    assert [(path.name, path.read_text()) for path in outside.iterdir()] == [("victim", "before")]
+    assert tree(node, image, skip=3)["result"] == "644 0:0 evil"
+    (context / "Dockerfile").write_text("FROM test\nRUN --mount=type=cache,target=/self/x true\n")
+    with pytest.raises(DockerfileFault):
+        await node.build(context)
+    (context / "bad.tar").write_bytes(_archive_with_link("dev", str(outside)))
+    (context / "Dockerfile").write_text(
+        'FROM scratch\nADD bad.tar /\nCOPY busybox /busybox\nRUN ["/busybox", "true"]\n'
+    )
+    with pytest.raises(DockerfileFault, match="/dev is not a directory"):
+        await node.build(context)
+
+
+def _archive_with_link(name: str, target: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = tarfile.SYMTYPE, target
+        archive.addfile(member)
+    return buffer.getvalue()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from knarr.base.errors import Invalid
-from knarr.builder.trees import Entry, clean_path, follow
+from knarr.builder.trees import LINKS_MAX, Entry, clean_path, follow
 from knarr.images.openat2 import openat2
 
 _PATH_ONLY = os.O_PATH
@@ -84,24 +84,37 @@ class Rootfs:
         except OSError:
             return False
 
-    def make_directories(self, path: str, owner: tuple[int, int] = (0, 0)) -> list[str]:
-        """The directory and its parents, 0755 of `owner` where they are missing; what was made, outermost first."""
-        made: list[str] = []
-        resolved = ""
-        for part in clean_path(path).split("/"):
-            inner = posixpath.join(resolved, part)
-            if not part or self.is_directory(inner):
-                resolved = inner
+    def make_directories(self, path: str, owner: tuple[int, int] = (0, 0)) -> None:
+        """The directory and its parents, 0755 of `owner` where they are missing; links lead on inside the root.
+
+        Raises Invalid where a file is in the way.
+        """
+        if self.is_directory(path):
+            return
+        pending, resolved, links = clean_path(path).split("/"), "", 0
+        while pending:
+            part = pending.pop(0)
+            if part in ("", ".", ".."):
+                resolved = posixpath.dirname(resolved) if part == ".." else resolved
                 continue
-            if self.entry(inner) is not None:
+            inner = posixpath.join(resolved, part)
+            entry = self.entry(inner)
+            if entry is not None and entry.kind == "link" and links < LINKS_MAX:
+                links += 1
+                resolved = "" if entry.link.startswith("/") else resolved
+                pending = [*entry.link.split("/"), *pending]
+                continue
+            if entry is None:
+                self._make_directory(resolved, part, owner)
+            elif entry.kind != "directory":
                 raise Invalid(f"/{inner} is not a directory")
-            with self.directory(resolved) as parent:
-                os.mkdir(part, 0o755, dir_fd=parent)
-                os.chown(part, *owner, dir_fd=parent, follow_symlinks=False)
-                os.chmod(part, 0o755, dir_fd=parent)  # noqa: S103  whatever the umask: what an image's directories have
-            made.append(inner)
             resolved = inner
-        return made
+
+    def _make_directory(self, parent: str, name: str, owner: tuple[int, int]) -> None:
+        with self.directory(parent) as directory:
+            os.mkdir(name, 0o755, dir_fd=directory)
+            os.chown(name, *owner, dir_fd=directory, follow_symlinks=False)
+            os.chmod(name, 0o755, dir_fd=directory)  # noqa: S103  whatever the umask: what an image's directories have
 
     def write_file(self, parent: int, name: str, source: int, entry: Entry) -> None:
         """A new file in place of what is there: the descriptor's content, the entry's mode, owner and time."""

@@ -12,8 +12,8 @@ from knarr.base import logs, tasks
 from knarr.base.errors import KnarrError
 from knarr.nodeapi.messages import line
 
-QUEUE_MAX = 10_000
-"""Lines that may wait for a slow reader; above it output is dropped, and the reader is told."""
+WAITING_MAX = 4 << 20
+"""Bytes that may wait for a slow reader; above it output is dropped, and the reader is told."""
 _log = logs.log("nodeapi")
 Say = Callable[..., None]
 Work = Callable[[Say], Awaitable[dict[str, Any]]]
@@ -29,18 +29,22 @@ def error_fields(error: KnarrError) -> dict[str, Any]:
 async def lines(name: str, work: Work) -> AsyncIterator[bytes]:
     """What `work` says, each as a JSON line; the last has `result` or `error`."""
     queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-    dropped = 0
+    dropped = waiting = 0
 
     def say(**fields: Any) -> None:
-        nonlocal dropped
-        if queue.qsize() < QUEUE_MAX:
-            queue.put_nowait(line(**fields))
-        else:
+        nonlocal dropped, waiting
+        encoded = line(**fields)
+        if "output" in fields and waiting + len(encoded) > WAITING_MAX:
             dropped += 1
+        else:
+            waiting += len(encoded)
+            queue.put_nowait(encoded)
 
     async def run() -> None:
         try:
             result = await work(say)
+            if dropped:
+                queue.put_nowait(line(warning=f"{dropped} pieces of output were dropped: the terminal was too slow"))
             queue.put_nowait(line(result=result))
         except KnarrError as error:
             queue.put_nowait(line(**error_fields(error)))
@@ -57,11 +61,11 @@ async def lines(name: str, work: Work) -> AsyncIterator[bytes]:
             batch = [item]
             while not queue.empty() and (more := queue.get_nowait()) is not None:
                 batch.append(more)
-            yield b"".join(batch)
+            joined = b"".join(batch)
+            waiting -= len(joined)
+            yield joined
             if task.done() and queue.empty():
                 break
-        if dropped:
-            yield line(warning=f"{dropped} lines of output were dropped: the terminal was too slow")
     finally:
         if not task.done():
             with contextlib.suppress(asyncio.CancelledError):

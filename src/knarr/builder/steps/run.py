@@ -6,6 +6,8 @@ Mount points that only the runtime made are taken away afterwards, so that a lay
 
 import asyncio
 import contextlib
+import dataclasses
+import posixpath
 import shutil
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,9 +21,11 @@ from knarr.builder import users
 from knarr.builder.operations import SCRIPT_PATH, Run
 from knarr.builder.rootfs import Rootfs
 from knarr.builder.steps import stubs
+from knarr.builder.trees import clean_path
 from knarr.network import namespaces
 from knarr.network.network import Network
 from knarr.runtime import defaults, spec
+from knarr.runtime.cgroups import Resources
 from knarr.runtime.runtime import Attachment, ContainerSpec, Runtime
 from knarr.runtime.spec import ContainerSettings, VolumeMount
 
@@ -29,6 +33,8 @@ HOSTNAME = "buildkitsandbox"
 """Build scripts that look at their host name know this one."""
 TAIL_LINES = 20
 RUN_SECONDS = 6 * 3600.0
+PIDS_MAX = 16384
+"""More than any compiler run needs, and no fork bomb."""
 _PLAIN_DIRECTORIES = ("dev", "proc", "sys", "etc")
 
 Write = Callable[[int, bytes], None]
@@ -66,7 +72,7 @@ async def run(
     rootfs = Rootfs(root)
     try:
         _guard(rootfs)
-        volumes = [*_own_files(work, operation), *mounts]
+        volumes = [_inside(rootfs, volume) for volume in (*_own_files(work, operation), *mounts)]
         targets = [volume.target for volume in volumes]
         made_here = stubs.missing(rootfs, [*targets, *(target for target, *_ in defaults.MOUNTS)])
         user = users.identity(operation.user or "0", rootfs.read_text("etc/passwd"), rootfs.read_text("etc/group"))
@@ -81,6 +87,7 @@ async def run(
                 hostname=HOSTNAME,
                 namespaces=joined,
                 mounts=volumes,
+                resources=Resources(pids_limit=PIDS_MAX),
             )
             result = await _contained(machine, identifier, settings, write)
         stubs.remove(rootfs, made_here)
@@ -135,6 +142,22 @@ def _guard(rootfs: Rootfs) -> None:
         entry = rootfs.entry(name)
         if entry is not None and entry.kind != "directory":
             raise Invalid(f"the image's /{name} is not a directory; refusing to mount on it")
+
+
+def _inside(rootfs: Rootfs, volume: VolumeMount) -> VolumeMount:
+    """The mount at its place without links: no link of the image leads the runtime astray (TRUST, SEC-25, SEC-26)."""
+    if volume.target == SCRIPT_PATH:
+        return volume
+    resolved, parts = "", clean_path(volume.target).split("/")
+    for number, part in enumerate(parts):
+        step = rootfs.resolve(posixpath.join(resolved, part))
+        if step is None:
+            resolved = posixpath.join(resolved, *parts[number:])
+            break
+        resolved = step
+    if not resolved or resolved.split("/")[0] in ("proc", "sys"):
+        raise Invalid(f"--mount: target {volume.target} is /{resolved}; refusing to mount there")
+    return dataclasses.replace(volume, target=f"/{resolved}")
 
 
 def _own_files(work: Path, operation: Run) -> list[VolumeMount]:
