@@ -245,14 +245,13 @@ class _ClientConnection(asyncio.Protocol):
     async def exchange(self, request: http.Request, seconds: float) -> ClientResponse:
         """Send the request while listening for the response (which may come early); returns at its head."""
         current = self.current = _Exchange(self, request.method)
-        sending = asyncio.ensure_future(self._send(request))
+        sending = asyncio.ensure_future(self._send(request, current))
         try:
             async with asyncio.timeout(seconds):
                 first: set[asyncio.Future[Any]] = {sending, current.head}
                 done, _ = await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
                 if sending in done and not current.head.done():
                     await sending
-                    current.was_sent = True
                     await asyncio.wait({current.head})
             if not current.head.done():
                 raise _Stale
@@ -269,13 +268,15 @@ class _ClientConnection(asyncio.Protocol):
             raise
         finally:
             if not sending.done():
-                # An answer before the body's end: the connection cannot be used again.
                 sending.cancel()
-                current.is_kept = False
             elif not sending.cancelled():
                 sending.exception()
 
-    async def _send(self, request: http.Request) -> None:
+    async def _send(self, request: http.Request, exchange: _Exchange) -> None:
+        await self._send_parts(request)
+        exchange.was_sent = True
+
+    async def _send_parts(self, request: http.Request) -> None:
         body = request.body
         names = {name for name, _ in request.headers}
         fields = request.headers if "host" in names else (("host", self.target.authority), *request.headers)
@@ -307,17 +308,9 @@ class _ClientConnection(asyncio.Protocol):
         if exchange is not self.current or exchange.parser.get_status_code() == 101:
             return
         self.current = None
-        if exchange.is_kept and not self._at_end and not self.transport.is_closing():
+        # An answer before the request's end leaves the connection in the middle of that request.
+        if exchange.is_kept and exchange.was_sent and not self._at_end and not self.transport.is_closing():
             self.balance()
-            # Not before the sender is done: `is_kept` is taken back when the answer came early.
-            asyncio.get_running_loop().call_soon(self._give_back, exchange)
-        else:
-            self.transport.close()
-
-    def _give_back(self, exchange: _Exchange) -> None:
-        if self.transport.is_closing():
-            return
-        if exchange.is_kept:
             self.client.keep(self)
         else:
             self.transport.close()
