@@ -1,0 +1,246 @@
+"""Server-side apply: ownership, conflicts, removal, migration; and what other writes leave in managedFields."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from knarr.base.errors import BadRequest
+from knarr.kinds import schemas, walks
+from knarr.kinds.apps import DEPLOYMENT
+from knarr.kinds.core_config import CONFIGMAP
+from knarr.objects import apply, fields, managed
+from knarr.objects.apply import Applied, Conflicts
+from knarr.objects.managed import Writer
+
+Json = dict[str, Any]
+EARLY, LATE = "2026-01-01T00:00:00Z", "2026-02-02T00:00:00Z"
+
+
+def deployment(image: str = "x:1", *, replicas: int | None = 1, **container: Any) -> Json:
+    spec: Json = {
+        "selector": {"matchLabels": {"app": "web"}},
+        "template": {
+            "metadata": {"labels": {"app": "web"}},
+            "spec": {"containers": [{"name": "c", "image": image, **container}]},
+        },
+    }
+    if replicas is not None:
+        spec["replicas"] = replicas
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
+
+
+def applied(live: Json | None, config: Json, who: str, *, force: bool = False, now: str = EARLY) -> Json:
+    made = apply.merged(schemas.of(DEPLOYMENT), live, Applied(config, Writer(who, "apps/v1"), is_forced=force, now=now))
+    return walks.defaulted(DEPLOYMENT, made)
+
+
+def updated(old: Json, new: Json, who: str, subresource: str = "") -> Json:
+    return managed.tracked(schemas.of(DEPLOYMENT), new, old, Writer(who, "apps/v1", subresource), LATE)
+
+
+def owners(obj: Json, path: str) -> list[str]:
+    """The managers that own a path, as messages write it."""
+    entries = managed.parsed(obj["metadata"]["managedFields"])
+    return sorted(entry.writer.manager for entry in entries if path in fields.paths(entry.fields))
+
+
+def container(obj: Json) -> Json:
+    return obj["spec"]["template"]["spec"]["containers"][0]  # type: ignore[no-any-return]  # JSON
+
+
+IMAGE = '.spec.template.spec.containers[name="c"].image'
+
+
+def test_a_conflict_names_the_owner_and_the_field() -> None:
+    live = applied(None, deployment(), "other")
+    with pytest.raises(Conflicts) as found:
+        applied(live, deployment("x:2"), "third")
+    assert str(found.value) == f'Apply failed with 1 conflict: conflict with "other": {IMAGE}'
+    assert [(cause.field, cause.message) for cause in found.value.causes] == [(IMAGE, 'conflict with "other"')]
+
+
+def test_several_conflicts_are_listed_by_owner() -> None:
+    live = applied(None, deployment(), "other")
+    with pytest.raises(Conflicts) as found:
+        applied(live, deployment("x:2", replicas=3), "third")
+    assert str(found.value) == (f'Apply failed with 2 conflicts: conflicts with "other":\n- .spec.replicas\n- {IMAGE}')
+
+
+def test_equal_values_are_shared() -> None:
+    live = applied(applied(None, deployment(), "a"), deployment(), "b")
+    assert owners(live, IMAGE) == ["a", "b"]
+
+
+def test_force_takes_a_field_over() -> None:
+    live = applied(applied(None, deployment(), "a"), deployment("x:2"), "b", force=True)
+    assert container(live)["image"] == "x:2"
+    assert owners(live, IMAGE) == ["b"]
+    assert owners(live, ".spec.replicas") == ["a", "b"]
+
+
+def test_what_is_applied_no_more_goes_unless_another_owns_it() -> None:
+    live = applied(applied(None, deployment(replicas=3), "a"), deployment(replicas=None), "b")
+    assert applied(live, deployment(replicas=None), "a")["spec"]["replicas"] == 1  # the default again
+    shared = applied(applied(None, deployment(replicas=3), "a"), deployment(replicas=3), "b")
+    assert applied(shared, deployment(replicas=None), "a")["spec"]["replicas"] == 3
+
+
+def test_a_removed_struct_takes_its_defaults_with_it() -> None:
+    live = applied(None, deployment(readinessProbe={"httpGet": {"port": 80}}), "a")
+    assert container(live)["readinessProbe"]["periodSeconds"] == 10
+    assert "readinessProbe" not in container(applied(live, deployment(), "a"))
+
+
+def test_an_entry_in_which_another_owns_a_field_stays() -> None:
+    two = deployment()
+    two["spec"]["template"]["spec"]["containers"].append({"name": "side", "image": "s:1"})
+    live = applied(None, two, "a")
+    changed = msgspec.json.decode(msgspec.json.encode(live))
+    changed["spec"]["template"]["spec"]["containers"][1]["image"] = "s:2"
+    live = updated(live, changed, "editor")
+    left = applied(live, deployment(), "a")["spec"]["template"]["spec"]["containers"]
+    assert [(each["name"], each["image"]) for each in left] == [("c", "x:1"), ("side", "s:2")]
+
+
+def test_applying_again_changes_nothing_not_even_the_time() -> None:
+    live = applied(None, deployment(), "a")
+    assert applied(live, deployment(), "a", now=LATE) == live
+
+
+def test_the_key_of_a_port_has_its_default_protocol() -> None:
+    live = applied(None, deployment(ports=[{"containerPort": 80}]), "a")
+    same = applied(live, deployment(ports=[{"containerPort": 80, "protocol": "TCP", "name": "http"}]), "a")
+    assert container(same)["ports"] == [{"containerPort": 80, "protocol": "TCP", "name": "http"}]
+
+
+def test_entries_of_others_stay_before_the_applied_ones_that_follow_them() -> None:
+    live = applied(None, deployment(env=[{"name": "A", "value": "1"}]), "a")
+    both = applied(live, deployment(env=[{"name": "B", "value": "2"}]), "b")
+    assert [each["name"] for each in container(both)["env"]] == ["A", "B"]
+
+
+def test_an_update_takes_what_it_changes_from_the_applier() -> None:
+    live = applied(None, deployment(), "a")
+    scaled = updated(live, {**live, "spec": {**live["spec"], "replicas": 5}}, "scaler")
+    assert owners(scaled, ".spec.replicas") == ["scaler"]
+    with pytest.raises(Conflicts) as found:
+        applied(scaled, deployment(), "a")
+    assert str(found.value) == (
+        f'Apply failed with 1 conflict: conflict with "scaler" using apps/v1 at {LATE}: .spec.replicas'
+    )
+
+
+def test_status_is_owned_through_its_subresource() -> None:
+    live = applied(None, deployment(), "a")
+    reported = updated(live, {**live, "status": {"replicas": 1}}, "controller", "status")
+    entry = next(each for each in reported["metadata"]["managedFields"] if each["operation"] == "Update")
+    assert (entry["manager"], entry["subresource"], entry["fieldsV1"]) == (
+        "controller", "status", {"f:status": {"f:replicas": {}}},
+    )  # fmt: skip
+
+
+def test_fields_of_an_object_that_nobody_tracked_belong_to_before_first_apply() -> None:
+    live = walks.defaulted(DEPLOYMENT, deployment())
+    with pytest.raises(Conflicts, match="before-first-apply"):
+        applied(live, deployment("x:2"), "a")
+
+
+def test_kubectl_takes_over_what_it_applied_on_the_client_side() -> None:
+    config = deployment()
+    plain = {
+        **config,
+        "metadata": {"name": "web", "annotations": {apply.LAST_APPLIED: msgspec.json.encode(config).decode()}},
+    }
+    created = walks.defaulted(DEPLOYMENT, plain)
+    live = managed.tracked(schemas.of(DEPLOYMENT), created, None, Writer("kubectl-client-side-apply", "apps/v1"), EARLY)
+    with pytest.raises(Conflicts):
+        applied(live, deployment("x:2"), "somebody")
+    taken = applied(live, deployment("x:2"), "kubectl")
+    assert container(taken)["image"] == "x:2"
+    assert '"x:2"' in taken["metadata"]["annotations"][apply.LAST_APPLIED]
+
+
+def test_a_reset_forgets_all_owners() -> None:
+    live = applied(None, deployment(), "a")
+    reset = {**live, "metadata": {**live["metadata"], "managedFields": [{}]}}
+    assert "managedFields" not in updated(live, reset, "b")["metadata"]
+
+
+def test_at_most_ten_updaters_are_remembered_by_name() -> None:
+    schema = schemas.of(CONFIGMAP)
+    live: Json = {"metadata": {"name": "c"}, "data": {}}
+    for number in range(14):
+        new = {**live, "data": {**live["data"], f"k{number}": "1"}}
+        time = f"2026-01-{number + 1:02}T00:00:00Z"
+        live = managed.tracked(schema, new, live if number else None, Writer(f"m{number}", "v1"), time)
+    names = [entry["manager"] for entry in live["metadata"]["managedFields"]]
+    assert len(names) == 10
+    assert "ancient-changes" in names
+    assert "m13" in names
+
+
+@pytest.mark.parametrize(
+    ("container_fields", "why"),
+    [
+        ({"env": [{"name": "A"}, {"name": "A"}]}, 'duplicate entries for key [name="A"]'),
+        ({"env": [{"value": "1"}]}, 'omits key field "name"'),
+        ({"imago": "x"}, "field not declared in schema"),
+    ],
+)
+def test_a_configuration_that_cannot_be_typed_is_refused(container_fields: Json, why: str) -> None:
+    with pytest.raises(BadRequest) as found:
+        applied(None, deployment(**container_fields), "a")
+    assert why in str(found.value)
+
+
+DATA = st.dictionaries(st.sampled_from("abcd"), st.sampled_from(["1", "2"]), max_size=4)
+
+
+def config_map(held: dict[str, str]) -> Json:
+    made: Json = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    return {**made, "data": held} if held else made
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["x", "y", "z"]), DATA), min_size=1, max_size=6))
+def test_every_owner_sees_its_last_configuration_and_nothing_unowned_remains(steps: list[tuple[str, Any]]) -> None:
+    schema = schemas.of(CONFIGMAP)
+    live: Json | None = None
+    last: dict[str, dict[str, str]] = {}
+    for who, held in steps:
+        asked = Applied(config_map(held), Writer(who, "v1"), is_forced=True, now=EARLY)
+        live = apply.merged(schema, live, asked)
+        assert apply.merged(schema, live, asked) == live, "applying again changes nothing"
+        # A forced apply takes the fields that others wanted otherwise.
+        last = {name: {k: v for k, v in d.items() if held.get(k, v) == v} for name, d in last.items()}
+        last[who] = held
+        expected = {key: value for each in last.values() for key, value in each.items()}
+        assert (live.get("data") or {}) == expected
+
+
+PATHS = st.recursive(st.just({}), lambda inner: st.dictionaries(
+    st.sampled_from(["f:a", "f:b", 'k:{"n":"x"}', "."]), inner, min_size=1, max_size=3), max_leaves=6)  # fmt: skip
+
+
+def members(held: Json) -> set[str]:
+    return set(fields.paths(held))
+
+
+def rooted(node: Json) -> Json:
+    return {"f:r": _clean(node)}
+
+
+def _clean(node: Json) -> Json:
+    made = {key: {} if key == "." else _clean(each) for key, each in node.items()}
+    return {} if made.keys() == {"."} else made
+
+
+@given(PATHS, PATHS)
+def test_sets_of_fields_behave_as_sets(left: Json, right: Json) -> None:
+    a, b = rooted(left), rooted(right)
+    assert members(fields.union(a, b)) == members(a) | members(b)
+    assert members(fields.difference(a, b)) == members(a) - members(b)
+    assert members(fields.intersection(a, b)) == members(a) & members(b)
