@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from knarr.base import failpoints
 from knarr.criserver import compose
 from knarr.criserver.node import Places, Root
 from knarr.criserver.rootfs import DirectoryRoots
@@ -68,6 +69,7 @@ async def opened(directory: Path) -> AsyncIterator[RuntimeServer]:
     try:
         yield server
     finally:
+        failpoints.arm("")
         await server.close()
         await streaming.close()
         runtime.close()

@@ -96,13 +96,15 @@ class Machine:
 async def machine(tmp_path: Path) -> AsyncIterator[Machine]:
     """A server; afterwards nothing of its pods may be left."""
     real_node.busybox_root(tmp_path / "root")
-    async with real_node.opened(tmp_path) as server:
-        before = real_node.inventory(tmp_path)
-        made = Machine(server, tmp_path)
-        yield made
-        await made.clean()
-        after = real_node.inventory(tmp_path)
-    await real_node.torn_down(tmp_path)
+    try:
+        async with real_node.opened(tmp_path) as server:
+            before = real_node.inventory(tmp_path)
+            made = Machine(server, tmp_path)
+            yield made
+            await made.clean()
+            after = real_node.inventory(tmp_path)
+    finally:
+        await real_node.torn_down(tmp_path)
     assert after == before
 
 
@@ -354,6 +356,23 @@ async def test_volumes_are_mounted_where_links_of_the_image_lead(machine: Machin
     assert text == "secret\ntouch: /run/secrets/x/y: Read-only file system\n1" or text.startswith("secret")
     assert text.endswith("1")
     assert not (volume / "y").exists()
+
+
+async def test_an_image_can_be_a_volume(machine: Machine) -> None:
+    volume = c.Mount(container_path="/image", image=c.ImageSpec(image="busybox"), image_sub_path="bin")
+    text = await machine.output(
+        await machine.sandbox(), "ls /image | grep -cx busybox; touch /image/x 2>/dev/null; echo $?", mounts=(volume,)
+    )
+    assert text == "1\n1"
+    missing = c.Mount(container_path="/image", image=c.ImageSpec(image="busybox"), image_sub_path="none")
+    with pytest.raises(NotFound, match="none"):
+        await machine.start(await machine.sandbox(), "true", mounts=(missing,))
+
+
+async def test_a_user_namespace_is_refused_and_not_ignored(machine: Machine) -> None:
+    wanted = replace(OWN, userns_options=c.UserNamespace(mode=NamespaceMode.POD))
+    with pytest.raises(Invalid, match="hostUsers"):
+        await machine.sandbox(security_context=c.LinuxSandboxSecurityContext(namespace_options=wanted))
 
 
 @pytest.mark.parametrize("name", ["dev", "proc", "sys", "etc"])

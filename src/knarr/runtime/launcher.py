@@ -93,8 +93,9 @@ class Launcher:
         self._lean: int | None = None
         self._host = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         self._is_inside = False
+        self._is_placed = False
         self._cgroup_tasks = tuple(cgroup_tasks)
-        self._thread = ThreadPoolExecutor(1, "launcher", initializer=self._enter_cgroups)
+        self._thread = ThreadPoolExecutor(1, "launcher")
 
     async def start(self, command: Command) -> Child:
         """Start the program and return at once; OSError when it is not there."""
@@ -153,6 +154,7 @@ class Launcher:
                 os.close(descriptor)
 
     def _start(self, command: Command) -> Child:
+        self._enter_cgroups()
         if command.hides_unified:
             self._step_into_lean()
         else:
@@ -201,11 +203,13 @@ class Launcher:
             self._is_inside = False
 
     def _enter_cgroups(self) -> None:
-        for tasks in self._cgroup_tasks:
-            tasks.write_text("0")
+        if not self._is_placed:
+            for tasks in self._cgroup_tasks:
+                tasks.write_text("0")
+            self._is_placed = True
 
     def _leave_cgroups(self) -> None:
-        for tasks in self._cgroup_tasks:
+        for tasks in self._cgroup_tasks if self._is_placed else ():
             top = CGROUPS / tasks.relative_to(CGROUPS).parts[0] / "tasks"
             top.write_text("0")
 

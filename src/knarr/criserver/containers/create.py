@@ -17,7 +17,7 @@ from knarr.base.ids import ContainerId
 from knarr.cri.messages.config import ContainerConfig, Mount
 from knarr.cri.messages.container import CreateContainerRequest, CreateContainerResponse
 from knarr.cri.messages.enums import ContainerEventType, NamespaceMode, Signal
-from knarr.criserver.containers import guard, profiles, remove, settings, status, users
+from knarr.criserver.containers import guard, profiles, remove, settings, status, users, volumes
 from knarr.criserver.node import Node, Root, now
 from knarr.criserver.records import ContainerRecord, SandboxRecord
 from knarr.criserver.sandboxes import pause, run
@@ -30,6 +30,7 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
     config = request.config
     if config is None or config.metadata is None or config.image is None:
         raise Invalid("container config must include metadata and image")
+    run.refuse_user_namespace(settings.namespace_options(config))
     if not sandbox.is_ready:
         raise Invalid(f"sandbox {sandbox.id} is not ready")
     container = ContainerId(ids.hex_id())
@@ -85,7 +86,7 @@ async def _build(node: Node, sandbox: SandboxRecord, record: ContainerRecord) ->
     guard.check(root.path)
     context = settings.security(config)
     user = users.user(context, root.config.user, users.read_accounts(root.path))
-    config = replace(config, mounts=tuple(_mount(root, mount, context.privileged) for mount in config.mounts))
+    config = replace(config, mounts=await _mounts(node, record, root))
     rendered = settings.render(config, root.config, _found(node, sandbox, replace(record, config=config), root, user))
     guard.make_directory(root.path, rendered.cwd, user.uid, user.gid)
     oci = spec.render(rendered)
@@ -102,11 +103,20 @@ async def _build(node: Node, sandbox: SandboxRecord, record: ContainerRecord) ->
     )
 
 
-def _mount(root: Root, mount: Mount, is_privileged: bool) -> Mount:
-    if mount.image is not None and mount.image.image:
-        raise Invalid("image volumes are not supported by this runtime yet")
-    target = guard.resolve(root.path, mount.container_path)
-    guard.check_target(target, is_privileged=is_privileged)
+async def _mounts(node: Node, record: ContainerRecord, root: Root) -> tuple[Mount, ...]:
+    """The mounts with their targets resolved in the root, and image volumes as directories of the host."""
+    is_privileged = settings.security(record.config).privileged
+    found = []
+    for mount in record.config.mounts:
+        if mount.image is not None and mount.image.image:
+            mount = await volumes.mounted(node, record.id, mount)
+        target = guard.resolve(root.path, mount.container_path)
+        guard.check_target(target, is_privileged=is_privileged)
+        found.append(_from_host(mount, target))
+    return tuple(found)
+
+
+def _from_host(mount: Mount, target: str) -> Mount:
     if not Path(mount.host_path).exists():
         Path(mount.host_path).mkdir(parents=True)
     # Sources may be links of the host's; the runtime shall see where they lead.

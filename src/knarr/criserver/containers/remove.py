@@ -7,7 +7,7 @@ from knarr.base import tasks
 from knarr.base.failpoints import failpoint
 from knarr.cri.messages.container import RemoveContainerRequest, RemoveContainerResponse
 from knarr.cri.messages.enums import ContainerEventType
-from knarr.criserver.containers import status, stop
+from knarr.criserver.containers import status, stop, volumes
 from knarr.criserver.node import Node
 from knarr.criserver.records import ContainerRecord
 
@@ -34,6 +34,7 @@ async def remove_all(node: Node, record: ContainerRecord) -> None:
         await tasks.cancel(watch)
     await node.runtime.delete(record.id)
     directory = node.places.container(record.id)
+    await volumes.remove(node, record.id)
     await node.roots.remove(record.id, directory / "root")
     await asyncio.to_thread(_remove_files, node, record)
     failpoint("criserver.container.before_forget")

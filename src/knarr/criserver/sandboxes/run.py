@@ -38,6 +38,7 @@ async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxRespons
         raise Invalid("sandbox config must include metadata")
     if request.runtime_handler not in ("", "knarr", "runc", "crun"):
         raise Invalid(f'no runtime for "{request.runtime_handler}" is configured')
+    refuse_user_namespace(options(config))
     sandbox = SandboxId(ids.hex_id())
     parent = cgroup_parent(config, sandbox, node.places.cgroup)
     record = SandboxRecord(id=sandbox, config=config, created_at=now(), cgroup_parent=parent)
@@ -62,6 +63,12 @@ def options(config: PodSandboxConfig) -> NamespaceOption:
     """Whose namespaces the pod uses."""
     context = config.linux.security_context if config.linux else None
     return (context.namespace_options if context else None) or NamespaceOption()
+
+
+def refuse_user_namespace(wanted: NamespaceOption) -> None:
+    """Raises Invalid: this runtime cannot make one, and to ignore the wish would be to run as the host's root."""
+    if wanted.userns_options is not None and wanted.userns_options.mode is not NamespaceMode.NODE:
+        raise Invalid("user namespaces (hostUsers: false) are not supported by this runtime")
 
 
 def new_namespaces(config: PodSandboxConfig) -> tuple[str, ...]:

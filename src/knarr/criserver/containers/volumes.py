@@ -1,0 +1,45 @@
+"""Image volumes: the file system of an image, mounted read-only into a container beside its own.
+
+Each is a root file system like a container's, kept below the container's directory and removed with it.
+"""
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from knarr.base.errors import Invalid, NotFound
+from knarr.base.ids import ContainerId
+from knarr.cri.messages.config import Mount
+from knarr.criserver.containers import guard
+from knarr.criserver.node import Node
+
+
+async def mounted(node: Node, container: ContainerId, mount: Mount) -> Mount:
+    """The mount with the image's file system, or a directory in it, as its place on the host."""
+    assert mount.image is not None
+    held = _directory(node, container)
+    held.mkdir(parents=True, exist_ok=True, mode=0o700)
+    number = len(list(held.iterdir()))
+    root = await node.roots.prepare(_key(container, number), mount.image.image, held / str(number))
+    inside = guard.resolve(root.path, "/" + mount.image_sub_path)
+    place = root.path / inside.lstrip("/")
+    if not place.exists():
+        raise NotFound(f"image volume {mount.image.image}: there is no {mount.image_sub_path!r} in it")
+    if mount.host_path:
+        raise Invalid("a mount has an image or a host path, not both")
+    return replace(mount, host_path=str(place), readonly=True)
+
+
+async def remove(node: Node, container: ContainerId) -> None:
+    """Unmount and remove all of a container's."""
+    held = _directory(node, container)
+    for place in sorted(held.iterdir()) if held.is_dir() else ():
+        await node.roots.remove(_key(container, int(place.name)), place)
+
+
+def _directory(node: Node, container: ContainerId) -> Path:
+    return node.places.container(container) / "volumes"
+
+
+def _key(container: ContainerId, number: int) -> ContainerId:
+    return ContainerId(f"{container}-volume-{number}")
