@@ -83,9 +83,8 @@ def _node(dockerfile: Dockerfile, stage: Stage, arguments: Arguments) -> Node:
         if number is not None:
             origins[text] = number
         elif find_stage(dockerfile.stages, text) is not None and not text.isdigit():
-            raise fault(
-                _place_of(stage, text), f"--from={text}: that stage is not finished here; only earlier ones are"
-            )
+            what = f"--from={text}: that stage comes later; only earlier ones can be copied from"
+            raise fault(_place_of(stage, text), what, f"from={text}")
     return Node(stage, image if named is None else named, platform, origins)
 
 

@@ -53,5 +53,5 @@ def test_an_empty_base_is_refused() -> None:
 
 
 def test_a_later_stage_cannot_be_copied_from() -> None:
-    with pytest.raises(DockerfileFault, match="only earlier ones are"):
+    with pytest.raises(DockerfileFault, match="only earlier ones can be"):
         needed("FROM b\nCOPY --from=late /x /x\nFROM b AS late")
