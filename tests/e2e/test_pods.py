@@ -65,7 +65,7 @@ def configured(cluster: Cluster, busybox: str) -> str:
         {"name": "cfg", "mountPath": "/etc/cfg"},
         {"name": "sec", "mountPath": "/etc/sec"},
         {"name": "cfg", "mountPath": "/etc/one.conf", "subPath": "app.conf"},
-        {"name": "work", "mountPath": "/work/deep", "subPath": "a/b"},
+        {"name": "scratch", "mountPath": "/scratch/deep", "subPath": "a/b"},
     ]
     container = {
         "env": variables,
@@ -75,7 +75,7 @@ def configured(cluster: Cluster, busybox: str) -> str:
     volumes = [
         {"name": "cfg", "configMap": {"name": "cfg"}},
         {"name": "sec", "secret": {"secretName": "sec", "defaultMode": 0o400}},
-        {"name": "work", "emptyDir": {}},
+        {"name": "scratch", "emptyDir": {}},
     ]
     create(cluster, *SOURCES, pod("configured", busybox, container, volumes=volumes))
     ready(cluster, "configured")
@@ -91,7 +91,7 @@ def test_configuration_arrives_as_variables_and_as_files(cluster: Cluster, confi
         "echo $(cat /etc/cfg/color) $(cat /etc/one.conf) $(cat /etc/sec/password) $(stat -L -c %a /etc/sec/password)"
     )
     assert shell(cluster, configured, files) == "blue size=1 hunter2 400"
-    assert shell(cluster, configured, "touch /work/deep/x && ls /work/deep") == "x"
+    assert shell(cluster, configured, "touch /scratch/deep/x && ls /scratch/deep") == "x"
 
 
 def test_secrets_and_the_token_are_in_memory_only(cluster: Cluster, configured: str) -> None:

@@ -5,7 +5,6 @@ Acts only; what is said is node_status.py's. Nothing is sent more often, so an i
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 
 from knarr.base import logs
 from knarr.base.clock import Clock
@@ -42,7 +41,7 @@ class Heartbeat:
         self._reported: Json = {}
         self._uid = ""
         self._poked = asyncio.Event()
-        self.pressures: Callable[[], frozenset[str]] = frozenset
+        self._pressures: frozenset[str] = frozenset()
         self.version = ""
 
     @property
@@ -51,6 +50,12 @@ class Heartbeat:
 
     def poke(self) -> None:
         self._poked.set()
+
+    def set_pressures(self, found: frozenset[str]) -> None:
+        """The pressure conditions that hold; a change is reported at once."""
+        if found != self._pressures:
+            self._pressures = found
+            self.poke()
 
     async def run(self, ready: Ready) -> None:
         """Register, report, then go on for ever; ready once the first status is written."""
@@ -100,7 +105,7 @@ class Heartbeat:
         except (KnarrError, OSError) as error:
             faults.append(f"container runtime is down: {error}")
             images = ()
-        health = node_status.Health(tuple(faults), self.pressures())
+        health = node_status.Health(tuple(faults), self._pressures)
         now = self._clock.now()
         return node_status.status(self._settings, self._machine, self.version, images, health=health, now=now)
 

@@ -21,12 +21,24 @@ from knarr.client.events import EventRecorder
 from knarr.client.reflector import Selection
 from knarr.cri.messages import container as cri_container
 from knarr.cri.messages import runtime as cri_runtime
+from knarr.cri.messages.stats import ListContainerStatsRequest
 from knarr.cri.protocol import ImageService, RuntimeService
 from knarr.kinds.core_pod import POD
 from knarr.kinds.core_service import SERVICE
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.service import Service
-from knarr.kubelet import acts, dns, inspection, log_rotation, mounting, node_status, observed, restarts
+from knarr.kubelet import (
+    acts,
+    dns,
+    eviction,
+    inspection,
+    log_rotation,
+    mounting,
+    node_status,
+    observed,
+    restarts,
+    stats,
+)
 from knarr.kubelet.heartbeat import Heartbeat
 from knarr.kubelet.images import ImagePuller
 from knarr.kubelet.observed import ObservedContainer
@@ -85,6 +97,7 @@ class Kubelet:
                 await tasks.start(group, "kubelet watches", self._reflect)
                 await tasks.start(group, "orphans", self._end_orphans)
                 await tasks.start(group, "log rotation", self._rotate_logs)
+                await tasks.start(group, "eviction", self._relieve_pressure)
                 await tasks.start(group, "heartbeat", self.heartbeat.run)
                 ready()
         finally:
@@ -212,6 +225,39 @@ class Kubelet:
             worker = self._workers.get(uid)
             if worker is not None:
                 worker.look()
+
+    async def _relieve_pressure(self, ready: Ready) -> None:
+        """Look at the node every few seconds; under pressure say so and end one pod at a time."""
+        ready()
+        while True:
+            await asyncio.sleep(eviction.CHECK_SECONDS)
+            found = eviction.signals(self.settings.root_dir)
+            short = eviction.pressures(found)
+            self.heartbeat.set_pressures(eviction.conditions(short))
+            if not short:
+                continue
+            try:
+                chosen = eviction.victim(short, found, await self._candidates())
+            except (KnarrError, OSError) as error:
+                _log.warning("pressure was not relieved %s", logs.fields(signals=",".join(short), error=error))
+                continue
+            if chosen is not None and (worker := self._workers.get(chosen[0].metadata.uid)) is not None:
+                worker.tell("", "Warning", "Evicted", chosen[1].message)
+                worker.stop(chosen[1])
+
+    async def _candidates(self) -> list[eviction.Candidate]:
+        """The running pods and what they use."""
+        answer = await self.runtime.list_container_stats(ListContainerStatsRequest())
+        usages = stats.container_usages(answer.stats, stats.Rates())
+        return [
+            eviction.Candidate(
+                worker.pod,
+                {one.container: one.usage.working_set for one in usages if one.uid == worker.uid},
+                {one.container: one.usage.disk for one in usages if one.uid == worker.uid},
+            )
+            for worker in self._workers.values()
+            if worker.observed.running
+        ]
 
     async def _rotate_logs(self, ready: Ready) -> None:
         ready()

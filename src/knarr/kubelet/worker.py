@@ -7,6 +7,7 @@ be lost at any time: a new worker finds all again in the API and the runtime.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
@@ -16,12 +17,12 @@ from typing import Any, Literal
 from knarr.base import logs
 from knarr.base.backoff import Backoff
 from knarr.base.clock import Instant
-from knarr.base.errors import Conflict, KnarrError, NotFound
+from knarr.base.errors import Conflict, KnarrError, NotFound, Unavailable
 from knarr.client import events
 from knarr.client.client import DeleteOptions
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import acts, ending, inspection, members, planned, pod_plan, restarts
+from knarr.kubelet import acts, ending, event_budget, inspection, members, planned, pod_plan, restarts
 from knarr.kubelet.log_rotation import OpenLog
 from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.planned import PodPlan
@@ -49,7 +50,8 @@ class PodWorker:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._standing = Standing(rule=shared.rule)
         self._retry_at: dict[str, Instant] = {}
-        self._told: set[tuple[str, int]] = set()
+        self._told: dict[str, int] = {}
+        self._events = event_budget.Budget()
         self._is_finished = False
         self._is_deleted = False
         self._volumes_ready = asyncio.Event()
@@ -116,7 +118,11 @@ class PodWorker:
         return [OpenLog(c.id, root / c.name / f"{c.attempt}.log") for c in self.observed.running]
 
     def tell(self, container: str, event_type: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        """Record an event about the pod or one of its containers."""
+        """Record an event about the pod or one of its containers, within the pod's budget of events."""
+        budget = event_budget.spend(self._events, self._shared.clock.now())
+        if budget is None:
+            return
+        self._events = budget
         path = _field_path(self.pod, container) if container else ""
         self._shared.recorder.record(events.reference(POD, self.pod.metadata, path), event_type, reason, message)
 
@@ -242,11 +248,10 @@ class PodWorker:
     def _failed(self, key: str, error: BaseException) -> None:
         """An act failed in a way it did not explain itself: note it and try again later."""
         known = isinstance(error, KnarrError | OSError)
-        _log.warning(
-            "act failed %s",
-            logs.fields(pod=self.pod.metadata.name, act=key, error=error),
-            exc_info=None if known else error,
-        )
+        # A server that is away is its own log's matter: fifty pods would say so every second.
+        level = logging.DEBUG if isinstance(error, Unavailable) else logging.WARNING
+        text = logs.fields(pod=self.pod.metadata.name, act=key, error=error)
+        _log.log(level, "act failed %s", text, exc_info=None if known else error)
         self._retry_at[key] = self._shared.clock.now() + timedelta(seconds=RETRY_SECONDS)
 
     async def _run_sandbox(self, act: planned.RunSandbox) -> None:
@@ -313,7 +318,9 @@ class PodWorker:
 
     def _read_messages(self) -> None:
         """The termination messages of containers that ended since the last look."""
-        messages = dict(self._standing.messages)
+        present = {container.id for container in self.observed.containers}
+        messages = {key: text for key, text in self._standing.messages.items() if key in present}
+        resized = {key: given for key, given in self._standing.resized.items() if key in present}
         for ended in self.observed.containers:
             if ended.is_exited and ended.id not in messages:
                 container = members.find(self.pod, ended.name)
@@ -321,7 +328,7 @@ class PodWorker:
                 log = self._log_dir() / ended.name / f"{ended.attempt}.log"
                 path = self._files.message_path(ended.name, ended.attempt)
                 messages[ended.id] = inspection.termination_message(path, log, policy, ended.exit_code)
-        self._standing = replace(self._standing, messages=messages)
+        self._standing = replace(self._standing, messages=messages, resized=resized)
 
     def _log_dir(self) -> Path:
         meta = self.pod.metadata
@@ -338,8 +345,8 @@ class PodWorker:
     def _tell_back_offs(self, plan: PodPlan) -> None:
         for name, _due in plan.waiting:
             latest = self.observed.latest(name)
-            if latest is not None and (name, latest.attempt) not in self._told:
-                self._told.add((name, latest.attempt))
+            if latest is not None and self._told.get(name) != latest.attempt:
+                self._told[name] = latest.attempt
                 where = f"{self.pod.metadata.name}_{self.pod.metadata.namespace}({self.uid})"
                 text = f"Back-off restarting failed container {name} in pod {where}"
                 self.tell(name, "Warning", "BackOff", text)
