@@ -245,32 +245,38 @@ class _ClientConnection(asyncio.Protocol):
     async def exchange(self, request: http.Request, seconds: float) -> ClientResponse:
         """Send the request while listening for the response (which may come early); returns at its head."""
         current = self.current = _Exchange(self, request.method)
-        sending = asyncio.ensure_future(self._send(request, current))
         try:
             async with asyncio.timeout(seconds):
-                first: set[asyncio.Future[Any]] = {sending, current.head}
-                done, _ = await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-                if sending in done and not current.head.done():
-                    await sending
-                    await asyncio.wait({current.head})
-            if not current.head.done():
-                raise _Stale
-            return current.head.result()
+                if isinstance(request.body, bytes):
+                    await self._send(request, current)
+                else:
+                    await self._send_until_answered(request, current)
+                return await current.head
         except TimeoutError as error:
             self.transport.abort()
             raise errors.DeadlineExceeded(f"{_name(self.target)}: no answer within {seconds:g} s") from error
         except ConnectionError as error:
             if current.head.done() and current.head.exception() is None:
                 return current.head.result()
+            self.transport.abort()
             raise _Stale from error
         except BaseException:
             self.transport.abort()
             raise
+
+    async def _send_until_answered(self, request: http.Request, exchange: _Exchange) -> None:
+        """Send a body that is made as it goes; a server that has answered wants no more of it."""
+        sending = asyncio.ensure_future(self._send(request, exchange))
+        try:
+            first: set[asyncio.Future[Any]] = {sending, exchange.head}
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            if not exchange.head.done():
+                await sending
         finally:
             if not sending.done():
                 sending.cancel()
             elif not sending.cancelled():
-                sending.exception()
+                sending.exception()  # seen: the answer explains it
 
     async def _send(self, request: http.Request, exchange: _Exchange) -> None:
         await self._send_parts(request)
