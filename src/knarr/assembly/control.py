@@ -88,7 +88,10 @@ async def opened(
             port=settings.port,
             address="" if settings.api_only else pki.gateway(settings),
         )
-        yield Control(store, pipeline, clock)
+        try:
+            yield Control(store, pipeline, clock)
+        finally:
+            await server.kubelets.client.close()
     finally:
         await store.close()
 
