@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from knarr.apiserver import answers, bodies, writing
-from knarr.apiserver.access import MASTERS, Attributes
+from knarr.apiserver.access import Attributes
 from knarr.apiserver.context import Json, RequestContext, User
 from knarr.apiserver.status import Refusal
 from knarr.apiserver.tokens import ISSUER
@@ -106,9 +106,6 @@ def rules_review(context: RequestContext, obj: Json) -> Json:
         raise errors.BadRequest("no namespace on request")
     resource_rules: list[Any] = []
     path_rules: list[Any] = []
-    if MASTERS in context.user.groups:
-        resource_rules.append({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
-        path_rules.append({"verbs": ["*"], "nonResourceURLs": ["*"]})
     for rule in context.server.rules(context.user, namespace):
         if rule.non_resource_urls:
             path_rules.append({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls})

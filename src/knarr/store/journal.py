@@ -2,7 +2,8 @@
 
 `append` hands steps over; the thread commits everything that queued while the last fsync ran and only then answers.
 A batch is one INSERT of many rows: one SQLite step, hence one release of the interpreter lock and one fsync.
-After a failed write nothing is retried (a failed fsync may have lost pages): the journal stays failed.
+After a failed write nothing is retried (a failed fsync may have lost pages): the journal stays failed. Only a full disk
+is forgiven: SQLite has rolled that INSERT back before any fsync, so later ones may be tried.
 Table: `step` is append-only, a row per change; (key, previous) is unique, so history can never fork.
 """
 
@@ -41,6 +42,10 @@ Answer = Callable[[Exception | None], None]
 """Called in the journal's thread when the act is durable (None) or lost."""
 Committed = Callable[[int, Exception | None], None]
 """Called in the journal's thread: so many appended rows, the oldest unanswered first, are durable (None) or lost."""
+
+
+class DiskFull(Unavailable):
+    """Nothing was written because there is no room; later writes may be tried."""
 
 
 class Journal:
@@ -128,9 +133,21 @@ class Journal:
 
     def _failed(self, error: Exception) -> Exception:
         if self._failure is None:
-            self._failure = Unavailable(f"the store cannot write and is read-only now: {error}")
+            if isinstance(error, apsw.FullError):
+                self._failure = DiskFull(f"the store has no room on its disk and refuses writes: {error}")
+            else:
+                self._failure = Unavailable(f"the store cannot write and is read-only now: {error}")
             self._failure.__cause__ = error
         return self._failure
+
+    def resume(self) -> None:
+        """Try again with what comes from now on, after DiskFull was answered to everything that was queued."""
+
+        def forgive() -> None:
+            if isinstance(self._failure, DiskFull):
+                self._failure = None
+
+        self._queue.put(forgive)
 
     def _refuse_if_failed(self) -> None:
         if self._failure is not None:

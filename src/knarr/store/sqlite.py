@@ -13,7 +13,7 @@ from knarr.base.errors import Conflict, NotFound
 from knarr.base.ids import Revision
 from knarr.store.fanout import QUEUE_MAX, Fanout, QueueWatcher
 from knarr.store.history import WINDOW_MAX, History, Step
-from knarr.store.journal import Journal, replayed, step_row
+from knarr.store.journal import DiskFull, Journal, replayed, step_row
 from knarr.store.memory import step
 from knarr.store.sealing import Sealer
 from knarr.store.store import Entry, Listing
@@ -49,6 +49,7 @@ class SqliteStore:
         self._queued: dict[str, tuple[Step, asyncio.Future[None]]] = {}
         self._since_compaction = len(rows) - len(entries)
         self._closed = False
+        self._refusal: Exception | None = None
 
     @property
     def revision(self) -> Revision:
@@ -61,6 +62,8 @@ class SqliteStore:
         return self._history.list(prefix, at, after, limit)
 
     async def write(self, key: str, value: bytes | None, *, expect: Revision | None) -> Revision:
+        if self._refusal is not None:
+            raise self._refusal
         queued = self._queued.get(key)
         before = self._history.current(key) if queued is None else queued[0].entry
         try:
@@ -94,6 +97,7 @@ class SqliteStore:
             if self._queued.get(made.key, (None,))[0] is made:
                 del self._queued[made.key]
             if failure is not None:
+                self._refusal = failure
                 if not durable.done():
                     durable.set_exception(failure)
                     durable.exception()  # a caller that was cancelled never asks
@@ -101,6 +105,10 @@ class SqliteStore:
             self._show(made)
             if not durable.done():
                 durable.set_result(None)
+        if isinstance(self._refusal, DiskFull) and not self._waiting:
+            # Nothing that builds on the lost writes is queued any more: the next one may find room.
+            self._refusal = None
+            self._journal.resume()
         if self._since_compaction >= COMPACT_EVERY:
             self._forget()
 
