@@ -6,6 +6,7 @@ or `ARG` or `#` is a whole file.
 
 import io
 import lzma
+import os
 import tarfile
 from pathlib import Path
 
@@ -170,6 +171,8 @@ def _write(path: Path, text: str, mode: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     path.chmod(mode)
+    # buildah takes a file for unchanged that has the size and the second of the one it replaces.
+    os.utime(path, (1_000_000_000, 1_000_000_000))
 
 
 def _archive() -> bytes:
