@@ -17,6 +17,7 @@ from knarr.images.image_store import ImageStore
 from knarr.images.progress import Progress
 from knarr.images.pull import Puller
 from knarr.images.push import Pusher
+from knarr.images.registries import RemoteSettings
 from knarr.oci import image_config, manifest
 from knarr.oci import reference as references
 from knarr.oci.image_config import ImageConfig, RootFs
@@ -246,3 +247,26 @@ async def test_a_registry_that_is_not_there_is_unavailable(here: ImageStore, cli
         port = taken.getsockname()[1]
         with pytest.raises(Unavailable, match=f"localhost:{port}"):
             await Puller(here, client).pull(references.parse(f"localhost:{port}/web:v1"))
+
+
+async def test_a_mirror_is_asked_first_and_gets_no_credentials(
+    tmp_path: Path, here: ImageStore, client: Client
+) -> None:
+    gate, beside = Gate(scheme="basic"), Gate(scheme="basic", username="", password="")
+    async with served(tmp_path / "origin", gate) as origin, served(tmp_path / "mirror", beside) as mirror:
+        digests = [build(origin.store, f"{origin.domain}/web:{tag}", tag.encode()) for tag in ("both", "origin")]
+        build(mirror.store, f"{mirror.domain}/web:both", b"both")
+        mirrors = {origin.domain: ("localhost:1", mirror.domain)}
+        puller = Puller(here, client, RemoteSettings(mirrors=mirrors))
+        for tag, digest in zip(("both", "origin"), digests, strict=True):
+            pulled = await puller.pull(references.parse(f"{origin.domain}/web:{tag}"), ANN)
+            assert pulled.digest == digest
+        assert {authorization for _, _, authorization in beside.asked} == {""}
+
+
+async def test_a_mirror_that_serves_is_enough(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    async with served(tmp_path / "mirror") as mirror:
+        digest = build(mirror.store, f"{mirror.domain}/library/web:v1", b"x")
+        puller = Puller(here, client, RemoteSettings(mirrors={"docker.io": (mirror.domain,)}))
+        assert (await puller.pull(references.parse("web:v1"), ANN)).digest == digest
+        assert here.find("web:v1") is not None

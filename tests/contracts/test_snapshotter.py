@@ -1,6 +1,7 @@
 """The contract of a snapshotter: chains of committed snapshots with writable ones on top."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,3 +143,26 @@ def test_a_chain_of_any_depth_mounts_as_one_file_system(tmp_path: Path, depth: i
     finally:
         mounting.unmount(target)
         mounting.unmount(target)
+
+
+def test_many_threads_share_one_snapshotter(tmp_path: Path) -> None:
+    snapshots = OverlaySnapshots(tmp_path)
+    snapshots.prepare("draft", "")
+    snapshots.commit("draft", "base")
+
+    def work(worker: int) -> None:
+        for number in range(20):
+            key = f"{worker}-{number}"
+            snapshots.prepare(key, "base")
+            if number % 2:
+                snapshots.commit(key, f"layer-{key}")
+                key = f"layer-{key}"
+            snapshots.keys()
+            with pytest.raises(Conflict):
+                snapshots.remove("base")
+            snapshots.remove(key)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(8)))
+    assert snapshots.keys() == ("base",)
+    assert len(list((tmp_path / "snapshots").iterdir())) == 1

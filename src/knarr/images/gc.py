@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from knarr.base.errors import KnarrError
+from knarr.base.errors import Conflict, KnarrError, NotFound
 from knarr.images.content import ContentStore, read
 from knarr.images.names import Names
 from knarr.oci import image_config, manifest
@@ -96,10 +96,11 @@ def unneeded_snapshots(snapshots: SnapshotTree, roots: set[str], grace_seconds: 
     supports: set[str] = set()
     for key in reversed(snapshots.keys()):
         is_young = snapshots.age(key) < grace_seconds
-        if key in roots or key in supports or is_young or not snapshots.is_committed(key):
-            supports.add(snapshots.parent(key))
-        else:
-            doomed.append(key)
+        with contextlib.suppress(NotFound):  # gone since the keys were read
+            if key in roots or key in supports or is_young or not snapshots.is_committed(key):
+                supports.add(snapshots.parent(key))
+            else:
+                doomed.append(key)
     return doomed
 
 
@@ -118,9 +119,12 @@ def collect(
     freed = blobs = removed = 0
     roots = chains(content, names, manifests) | set(extra_chains)
     for key in unneeded_snapshots(snapshots, roots, grace_seconds):
-        freed += snapshots.usage(key)[0]
-        snapshots.remove(key)
-        removed += 1
+        try:
+            size = snapshots.usage(key)[0]
+            snapshots.remove(key)
+        except (Conflict, NotFound):  # somebody began to stand on it just now
+            continue
+        removed, freed = removed + 1, freed + size
     for blob in list(content.walk()):
         if blob.digest not in keep and content.age(blob.digest) >= grace_seconds:
             content.delete(blob.digest)

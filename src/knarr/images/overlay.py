@@ -6,10 +6,12 @@ is read once at the start; worker threads may call in.
 Vocabulary: a *chain* is a committed snapshot with its ancestors, named by chain id.
 """
 
+import contextlib
 import ctypes
 import itertools
 import os
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -51,25 +53,40 @@ class OverlaySnapshots:
         self._links = root / "l"
         for directory in (self._snapshots, self._links):
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = threading.Lock()
         self._records: dict[str, _Record] = {}
         self._settled: set[int] = set()
         self._load(boot_id or _BOOT_ID.read_text().strip())
         self._numbers = itertools.count(max((record.number for record in self._records.values()), default=0) + 1)
 
     def prepare(self, key: str, parent: str) -> tuple[Mount, ...]:
-        if key in self._records:
-            raise AlreadyExists(f"snapshot {key} is there already")
-        if parent and not self._record(parent).is_committed:
-            raise Invalid(f"snapshot {key}: its parent {parent} is not committed")
-        record = _Record(number=next(self._numbers), key=key, parent=parent, is_committed=False)
+        record = self._reserve(key, parent)
+        try:
+            self._make(record)
+        except OSError as error:
+            self.remove(key)
+            raise Unavailable(f"snapshot {key} cannot be made: {error.strerror or error}") from error
+        return self.mounts(key)
+
+    def _reserve(self, key: str, parent: str) -> _Record:
+        """Enter the record first: from then on nobody removes the parent."""
+        with self._lock:
+            if key in self._records:
+                raise AlreadyExists(f"snapshot {key} is there already")
+            if parent and not self._record(parent).is_committed:
+                raise Invalid(f"snapshot {key}: its parent {parent} is not committed")
+            record = _Record(number=next(self._numbers), key=key, parent=parent, is_committed=False)
+            self._records[key] = record
+        return record
+
+    def _make(self, record: _Record) -> None:
         directory = self._directory(record)
         (directory / "fs").mkdir(parents=True)
         (directory / "work").mkdir(mode=0o700)
         os.chmod(directory / "fs", 0o755)  # noqa: S103  # it becomes the container's `/`
         self._link(record.number).symlink_to(f"../snapshots/{record.number}/fs")
         failpoint("snapshots.before_record")
-        self._save(record)
-        return self.mounts(key)
+        self._write(record)
 
     def mounts(self, key: str) -> tuple[Mount, ...]:
         record = self._record(key)
@@ -86,13 +103,16 @@ class OverlaySnapshots:
         return (Mount("overlay", "overlay", options),)
 
     def commit(self, key: str, name: str) -> None:
-        record = self._record(key)
-        if name in self._records:
-            raise AlreadyExists(f"snapshot {name} is there already")
-        if record.is_committed:
-            raise Invalid(f"snapshot {key} is committed already")
-        del self._records[key]
-        self._save(_Record(number=record.number, key=name, parent=record.parent, is_committed=True))
+        with self._lock:
+            record = self._record(key)
+            if name in self._records:
+                raise AlreadyExists(f"snapshot {name} is there already")
+            if record.is_committed:
+                raise Invalid(f"snapshot {key} is committed already")
+            committed = _Record(number=record.number, key=name, parent=record.parent, is_committed=True)
+            self._write(committed)
+            del self._records[key]
+            self._records[name] = committed
         shutil.rmtree(self._directory(record) / "work", ignore_errors=True)
 
     def upper(self, key: str) -> Path:
@@ -103,13 +123,14 @@ class OverlaySnapshots:
         return tuple(self._directory(ancestor) / "fs" for ancestor in self._ancestors(self._record(key)))
 
     def remove(self, key: str) -> None:
-        record = self._records.get(key)
-        if record is None:
-            return
-        child = next((other.key for other in list(self._records.values()) if other.parent == key), None)
-        if child is not None:
-            raise Conflict(f"snapshot {key} is the parent of {child}")
-        del self._records[key]
+        with self._lock:
+            record = self._records.get(key)
+            if record is None:
+                return
+            child = next((other.key for other in self._records.values() if other.parent == key), None)
+            if child is not None:
+                raise Conflict(f"snapshot {key} is the parent of {child}")
+            del self._records[key]
         self._erase(record.number)
 
     def has(self, key: str) -> bool:
@@ -140,15 +161,18 @@ class OverlaySnapshots:
         self._save_settled()
 
     def age(self, key: str) -> float:
-        """Seconds since the snapshot was prepared or committed."""
-        return time.time() - (self._directory(self._record(key)) / "record.json").stat().st_mtime
+        """Seconds since the snapshot was prepared or committed; 0 for one that is being made or is gone."""
+        try:
+            return time.time() - (self._directory(self._record(key)) / "record.json").stat().st_mtime
+        except (FileNotFoundError, NotFound):
+            return 0.0
 
     def usage(self, key: str) -> tuple[int, int]:
         size, inodes, pending = 0, 0, [str(self.upper(key))]
         while pending:
             inodes += 1
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
+            with contextlib.suppress(FileNotFoundError), os.scandir(pending.pop()) as entries:
+                for entry in entries:  # a running container removes files meanwhile
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
                         continue
@@ -175,13 +199,12 @@ class OverlaySnapshots:
     def _link(self, number: int) -> Path:
         return self._links / str(number)
 
-    def _save(self, record: _Record) -> None:
+    def _write(self, record: _Record) -> None:
         """All at once, but not synced: only settled snapshots outlive a power loss, and settling syncs records too."""
         path = self._directory(record) / "record.json"
         draft = path.with_suffix(".tmp")
         draft.write_bytes(msgspec.json.encode(record))
         draft.rename(path)
-        self._records[record.key] = record
 
     def _load(self, boot_id: str) -> None:
         """Read the records; what has none, and every draft, was being made or removed when the process ended."""

@@ -9,7 +9,16 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-from knarr.base.errors import Invalid, TooLarge, Unavailable
+from knarr.base import logs
+from knarr.base.errors import (
+    DeadlineExceeded,
+    Forbidden,
+    Invalid,
+    NotFound,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+)
 from knarr.base.tasks import deadline
 from knarr.images.content import Ingest, add
 from knarr.images.credentials import Credentials
@@ -17,7 +26,8 @@ from knarr.images.image_store import Image, ImageStore
 from knarr.images.ingestion import copy_in
 from knarr.images.pipe import Pipe, PipedIngest
 from knarr.images.progress import Progress, Report, silent
-from knarr.images.remote import Remote, RemoteSettings
+from knarr.images.registries import RemoteSettings
+from knarr.images.remote import Remote
 from knarr.oci import digest as digests
 from knarr.oci import image_config, manifest
 from knarr.oci.digest import Digest
@@ -25,6 +35,7 @@ from knarr.oci.manifest import Descriptor, Index, Manifest
 from knarr.oci.reference import Reference
 from knarr.wire.http_client import Client, ClientResponse
 
+_log = logs.log("images")
 _PARALLEL = 4
 _UNPACK_PARALLEL = 2
 _ARRIVING_SIZE_MIN = 1 << 20
@@ -50,12 +61,23 @@ class Puller:
         self, reference: Reference, credentials: Credentials | None = None, report: Report = silent
     ) -> Image:
         """The image, whole, named and unpacked. Raises NotFound, Unauthenticated, Forbidden, Unavailable, Invalid."""
-        remote = Remote(
-            self._client, reference.domain, reference.path, credentials=credentials, settings=self._settings
+        digest = await deadline(
+            self._from_any(reference, credentials, report), _PULL_SECONDS, f"pull {reference.familiar}"
         )
-        digest = await deadline(self._pull(remote, reference, report), _PULL_SECONDS, f"pull {reference.familiar}")
         self._store.add(reference, digest, "pulled")
         return self._store.image(digest)
+
+    async def _from_any(self, reference: Reference, credentials: Credentials | None, report: Report) -> Digest:
+        """From the first mirror that has it, or the registry itself, which alone gets the credentials."""
+        *mirrors, origin = self._settings.places(reference.domain)
+        for domain in mirrors:
+            remote = Remote(self._client, domain, reference.path, settings=self._settings)
+            try:
+                return await self._pull(remote, reference, report)
+            except (NotFound, Unavailable, DeadlineExceeded, Unauthenticated, Forbidden) as error:
+                _log.info("mirror passed over %s", logs.fields(image=reference, mirror=domain, reason=str(error)))
+        remote = Remote(self._client, origin, reference.path, credentials=credentials, settings=self._settings)
+        return await self._pull(remote, reference, report)
 
     async def remote_digest(self, reference: Reference, credentials: Credentials | None = None) -> Digest:
         """What the reference means at its registry now."""

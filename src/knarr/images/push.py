@@ -15,7 +15,8 @@ from knarr.images.credentials import Credentials
 from knarr.images.image_store import ImageStore
 from knarr.images.ingestion import file_chunks
 from knarr.images.progress import Progress, Report, silent
-from knarr.images.remote import Remote, RemoteSettings
+from knarr.images.registries import RemoteSettings
+from knarr.images.remote import Remote
 from knarr.oci import manifest
 from knarr.oci.digest import Digest
 from knarr.oci.manifest import Descriptor, Index, Manifest

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 from knarr.base.errors import Forbidden, KnarrError, NotFound, TooMany, Unauthenticated, Unavailable
 from knarr.images import credentials as auth
 from knarr.images.credentials import Challenge, Credentials
+from knarr.images.registries import RemoteSettings
 from knarr.oci.reference import DEFAULT_DOMAIN
 from knarr.wire.http import Headers, Request
 from knarr.wire.http_client import Client, ClientResponse, Target
@@ -32,14 +33,6 @@ _TOKEN_BODY_MAX = 256 << 10
 
 Body = bytes | Callable[[], AsyncIterator[bytes]]
 """A request body: bytes, or a function that starts the stream anew for every attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteSettings:
-    """`insecure` names registries (`host:port`) that may be spoken to in plain HTTP besides those on loopback."""
-
-    insecure: frozenset[str] = frozenset()
-    certificates: str = ""
 
 
 @dataclass(slots=True)

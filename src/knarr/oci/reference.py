@@ -85,6 +85,11 @@ def is_repository_path(path: str) -> bool:
     return _PATH.fullmatch(path) is not None
 
 
+def is_domain(text: str) -> bool:
+    """Whether `text` may name a registry: a host, with a port or without."""
+    return _DOMAIN.fullmatch(text) is not None
+
+
 def is_tag(text: str) -> bool:
     return _TAG.fullmatch(text) is not None
 
