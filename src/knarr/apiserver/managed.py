@@ -18,6 +18,11 @@ APPLY: Final = "application/apply-patch+yaml"
 
 def created(context: RequestContext, obj: Json) -> Json:
     """A new object with the fields that its creator set."""
+    given = obj.get("stringData")
+    if isinstance(given, dict):  # a Secret's, which becomes data: owned as what it becomes
+        seen = {**obj, "data": {**(obj.get("data") or {}), **given}}
+        del seen["stringData"]
+        return {**obj, "metadata": _tracked(context, seen, None)["metadata"]}
     return _tracked(context, obj, None)
 
 

@@ -44,7 +44,8 @@ class Written:
 def checked_kind(context: RequestContext, obj: Json) -> Json:
     """The object, if it is of the route's kind, in the route's namespace. Raises BadRequest."""
     kind = context.resource.kind
-    found = (obj.get("apiVersion"), obj.get("kind"))
+    # As upstream's decoder: what the body leaves out is what the path says.
+    found = (obj.get("apiVersion") or kind.api_version, obj.get("kind") or kind.kind)
     if found != (kind.api_version, kind.kind):
         raise BadRequest(_wrong_kind(context, obj))
     metadata = obj.get("metadata")
@@ -59,17 +60,13 @@ def checked_kind(context: RequestContext, obj: Json) -> Json:
         metadata = {**metadata, "namespace": given}
     elif metadata.get("namespace"):
         raise BadRequest("namespace is not allowed on this type")
-    return {**obj, "metadata": metadata}
+    return {**obj, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
 
 
 def _wrong_kind(context: RequestContext, obj: Json) -> str:
     kind = context.resource.kind
     api_version, name = obj.get("apiVersion"), obj.get("kind")
-    if not name:
-        return "Object 'Kind' is missing"
-    if not api_version:
-        return "Object 'apiVersion' is missing"
-    if name != kind.kind:
+    if name and name != kind.kind:
         return f'the kind "{name}" of the object does not match the kind "{kind.kind}" of the request'
     return f"the API version in the data ({api_version}) does not match the expected API version ({kind.api_version})"
 
@@ -92,7 +89,9 @@ async def create(context: RequestContext, obj: Json) -> Written:
 
 async def _create_once(context: RequestContext, resource: Resource, obj: Json) -> Written:
     prepared = strategy.prepared_create(resource, obj, context.server.clock.now())
-    prepared = assigned.on_create(resource, strategy.defaulted(resource, prepared), context.user)
+    # The caller owns what it sent and its defaults, not what the server and admission add from here on.
+    prepared = managed.created(context, strategy.defaulted(resource, prepared))
+    prepared = assigned.on_create(resource, prepared, context.user)
     await chain.ready(context, prepared, None)
     try:
         return await _create_now(context, resource, prepared)
@@ -113,7 +112,6 @@ async def _create_now(context: RequestContext, resource: Resource, prepared: Jso
     faults = strategy.create_faults(resource, prepared)
     if faults:
         raise status.invalid(resource.kind.kind, resource.group, name, faults)
-    prepared = managed.created(context, prepared)
     value = checked_size(resource.encode(prepared))
     key = resource.key(context.route.namespace, name)
     if server.store.get(key) is not None:
@@ -180,16 +178,15 @@ async def _changed(context: RequestContext, entry: Entry, pair: tuple[Json, Json
     resource, server = context.resource, context.server
     new, old = pair
     new = strategy.defaulted(resource, new)
-    new = strategy.prepared_update(resource, new, old, subresource)
+    new = managed.updated(context, strategy.prepared_update(resource, new, old, subresource), old)
     if not subresource:
         new = assigned.on_update(resource, new, context.user)
     new = chain.mutated(context, new, old)
     faults = strategy.update_faults(resource, new, old, subresource)
     if faults:
         raise status.invalid(resource.kind.kind, resource.group, context.route.name, faults)
-    new = managed.updated(context, new, old)
     value = checked_size(resource.encode(new))
-    if value == entry.value:
+    if value == entry.value or _is_same(new, old):
         return Written(resource, entry.value, entry.modified)
     chain.validated(context, new, old)
     is_gone = may_go(new)
@@ -200,6 +197,12 @@ async def _changed(context: RequestContext, entry: Entry, pair: tuple[Json, Json
     except (errors.Conflict, errors.NotFound) as error:
         raise _Raced from error
     return Written(resource, value, revision, is_gone=is_gone)
+
+
+def _is_same(new: Json, old: Json) -> bool:
+    """Whether two objects differ in nothing but the order of their fields."""
+    pair = ({**each, "metadata": {**each["metadata"], "resourceVersion": ""}} for each in (new, old))
+    return next(pair) == next(pair)
 
 
 def may_go(obj: Json) -> bool:

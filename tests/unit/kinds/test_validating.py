@@ -34,6 +34,14 @@ def workload(**spec: Any) -> Json:
     return {"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template, **spec}}
 
 
+def claimed() -> Json:
+    """A StatefulSet whose pods mount what a claim template gives them."""
+    spec = pod_spec()
+    spec["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": spec}
+    return workload(template=template, volumeClaimTemplates=[{"metadata": {"name": "data"}, "spec": {}}])
+
+
 CASES: list[tuple[str, Json, str]] = [
     ("Deployment", workload(replicas=-1), "spec.replicas: Invalid value: -1: must be greater than or equal to 0"),
     (
@@ -183,6 +191,7 @@ def test_a_fault_is_named_as_upstream_names_it(name: str, obj: Json, text: str) 
 GOOD: list[tuple[str, Json]] = [
     ("Deployment", workload()),
     ("StatefulSet", workload(serviceName="s")),
+    ("StatefulSet", claimed()),
     ("DaemonSet", workload()),
     ("ReplicaSet", workload()),
     ("Pod", container(ports=[{"containerPort": 80}], readinessProbe={"httpGet": {"port": "http"}})),

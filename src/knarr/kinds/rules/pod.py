@@ -3,36 +3,37 @@
 Containers are in containers.py, changes in pod_changes.py. Texts are upstream's.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from knarr.base.errors import Cause
 from knarr.kinds.rules import containers, numbers
 from knarr.objects import faults, metadata, names
 
 Json = dict[str, Any]
+NO_VOLUMES: Final[Mapping[str, Json]] = {}
 
 
 def pod(found: Json) -> Iterator[Cause]:
     yield from pod_spec(found.get("spec") or {}, "spec")
 
 
-def template(found: Json, field: str) -> Iterator[Cause]:
-    """A PodTemplateSpec at a field."""
+def template(found: Json, field: str, claims: Mapping[str, Json] = NO_VOLUMES) -> Iterator[Cause]:
+    """A PodTemplateSpec at a field; `claims` are volumes that its pods will have besides their own."""
     given = found.get("metadata") or {}
     yield from metadata.labels(given.get("labels") or {}, f"{field}.metadata.labels")
     yield from metadata.annotations(given.get("annotations") or {}, f"{field}.metadata.annotations")
     spec = found.get("spec") or {}
-    yield from pod_spec(spec, f"{field}.spec")
+    yield from pod_spec(spec, f"{field}.spec", claims)
     if spec.get("ephemeralContainers"):
         yield faults.forbidden(f"{field}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")
 
 
-def pod_spec(spec: Json, field: str) -> Iterator[Cause]:
+def pod_spec(spec: Json, field: str, claims: Mapping[str, Json] = NO_VOLUMES) -> Iterator[Cause]:
     volumes: dict[str, Json] = {}
     for index, volume in enumerate(spec.get("volumes") or ()):
         yield from _volume(volume, f"{field}.volumes[{index}]", volumes)
-    yield from containers.all_containers(spec, field, volumes)
+    yield from containers.all_containers(spec, field, {**claims, **volumes})
     for key in ("terminationGracePeriodSeconds", "activeDeadlineSeconds"):
         value = spec.get(key)
         if value is not None and (value < 0 or (key == "activeDeadlineSeconds" and value < 1)):

@@ -12,7 +12,9 @@ Json = dict[str, Any]
 
 def _template(spec: Json, restart_policies: tuple[str, ...] = ("Always",)) -> Iterator[Cause]:
     template = spec.get("template") or {}
-    yield from pod.template(template, "spec.template")
+    # A StatefulSet's claims are volumes of its pods.
+    claims = {(each.get("metadata") or {}).get("name", ""): each for each in spec.get("volumeClaimTemplates") or ()}
+    yield from pod.template(template, "spec.template", claims)
     policy = (template.get("spec") or {}).get("restartPolicy")
     if policy and policy not in restart_policies:
         yield faults.unsupported("spec.template.spec.restartPolicy", policy, restart_policies)
