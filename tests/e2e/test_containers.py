@@ -1,6 +1,7 @@
 """Real containers by the CRI server: what is inside them, what holds them back, and what is left when they are gone."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -532,3 +533,15 @@ async def test_the_process_keeps_its_own_namespaces_whatever_is_done_in_others(m
     except ZeroDivisionError:
         assert fails
     assert await namespaces._in_thread(lambda: os.readlink("/proc/thread-self/ns/net")) == own
+
+
+async def test_giving_up_at_any_moment_leaves_nothing_behind(machine: Machine) -> None:
+    for number in range(12):
+        pod = await machine.sandbox(f"pod{number}")
+        life = asyncio.create_task(machine.start(pod, "sleep 60"))
+        await asyncio.wait({life}, timeout=number * 0.004)
+        life.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await life
+        await machine.server.remove_pod_sandbox(s.RemovePodSandboxRequest(pod_sandbox_id=pod))
+    assert os.listdir(machine.directory / "run" / "runtime" / "containers") == []

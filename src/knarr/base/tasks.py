@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from knarr.base.errors import DeadlineExceeded
+from knarr.base.logs import fields, log
 
 T = TypeVar("T")
 Ready = Callable[[], None]
@@ -51,3 +52,25 @@ async def cancel(task: "asyncio.Task[Any]") -> None:
         current = asyncio.current_task()
         if current is not None and current.cancelling():
             raise
+
+
+async def whole(act: Coroutine[Any, Any, T], name: str) -> T:
+    """The act's result; it runs to its end even if the caller is cancelled, and then its failure is logged."""
+    task = asyncio.create_task(act, name=name)
+    _acts.add(task)
+    task.add_done_callback(_acts.discard)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.cancelled():
+            task.add_done_callback(_log_failure)
+        raise
+
+
+def _log_failure(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log("tasks").warning("failed after its caller gave up %s", fields(task=task.get_name(), error=error))
+
+
+_acts: set["asyncio.Task[Any]"] = set()
+"""Held here, since the loop itself holds tasks only weakly."""

@@ -29,7 +29,10 @@ PAGE: Final = 500
 
 
 class RuntimeServer:
-    """cri.protocol.RuntimeService over a Node. `recover` before the first call."""
+    """cri.protocol.RuntimeService over a Node. `recover` before the first call.
+
+    What makes or removes something goes on to its end when its caller gives up: the caller lists, or tries again.
+    """
 
     def __init__(self, node: Node, streaming: StreamingServer) -> None:
         self.node = node
@@ -68,13 +71,13 @@ class RuntimeServer:
         return r.UpdateRuntimeConfigResponse()
 
     async def run_pod_sandbox(self, request: s.RunPodSandboxRequest) -> s.RunPodSandboxResponse:
-        return await run.run(self.node, request)
+        return await tasks.whole(run.run(self.node, request), "RunPodSandbox")
 
     async def stop_pod_sandbox(self, request: s.StopPodSandboxRequest) -> s.StopPodSandboxResponse:
-        return await teardown.stop_sandbox(self.node, request)
+        return await tasks.whole(teardown.stop_sandbox(self.node, request), "StopPodSandbox")
 
     async def remove_pod_sandbox(self, request: s.RemovePodSandboxRequest) -> s.RemovePodSandboxResponse:
-        return await teardown.remove_sandbox(self.node, request)
+        return await tasks.whole(teardown.remove_sandbox(self.node, request), "RemovePodSandbox")
 
     async def pod_sandbox_status(self, request: s.PodSandboxStatusRequest) -> s.PodSandboxStatusResponse:
         return await sandbox_status.status(self.node, request)
@@ -95,16 +98,16 @@ class RuntimeServer:
         return await teardown.update_resources(self.node, request)
 
     async def create_container(self, request: c.CreateContainerRequest) -> c.CreateContainerResponse:
-        return await create.create(self.node, request)
+        return await tasks.whole(create.create(self.node, request), "CreateContainer")
 
     async def start_container(self, request: c.StartContainerRequest) -> c.StartContainerResponse:
-        return await start.start(self.node, request)
+        return await tasks.whole(start.start(self.node, request), "StartContainer")
 
     async def stop_container(self, request: c.StopContainerRequest) -> c.StopContainerResponse:
         return await stop.stop(self.node, request)
 
     async def remove_container(self, request: c.RemoveContainerRequest) -> c.RemoveContainerResponse:
-        return await remove.remove(self.node, request)
+        return await tasks.whole(remove.remove(self.node, request), "RemoveContainer")
 
     async def container_status(self, request: c.ContainerStatusRequest) -> c.ContainerStatusResponse:
         return await container_status.status(self.node, request)

@@ -54,18 +54,13 @@ class _Process:
 
     child: Child
     pid_file: Path
-    leftovers: tuple[Path, ...]
     stdin_fd: int | None = None
     stdout_fd: int | None = None
     stderr_fd: int | None = None
     terminal: int | None = None
 
     async def wait(self) -> int:
-        # A wait that is given up leaves the files: the pid is needed to kill the command.
-        code = await self.child.wait()
-        for path in self.leftovers:
-            path.unlink(missing_ok=True)
-        return code
+        return await self.child.wait()
 
     def resize(self, columns: int, rows: int) -> None:
         if self.terminal is not None:
@@ -120,7 +115,8 @@ class Session:
             raise
         finally:
             _close(theirs)
-        return _Process(child, self._pid_file, self._leftovers(), ours[0], ours[1], ours[2])
+        child.when_ended(self._clean)
+        return _Process(child, self._pid_file, ours[0], ours[1], ours[2])
 
     async def _start_on_terminal(self, launcher: Launcher, arguments: Sequence[str], hides_unified: bool) -> _Process:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -136,17 +132,22 @@ class Session:
             files = (subprocess.DEVNULL, error_write, error_write)
             try:
                 child = await launcher.start(Command(arguments=arguments, files=files, hides_unified=hides_unified))
+            except BaseException:
+                os.close(error_read)
+                raise
             finally:
                 os.close(error_write)
+            child.when_ended(self._clean)
             try:
                 terminal = await _terminal_or_end(listener, child, error_read)
             finally:
                 os.close(error_read)
         output = os.dup(terminal)
-        return _Process(child, self._pid_file, self._leftovers(), terminal, output, None, output)
+        return _Process(child, self._pid_file, terminal, output, None, output)
 
-    def _leftovers(self) -> tuple[Path, ...]:
-        return (self._settings, self._pid_file, self._console)
+    def _clean(self) -> None:
+        for path in (self._settings, self._pid_file, self._console):
+            path.unlink(missing_ok=True)
 
 
 async def _terminal_or_end(listener: socket.socket, child: Child, errors: int) -> int:

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,10 +41,12 @@ class Command:
 
 
 class Child:
-    """A started program, waited for by its pidfd."""
+    """A started program. It is reaped when it ends (its pidfd says so), whether somebody waits for it or not."""
 
     def __init__(self, popen: "subprocess.Popen[bytes]") -> None:
         self._popen = popen
+        self._ended = asyncio.Event()
+        self._acts: list[Callable[[], None]] = []
         self._pidfd = os.pidfd_open(popen.pid)
 
     @property
@@ -53,19 +55,28 @@ class Child:
 
     async def wait(self) -> int:
         """The exit code; 128 + n when signal n ended it."""
-        if self._pidfd >= 0:
-            try:
-                await readable(self._pidfd)
-            finally:
-                # A cancelled wait leaves the child to be reaped by the next one.
-                if self._popen.poll() is not None:
-                    os.close(self._pidfd)
-                    self._pidfd = -1
-        code = self._popen.wait()
+        await self._ended.wait()
+        code = self._popen.returncode
         return code if code >= 0 else 128 - code
 
     def kill(self) -> None:
         self._popen.kill()
+
+    def when_ended(self, act: Callable[[], None]) -> None:
+        """Call `act` once the program has ended."""
+        self._acts.append(act)
+
+    def watch(self) -> None:
+        """Begin to wait for the end, in the running loop."""
+        asyncio.get_running_loop().add_reader(self._pidfd, self._reap)
+
+    def _reap(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        self._popen.wait()
+        self._ended.set()
+        for act in self._acts:
+            act()
 
 
 async def readable(descriptor: int) -> None:
@@ -98,8 +109,15 @@ class Launcher:
         self._thread = ThreadPoolExecutor(1, "launcher")
 
     async def start(self, command: Command) -> Child:
-        """Start the program and return at once; OSError when it is not there."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._start, command)
+        """Start the program and return at once; OSError when it is not there. Given up, it is killed."""
+        starting = asyncio.get_running_loop().run_in_executor(self._thread, self._start, command)
+        try:
+            child = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_abandon)
+            raise
+        child.watch()
+        return child
 
     async def run(self, command: Command, seconds: float) -> tuple[int, bytes]:
         """Run the program to its end: exit code and the first 64 KiB of its output and errors."""
@@ -212,6 +230,12 @@ class Launcher:
         for tasks in self._cgroup_tasks if self._is_placed else ():
             top = CGROUPS / tasks.relative_to(CGROUPS).parts[0] / "tasks"
             top.write_text("0")
+
+
+def _abandon(starting: "asyncio.Future[Child]") -> None:
+    if starting.exception() is None:
+        starting.result().watch()
+        starting.result().kill()
 
 
 def pod_mounts(mountinfo: str, needed: Sequence[str]) -> list[str]:

@@ -78,6 +78,10 @@ class OciRuntime:
         return list(self._live)
 
     async def create(self, spec: ContainerSpec) -> None:
+        # Half a container has no owner: who gives up waiting gets a whole one, or none, all the same.
+        await tasks.whole(self._create(spec), f"create {spec.id[:12]}")
+
+    async def _create(self, spec: ContainerSpec) -> None:
         if spec.id in self._live:
             raise AlreadyExists(f"container {spec.id} exists")
         directory = self._bundle(spec.id)
@@ -101,7 +105,7 @@ class OciRuntime:
             )
             bundle.write_record(directory, record)
         except BaseException:
-            await asyncio.shield(self._discard(spec.id))
+            await self._discard(spec.id)
             raise
         live = self._live[spec.id] = _Live(record)
         self._watch(live)
@@ -126,6 +130,9 @@ class OciRuntime:
                 signals.pidfd_send_signal(live.process, signal)
 
     async def delete(self, container: ContainerId) -> None:
+        await tasks.whole(self._delete(container), f"delete {container[:12]}")
+
+    async def _delete(self, container: ContainerId) -> None:
         live = self._live.get(container)
         if live is None:
             return

@@ -47,6 +47,8 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
         node.containers.put(record)
         try:
             record = await _build(node, sandbox, record)
+            if not node.get_sandbox(sandbox.id).is_ready:
+                raise Invalid(f"sandbox {sandbox.id} was stopped meanwhile")
         except BaseException:
             await remove.remove_all(node, record)
             raise

@@ -24,7 +24,9 @@ async def stop(node: Node, request: StopContainerRequest) -> StopContainerRespon
 
 
 async def kill(node: Node, record: ContainerRecord) -> None:
-    """SIGKILL at once, and wait until it is gone."""
+    """SIGKILL at once, and wait until it is gone. A start under way ends first."""
+    async with node.locks[record.id]:
+        record = node.containers.find(record.id) or record
     if record.started_at and record.ended is None:
         await tasks.deadline(
             _ends_after(node, record, signal.SIGKILL, KILL_SECONDS), KILL_SECONDS, f"container {record.id}: kill"

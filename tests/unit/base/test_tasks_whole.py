@@ -1,0 +1,36 @@
+"""Acts that run to their end although their caller gave up."""
+
+import asyncio
+
+import pytest
+
+from knarr.base import tasks
+
+
+async def test_an_act_ends_although_its_caller_was_cancelled() -> None:
+    go, done = asyncio.Event(), asyncio.Event()
+
+    async def act() -> None:
+        await go.wait()
+        done.set()
+
+    caller = asyncio.create_task(tasks.whole(act(), "act"))
+    await asyncio.wait({caller}, timeout=0)
+    await asyncio.wait({caller}, timeout=0.01)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    go.set()
+    await asyncio.wait_for(done.wait(), 5)
+
+
+async def test_its_result_and_its_failure_are_the_callers() -> None:
+    async def fails() -> int:
+        raise ZeroDivisionError
+
+    async def answers() -> int:
+        return 5
+
+    assert await tasks.whole(answers(), "act") == 5
+    with pytest.raises(ZeroDivisionError):
+        await tasks.whole(fails(), "act")
