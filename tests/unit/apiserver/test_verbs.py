@@ -117,3 +117,10 @@ async def test_a_pod_without_node_goes_at_once_and_a_bound_one_waits(ask: Any) -
     assert marked["metadata"]["deletionGracePeriodSeconds"] == 30
     await ask("DELETE", f"{pods}/bound", {"gracePeriodSeconds": 0})
     assert (await ask("GET", f"{pods}/bound"))["code"] == 404
+
+
+async def test_a_body_without_kind_is_what_the_path_says(ask: Any) -> None:
+    created = await ask("POST", CONFIGMAPS, {"metadata": {"name": "c1"}})
+    assert (created["apiVersion"], created["kind"]) == ("v1", "ConfigMap")
+    other = await ask("POST", CONFIGMAPS, {"kind": "Secret", "metadata": {"name": "c2"}})
+    assert other["code"] == 400

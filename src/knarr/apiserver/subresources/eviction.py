@@ -18,7 +18,7 @@ BUDGETS = "/registry/poddisruptionbudgets/"
 
 async def answer(context: RequestContext) -> http.Response:
     eviction = await bodies.object_body(context)
-    if eviction.get("kind") != "Eviction":
+    if eviction.get("kind") not in (None, "Eviction"):
         raise BadRequest("the body is not an Eviction")
     server = context.server
     entry = server.store.get(context.key)

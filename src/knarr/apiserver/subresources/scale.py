@@ -19,7 +19,7 @@ async def answer(context: RequestContext) -> http.Response:
             return _present(context, _live(context))
         case "update":
             scale = await bodies.object_body(context)
-            if scale.get("kind") != "Scale" or scale.get("apiVersion") != API_VERSION:
+            if scale.get("kind") not in (None, "Scale") or scale.get("apiVersion") not in (None, API_VERSION):
                 raise BadRequest(
                     f"expected a Scale of {API_VERSION}, got {scale.get('apiVersion')} {scale.get('kind')}"
                 )

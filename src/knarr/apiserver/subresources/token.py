@@ -14,7 +14,7 @@ SECONDS_DEFAULT, SECONDS_MIN, SECONDS_MAX = 3600, 600, 1 << 32
 
 async def answer(context: RequestContext) -> http.Response:
     request = await bodies.object_body(context)
-    if request.get("kind") != "TokenRequest":
+    if request.get("kind") not in (None, "TokenRequest"):
         raise BadRequest(f"the body is not a TokenRequest but {request.get('kind')}")
     server = context.server
     if server.tokens is None:
