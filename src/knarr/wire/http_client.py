@@ -44,11 +44,11 @@ class Target:
 class ClientResponse:
     """Status and headers are here; the body still arrives. Read it to its end, or `close`."""
 
-    def __init__(self, status: int, headers: http.Headers, body: ArrivingBody, exchange: "_Exchange") -> None:
+    def __init__(self, status: int, headers: http.Headers, body: ArrivingBody, owner: "_ClientConnection") -> None:
         self.status = status
         self.headers = headers
         self._body = body
-        self._exchange = exchange
+        self._owner = owner
 
     def header(self, name: str, default: str = "") -> str:
         """The first field of that lower-case name."""
@@ -74,7 +74,7 @@ class ClientResponse:
 
     def close(self) -> None:
         """Done with it: the connection is dropped unless the body was complete."""
-        self._exchange.abandon()
+        self._owner.abandon(self._body)
 
 
 class Client:
@@ -176,7 +176,8 @@ class _Exchange:
     def __init__(self, owner: "_ClientConnection", method: str) -> None:
         self.owner = owner
         self.method = method
-        self.parser = httptools.HttpResponseParser(self)
+        self.parser: Any = httptools.HttpResponseParser(self)
+        self.status = 0
         self.head: asyncio.Future[ClientResponse] = asyncio.get_running_loop().create_future()
         self.headers: list[tuple[str, str]] = []
         self.body = ArrivingBody(owner.balance)
@@ -194,10 +195,11 @@ class _Exchange:
         status = self.parser.get_status_code()
         if status < 200 and status != 101:
             return
+        self.status = status
         self.is_kept = self.parser.should_keep_alive()
         self.has_framing = any(name in ("content-length", "transfer-encoding") for name, _ in self.headers)
         if not self.head.done():
-            self.head.set_result(ClientResponse(status, tuple(self.headers), self.body, self))
+            self.head.set_result(ClientResponse(status, tuple(self.headers), self.body, self.owner))
         if self.method == "HEAD" or status in (101, *http_head.NO_BODY):
             self._completed()
 
@@ -216,13 +218,9 @@ class _Exchange:
     def _completed(self) -> None:
         if not self.is_complete:
             self.is_complete = True
+            self.parser = None  # it holds this object: nothing here may need the garbage collector
             self.body.complete()
             self.owner.completed(self)
-
-    def abandon(self) -> None:
-        """The reader wants no more."""
-        if not self.is_complete and self.owner.current is self:
-            self.owner.transport.abort()
 
 
 class _ClientConnection(asyncio.Protocol):
@@ -311,7 +309,7 @@ class _ClientConnection(asyncio.Protocol):
 
     def completed(self, exchange: _Exchange) -> None:
         """The response is whole: keep the connection, hand it over (101), or close it."""
-        if exchange is not self.current or exchange.parser.get_status_code() == 101:
+        if exchange is not self.current or exchange.status == 101:
             return
         self.current = None
         # An answer before the request's end leaves the connection in the middle of that request.
@@ -321,9 +319,15 @@ class _ClientConnection(asyncio.Protocol):
         else:
             self.transport.close()
 
+    def abandon(self, body: ArrivingBody) -> None:
+        """The reader of that body wants no more of it."""
+        if self.current is not None and self.current.body is body and not body.is_complete:
+            self.transport.abort()
+
     def release(self) -> connection.StreamConnection:
         """After 101: the raw stream with what came behind the response's head."""
         stream = connection.StreamConnection(self._leftover)
+        self.current = None
         self.client.lost(self)
         stream.adopt(self.transport, at_end=self._at_end)
         return stream
@@ -399,6 +403,7 @@ class _ClientConnection(asyncio.Protocol):
         self.transport.abort()
         if exchange is None:
             return
+        exchange.parser = None
         exchange.body.fail(error)
         if not exchange.head.done():
             exchange.head.set_exception(error if exchange.has_begun else _Stale())

@@ -41,7 +41,7 @@ class ServerConnection(asyncio.Protocol):
         self._transport: Any = None
         self._peer = http.Peer()
         self._is_tls = self._is_lost = False
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._arriving: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
         self._current: Exchange | None = None
@@ -104,9 +104,7 @@ class ServerConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._set_due(None)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._let_go()
         self.resume_writing()
         for exchange in (self._current, self._arriving, *self._waiting):
             if exchange is not None and exchange.body is not None:
@@ -115,6 +113,14 @@ class ServerConnection(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
         self.gone()
+
+    def _let_go(self) -> None:
+        """Drop timer and parser, which hold this object in cycles: it must die without the garbage collector."""
+        self._due = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._parser = None
 
     def gone(self) -> None:
         """The transport is lost; the server forgets the connection once its handler has cleaned up, too."""
@@ -322,6 +328,7 @@ class ServerConnection(asyncio.Protocol):
         assert response.upgrade is not None
         exchange.is_last = True
         self._is_streaming = True
+        self._let_go()
         self._transport.write(http_head.response_head(101, response.headers))
         connection = _Upgraded(self, b"".join(self._leftover or ()))
         self._leftover = None
