@@ -66,6 +66,12 @@ def row(group: str, version: str, kind: str, lens: type[msgspec.Struct] | None =
     raise LookupError(f"{group}/{version} {kind} is not in kinds/facts/kinds.json")
 
 
+@functools.cache
+def builtin() -> tuple[Kind, ...]:
+    """Every kind that is served without being asked for, in the table's order; without lenses."""
+    return tuple(_kind(entry, None) for entry in facts("kinds")["kinds"] if entry["servedByDefault"])
+
+
 def _kind(entry: Mapping[str, Any], lens: type[msgspec.Struct] | None) -> Kind:
     return Kind(
         group=entry["group"],

@@ -21,7 +21,16 @@ def decoded(kind: Kind, obj: Json) -> Json:
 def defaulted(kind: Kind, obj: Json) -> Json:
     """The object decoded and with its defaults: a new tree. Raises BadRequest."""
     schema = schemas.of(kind)
-    return defaults.default(schema, decoding.decoded(schema, kind.kind, kind.version, obj))
+    made = defaults.default(schema, decoding.decoded(schema, kind.kind, kind.version, obj))
+    if kind.kind == "StatefulSet":
+        _name_claims(made)
+    return made
+
+
+def _name_claims(made: Json) -> None:
+    """Upstream's conversion writes the type of each claim template, on every write."""
+    for claim in (made.get("spec") or {}).get("volumeClaimTemplates") or ():
+        claim["apiVersion"], claim["kind"] = "v1", "PersistentVolumeClaim"
 
 
 def unknown_fields(kind: Kind, obj: Json) -> list[str]:

@@ -155,3 +155,18 @@ def test_decoding_changes_nothing_in_what_it_is_given() -> None:
     given = pod(resources={"limits": {"cpu": "0.5"}})
     walks.defaulted(POD, given)
     assert given == pod(resources={"limits": {"cpu": "0.5"}})
+
+
+def test_a_claim_template_says_what_it_is_on_every_write() -> None:
+    claims = [{"metadata": {"name": "d"}, "spec": {"accessModes": ["ReadWriteOnce"]}}]
+    found = walks.defaulted(STATEFULSET, {"metadata": {"name": "s"}, "spec": {"volumeClaimTemplates": claims}})
+    claim = found["spec"]["volumeClaimTemplates"][0]
+    assert (claim["apiVersion"], claim["kind"], claim["spec"]["volumeMode"]) == (
+        "v1", "PersistentVolumeClaim", "Filesystem",
+    )  # fmt: skip
+
+
+def test_the_served_kinds_are_those_that_upstream_serves_by_default() -> None:
+    served = {(kind.group, kind.version, kind.kind) for kind in registry.builtin()}
+    assert ("apps", "v1", "Deployment") in served
+    assert not [each for each in served if "alpha" in each[1] or "beta" in each[1]]
