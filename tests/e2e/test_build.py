@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from knarr.base import failpoints
 from knarr.builder import sweep
 from knarr.builder.dockerfile.faults import DockerfileFault
 from knarr.builder.progress import Output, StepFailed
@@ -55,6 +56,14 @@ def tree(node: Node, image: Image, *, skip: int = 0) -> dict[str, str]:
                 text = file.read(200).decode(errors="replace") if file is not None else member.linkname
                 found[member.name] = f"{member.mode:o} {member.uid}:{member.gid} {text}".strip()
     return found
+
+
+def leftovers(node: Node) -> list[object]:
+    """Mounts, mount points and unfinished snapshots that no build needs any more."""
+    run_dir = node.builder.tools.machine.run_dir
+    drafts = [key for key in node.snapshots.keys() if not node.snapshots.is_committed(key)]  # noqa: SIM118
+    mounted = sweep.mounted_below(run_dir, Path("/proc/self/mountinfo").read_text())
+    return [*run_dir.iterdir(), *mounted, *drafts]
 
 
 async def test_scratch_copy_and_run_make_an_image(node: Node, context: Path) -> None:
@@ -180,11 +189,7 @@ async def test_a_cancelled_build_leaves_nothing(node: Node, context: Path) -> No
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    machine = node.builder.tools.machine
-    assert list(machine.run_dir.iterdir()) == []
-    assert sweep.mounted_below(machine.run_dir, Path("/proc/self/mountinfo").read_text()) == []
-    keys = node.snapshots.keys()
-    assert [key for key in keys if not node.snapshots.is_committed(key)] == []
+    assert leftovers(node) == []
 
 
 async def test_stages_that_do_not_wait_for_each_other_run_at_the_same_time(node: Node, context: Path) -> None:
@@ -252,3 +257,20 @@ def _archive_with_link(name: str, target: str) -> bytes:
         member.type, member.linkname = tarfile.SYMTYPE, target
         archive.addfile(member)
     return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "point", ["builder.after_step", "builder.before_commit", "builder.before_record", "builder.before_image"]
+)
+async def test_a_failure_at_any_point_leaves_nothing_and_the_next_build_is_whole(
+    node: Node, context: Path, point: str
+) -> None:
+    (context / "Dockerfile").write_text(BASE + "RUN echo x > /x\n")
+    failpoints.arm(f"{point}=raise*1")
+    try:
+        with pytest.raises(failpoints.FailpointError):
+            await node.build(context)
+    finally:
+        failpoints.arm("")
+    assert leftovers(node) == []
+    assert tree(node, await node.build(context), skip=2) == {"x": "644 0:0 x"}

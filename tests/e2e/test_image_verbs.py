@@ -153,7 +153,8 @@ def test_a_push_and_a_pull_print_the_digest(serve: Serve, context: Path) -> None
         ("FROM scratch\nCOPY nothere /\n", "'nothere' is not there in the build context"),
         ("FROM scratch\nCOPY ../x /\n", "../x lies outside the build context"),
         ("FROM scratch\nRUN /none\n", "Dockerfile:2"),
-        ("FROM localhost:1/none\n", "localhost:1"),
+        ("FROM scratch\nFROM localhost:1/none\n", "error: Dockerfile:2: image localhost:1/none: "),
+        ("FROM scratch\nCOPY --from=localhost:1/none /x /\n", "error: Dockerfile:2: image localhost:1/none: "),
     ],
 )
 def test_a_build_that_fails_says_where_and_why(serve: Serve, context: Path, dockerfile: str, said: str) -> None:
@@ -193,7 +194,7 @@ def test_a_server_killed_in_a_build_leaves_nothing_after_its_restart(serve: Serv
     serve.start()
     assert sweep.mounted_below(serve.run_dir / "build", Path("/proc/self/mountinfo").read_text()) == []
     assert list((serve.run_dir / "runtime" / "containers").iterdir()) == []
-    assert not (serve.run_dir / "build").exists()
+    assert list((serve.run_dir / "build").iterdir()) == []
     serve.knarr("build", "-t", "web:v1", "-f", "-", str(context), stdin=DOCKERFILE)
 
 

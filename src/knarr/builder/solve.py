@@ -11,11 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from knarr.base.clock import Clock, SystemClock, rfc3339
-from knarr.base.errors import Unimplemented
+from knarr.base.errors import KnarrError, Unimplemented
+from knarr.base.failpoints import failpoint
 from knarr.builder import cache_keys, graph, output
 from knarr.builder.cache import Cache, Record
 from knarr.builder.context_store import ContextStore
 from knarr.builder.dockerfile import checks, parser
+from knarr.builder.dockerfile.faults import Place, fault
 from knarr.builder.dockerfile.parser import Dockerfile
 from knarr.builder.downloads import Downloads
 from knarr.builder.evaluate import PROXY_ARGUMENTS, SCRATCH, Arguments, evaluate, global_arguments
@@ -73,11 +75,22 @@ class Builder:
             clock=clock or SystemClock(),
         )
         self._slots = asyncio.Semaphore(BUILDS_MAX)
+        self._running = 0
+        machine.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no build runs or waits."""
+        return self._running == 0
 
     async def build(self, request: BuildRequest, report: Report, need: Need, fetch: Fetch) -> Built:
         """The image, stored and named. Raises DockerfileFault, StepFailed, NotFound, Invalid, Unavailable."""
-        async with self._slots:
-            return await Solve(self.tools, request, report=report, need=need, fetch=fetch).run()
+        self._running += 1
+        try:
+            async with self._slots:
+                return await Solve(self.tools, request, report=report, need=need, fetch=fetch).run()
+        finally:
+            self._running -= 1
 
 
 class Solve:
@@ -122,18 +135,18 @@ class Solve:
         self._numbers += 1
         return self._numbers
 
-    async def origin(self, node: Node, text: str) -> StageResult:
+    async def origin(self, node: Node, text: str, place: Place) -> StageResult:
         """What `--from=text` means: a stage that may still be built, or an image."""
         if text in node.origins:
             return await asyncio.shield(self._results[node.origins[text]])
-        return await self.image(text)
+        return await self.image(text, place)
 
-    async def image(self, text: str) -> StageResult:
+    async def image(self, text: str, place: Place) -> StageResult:
         """An image as the base of a stage; each is looked up once in a build."""
         if text == graph.SCRATCH:
             return StageResult(Filesystem(), SCRATCH, ())
         if text not in self._images:
-            self._images[text] = self._group.create_task(self._find(text), name=f"image {text}")
+            self._images[text] = self._group.create_task(self._found(text, place), name=f"image {text}")
         return await asyncio.shield(self._images[text])
 
     async def _stage(self, node: Node, arguments: Arguments, escape: str) -> None:
@@ -142,9 +155,15 @@ class Solve:
         else:
             if node.platform and platform.parse(node.platform) != self.platform:
                 raise Unimplemented(f"FROM --platform={node.platform}: this builder builds for {self.platform} alone")
-            base = await self.image(node.base)
+            base = await self.image(node.base, node.stage.base.place)
         planned = evaluate(node.stage.instructions, base.config, arguments, escape)
         self._results[node.stage.number].set_result(await StageRun(self, node, base).run(planned))
+
+    async def _found(self, text: str, place: Place) -> StageResult:
+        try:
+            return await self._find(text)
+        except KnarrError as error:
+            raise fault(place, f"image {text}: {error}", text) from error
 
     async def _find(self, text: str) -> StageResult:
         reference = references.parse(text)
@@ -186,6 +205,7 @@ class Solve:
 
     def _put(self, result: StageResult) -> Built:
         images = self.tools.images
+        failpoint("builder.before_image")
         config = output.image_config(result, self.platform, dict(self.request.labels), self._created(result))
         body = image_config.encode(config)
         blob = add(images.content, body)

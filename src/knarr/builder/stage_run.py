@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from knarr.base.errors import Invalid, KnarrError, Unimplemented
+from knarr.base.failpoints import failpoint
 from knarr.builder import cache_keys, output
 from knarr.builder.cache import Record
 from knarr.builder.dockerfile import ignore
@@ -101,7 +102,9 @@ class StageRun:
         layering = self._tools.layering
         async with layering.draft(self._filesystem) as draft:
             await act(draft.root)
+            failpoint("builder.after_step")
             layer = await layering.commit(draft, mtime_max=self._request.epoch)
+        failpoint("builder.before_record")
         record = Record(
             key=key,
             created=self._solve.now(),
@@ -181,7 +184,7 @@ class StageRun:
         return ContextTree(entries, self._tools.contexts), picks
 
     async def _copy_from(self, step: PlannedStep, operation: CopyFiles) -> tuple[str, Act]:
-        source = (await self._solve.origin(self._node, operation.from_)).filesystem
+        source = (await self._solve.origin(self._node, operation.from_, step.instruction.place)).filesystem
         memory = cache_keys.selection_key(source.state, operation)
         record = self._tools.cache.find(memory)
         if record is None:
@@ -248,7 +251,9 @@ class StageRun:
     async def _mounted(self, step: PlannedStep, mount: RunMount) -> str:
         """What a bind mount shows, for the key."""
         if mount.options.get("from"):
-            return (await self._solve.origin(self._node, mount.options["from"])).filesystem.state
+            return (
+                await self._solve.origin(self._node, mount.options["from"], step.instruction.place)
+            ).filesystem.state
         tree = self._request.context
         return cache_keys.content_key(tree, self._selected(tree, step, _selection(mount)))
 
@@ -256,7 +261,7 @@ class StageRun:
         """What `type=bind` shows, as a path below `place`; gone when the stack ends."""
         path = mount.options.get("source", "")
         if mount.options.get("from"):
-            source = (await self._solve.origin(self._node, mount.options["from"])).filesystem
+            source = (await self._solve.origin(self._node, mount.options["from"], step.instruction.place)).filesystem
             is_written = "true" in (mount.options.get("readwrite"), mount.options.get("rw"))
             if is_written:
                 root = (await stack.enter_async_context(self._tools.layering.draft(source))).root

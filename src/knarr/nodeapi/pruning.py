@@ -22,9 +22,11 @@ async def prune(images: ImageStore, snapshots: OverlaySnapshots, builder: Builde
         if record.layer is not None:
             # A touched blob is safe for the grace period of the collection that follows.
             images.content.touch(record.layer.digest)
+    # What a running build made has no name yet.
+    grace_seconds = body.grace_seconds if builder.is_idle else max(body.grace_seconds, gc.GRACE_SECONDS)
     contexts = await asyncio.to_thread(builder.tools.contexts.prune, body.context_bytes_max)
     collected = await asyncio.to_thread(
-        gc.collect, images.content, images.names, snapshots, grace_seconds=body.grace_seconds
+        gc.collect, images.content, images.names, snapshots, grace_seconds=grace_seconds
     )
     return {
         "build_records": forgotten,
