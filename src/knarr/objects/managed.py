@@ -148,8 +148,6 @@ def _empty(schema: Schema) -> Json:
 
 def without_stripped(obj: Json) -> Json:
     """The object without what nobody owns."""
-    kept = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind")}
-    metadata = obj.get("metadata")
-    if metadata:
-        kept["metadata"] = {key: value for key, value in metadata.items() if key not in STRIPPED}
-    return kept
+    kept = {key: value for key, value in obj.items() if key not in ("apiVersion", "kind", "metadata")}
+    owned = {key: value for key, value in (obj.get("metadata") or {}).items() if key not in STRIPPED}
+    return {"metadata": owned, **kept} if owned else kept
