@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from knarr.apiserver.resources import Resource
-from knarr.apiserver.routes import Route
+from knarr.apiserver.routes import TRUE, Route
 from knarr.base.errors import BadRequest
 from knarr.wire import http
 
@@ -72,7 +72,7 @@ def truth(name: str, value: str) -> bool:
     """Go's strconv.ParseBool, with absent as false."""
     if value in ("", "0", "f", "F", "false", "FALSE", "False"):
         return False
-    if value in ("1", "t", "T", "true", "TRUE", "True"):
+    if value in TRUE:
         return True
     raise BadRequest(f'{name}: Invalid value: "{value}": must be a boolean')
 

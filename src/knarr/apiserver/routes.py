@@ -18,6 +18,9 @@ _VERB_OF_COLLECTION: Final = {
     "GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection",
 }  # fmt: skip
 
+TRUE: Final = frozenset(("1", "t", "T", "true", "TRUE", "True"))
+"""What Go's strconv.ParseBool takes for true: Python's clients write True."""
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -94,7 +97,7 @@ def _resource_route(resources: Resources, served: tuple[str, str], rest: list[st
 
 def _collection_verb(asked: _Asked, is_old_watch: bool) -> str:
     verb = _VERB_OF_COLLECTION.get(asked.method, "")
-    if verb == "list" and (is_old_watch or asked.query.get("watch", "") in ("true", "1")):
+    if verb == "list" and (is_old_watch or asked.query.get("watch", "") in TRUE):
         return "watch"
     return verb
 

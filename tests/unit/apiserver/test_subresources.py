@@ -107,7 +107,7 @@ async def test_an_event_is_served_in_both_groups(ask: Any) -> None:
 async def test_a_watch_with_a_selector_tells_of_those_that_enter_and_leave(ask: Any) -> None:
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", "labels": {"t": "no"}}}
     await ask("POST", CONFIGMAPS, body)
-    events = ask.watch(f"{CONFIGMAPS}?watch=1&labelSelector=t%3Dyes&resourceVersion={ask.server.store.revision}")
+    events = ask.watch(f"{CONFIGMAPS}?watch=True&labelSelector=t%3Dyes&resourceVersion={ask.server.store.revision}")
     for label in ("yes", "yes", "no"):
         body["metadata"]["labels"] = {"t": label, "n": label + str(ask.server.store.revision)}
         await ask("PUT", f"{CONFIGMAPS}/c", body)
