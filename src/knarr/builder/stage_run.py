@@ -157,9 +157,10 @@ class StageRun:
         remote = [source for source in operation.sources if operation.is_add and is_remote(source)]
         local = dataclasses.replace(operation, sources=tuple(s for s in operation.sources if s not in remote))
         tree = self._request.context
-        picks = self._selected(tree, step, local)
+        picks = await asyncio.to_thread(self._selected, tree, step, local)
         downloaded, download_picks = await self._downloaded(remote, operation)
-        content = cache_keys.content_key(tree, picks) + cache_keys.content_key(downloaded, download_picks)
+        content = await asyncio.to_thread(cache_keys.content_key, tree, picks)
+        content += cache_keys.content_key(downloaded, download_picks)
 
         async def act(root: Path) -> None:
             await self._solve.need([pick.entry.content for pick in picks if pick.entry.kind == "file"])
@@ -189,14 +190,14 @@ class StageRun:
         record = self._tools.cache.find(memory)
         if record is None:
             async with self._shown(source) as tree:
-                picks = self._selected(tree, step, operation)
+                picks = await asyncio.to_thread(self._selected, tree, step, operation)
                 content = await asyncio.to_thread(cache_keys.content_key, tree, picks)
             record = Record(key=memory, content=content)
             self._tools.cache.put(record)
 
         async def act(root: Path) -> None:
             async with self._shown(source) as tree:
-                picks = self._selected(tree, step, operation)
+                picks = await asyncio.to_thread(self._selected, tree, step, operation)
                 await asyncio.to_thread(_copied, root, tree, picks, operation)
 
         return cache_keys.copy_key(self._filesystem.state, operation, record.content, self._request.epoch), act

@@ -47,7 +47,7 @@ class Builds:
             return await self._puller.pull(reference, credentials)
 
         try:
-            request = _request(body, contexts)
+            request = await asyncio.to_thread(_request, body, contexts)
             built = await self._builder.build(request, lambda event: _say(say, event), content.need, fetch)
         finally:
             del self._running[identifier]

@@ -4,6 +4,7 @@
 0600 as well). Routes are rows; long work answers in JSON lines (streams.py). Who builds and stores is below.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -77,7 +78,9 @@ class NodeService:
         raise NotFound(f"{request.method} {path[:100]} is nothing this socket answers")
 
     async def _build(self, request: Request) -> Response:
-        body: BuildBody = decode(await request.read(BODY_MAX), BuildBody)
+        content = await request.read(BODY_MAX)
+        # A large context's list takes long to read; the kubelet shares this loop.
+        body: BuildBody = await asyncio.to_thread(decode, content, BuildBody)
         return Response(200, LINES, streams.lines("build", lambda say: self._builds.build(body, say)))
 
     async def _list(self, _request: Request) -> Response:
