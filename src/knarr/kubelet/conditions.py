@@ -27,6 +27,12 @@ def conditions(pod: Pod, phase: str, statuses: dict[str, Json], *, has_sandbox: 
     return [_stamped(pod, name, wanted[name], now) for name in OWNED]
 
 
+def disruption(pod: Pod, message: str, now: Instant) -> Json:
+    """What tells controllers that the kubelet, not the pod, ended it."""
+    condition = _condition(True, "TerminationByKubelet", message)
+    return _stamped(pod, "DisruptionTarget", condition, now)
+
+
 def _condition(is_true: bool, reason: str = "", message: str = "") -> Json:
     condition = {"status": "True" if is_true else "False"}
     if reason:

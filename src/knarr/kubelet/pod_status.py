@@ -48,6 +48,8 @@ def pod_status(
         status |= {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}
     if standing.stop is not None:
         status |= {"reason": standing.stop.reason, "message": standing.stop.message}
+        if standing.stop.reason == "Evicted":
+            status["conditions"].append(conditions.disruption(pod, standing.stop.message, now))
     elif pod.status.reason:
         status |= {"reason": pod.status.reason, "message": pod.status.message}
     return status

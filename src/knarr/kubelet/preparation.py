@@ -15,6 +15,7 @@ from knarr.base.errors import Invalid, KnarrError
 from knarr.cri.messages import config
 from knarr.cri.messages import container as cri_container
 from knarr.kinds.core_config import CONFIGMAP, SECRET
+from knarr.kinds.lens.container import Container
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.registry import Kind
 from knarr.kubelet import cri_config, dns, env, members, security
@@ -103,6 +104,16 @@ def needed(pod: Pod) -> dict[Kind, set[str]]:
     return {CONFIGMAP: config_maps - {""}, SECRET: secrets - {""}}
 
 
+def _volume_images(pod: Pod, container: AnyContainer) -> list[Container]:
+    """The images that a container mounts as volumes, in the form that pulls take: they are pulled as its own is."""
+    mounted = {mount.name for mount in container.volume_mounts}
+    return [
+        Container(name=volume.name, image=volume.image.reference, image_pull_policy=volume.image.pull_policy)
+        for volume in pod.spec.volumes
+        if volume.image is not None and volume.name in mounted
+    ]
+
+
 class Starter:
     """Starts the containers of one pod."""
 
@@ -122,6 +133,10 @@ class Starter:
         image = await self._shared.puller.ensure(
             pod.metadata.uid, container, pull_secrets, sandbox, lambda *told: self._tell(container.name, *told)
         )
+        for volume_image in _volume_images(pod, container):
+            await self._shared.puller.ensure(
+                pod.metadata.uid, volume_image, pull_secrets, sandbox, lambda *told: self._tell(container.name, *told)
+            )
         prepared = cri_config.Prepared(image, memory_capacity=self._shared.memory_capacity)
         try:
             uid, username = cri_config.image_user(image)

@@ -232,3 +232,17 @@ def test_a_pod_shows_no_states_in_between_when_it_starts_at_once(tmp_path: Path)
         assert seen == ["", "Running"]
 
     run(tmp_path, story)
+
+
+def test_an_image_mounted_as_a_volume_is_pulled_first(tmp_path: Path) -> None:
+    async def story(node: Node, _: asyncio.TaskGroup) -> None:
+        mounts = [{"name": "v", "mountPath": "/v", "subPath": "www"}]
+        volumes = [{"name": "v", "image": {"reference": "far:v1", "pullPolicy": "IfNotPresent"}}]
+        await node.create("web", {"volumes": volumes, "containers": [{"name": "c", "volumeMounts": mounts}]})
+        await node.reached("web", "Running")
+        assert "far:v1" in node.images.images
+        mount = node.runtime.named("web", "c").config.mounts[0]
+        assert mount.image is not None
+        assert (mount.image.image, mount.image_sub_path, mount.readonly) == ("far:v1", "www", True)
+
+    run(tmp_path, story)

@@ -109,6 +109,11 @@ def test_a_stopped_pod_fails_only_when_nothing_runs() -> None:
     assert status(pod(), seen(up()), standing)["phase"] == "Running"
     over = status(pod(), seen(ended(code=143)), standing)
     assert (over["phase"], over["reason"], over["message"]) == ("Failed", "Evicted", "too big")
+    assert condition(over, "DisruptionTarget") == {
+        "status": "True",
+        "reason": "TerminationByKubelet",
+        "message": "too big",
+    }
 
 
 def test_an_unchanged_status_needs_no_patch_and_a_condition_keeps_its_time() -> None:
