@@ -113,6 +113,7 @@ class Session:
                 stream.is_write_closed = True
                 stream.end()
             self._streams.clear()
+            self._opened = _nobody  # it holds the streams, and they this session
 
     async def send(self, frame: bytes) -> None:
         await self._connection.write(frame)
@@ -157,3 +158,7 @@ class Session:
                     await self.send(spdy.pong(identifier_bytes))
             case spdy.Leaving():
                 pass
+
+
+def _nobody(_stream: Stream) -> None:
+    """Takes the place of a listener that has gone."""

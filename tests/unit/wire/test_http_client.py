@@ -1,6 +1,7 @@
 """wire/http_client.py against wire/http_server.py, over Unix sockets and TLS with client certificates."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -158,3 +159,25 @@ async def test_a_client_certificate_names_user_and_groups(tmp_path: Path) -> Non
         await client.request(Target("127.0.0.1", port, tls.client_context()), http.Request("GET", "/who"))
     await client.close()
     await server.close(0.2)
+
+
+async def test_nothing_is_left_for_the_garbage_collector(tmp_path: Path) -> None:
+    headers = (("connection", "Upgrade"), ("upgrade", "raw"))
+    gc.collect()
+    gc.disable()
+    try:
+        async with running(tmp_path) as (server, client, target):
+            for path in ("/echo", "/chunks", "/refuse"):
+                await (await client.request(target, http.Request("GET", path))).read(10_000_000)
+            response, stream = await client.upgrade(target, http.Request("GET", "/up", headers=headers))
+            assert stream is not None
+            await stream.write(b"a")
+            await stream.read()
+            stream.close()
+            del stream, response
+        assert not server.connections
+        await asyncio.sleep(0)
+        names = {"ServerConnection", "_ClientConnection", "StreamConnection", "_Upgraded", "Exchange", "ArrivingBody"}
+        assert [type(thing).__name__ for thing in gc.get_objects() if type(thing).__name__ in names] == []
+    finally:
+        gc.enable()

@@ -2,13 +2,14 @@
 
 import asyncio
 import base64
+import gc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
-from knarr.wire import channels, http, spdy, upgrades
+from knarr.wire import channels, http, spdy, spdy_session, upgrades
 from knarr.wire.connection import StreamConnection
 from tests.unit.wire.pair import SpdyAnswers, SpdyClient, pair
 
@@ -98,6 +99,18 @@ async def test_a_client_that_leaves_ends_the_command() -> None:
             async with asyncio.timeout(5):
                 await left.wait()
                 await running
+
+
+async def test_a_spdy_session_leaves_nothing_for_the_garbage_collector() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        await test_a_command_over_spdy()
+        await test_forwarded_ports_over_spdy()
+        left = [thing for thing in gc.get_objects() if isinstance(thing, spdy_session.Session | spdy_session.Stream)]
+        assert not left
+    finally:
+        gc.enable()
 
 
 async def test_forwarded_ports_over_spdy() -> None:
