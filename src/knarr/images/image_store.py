@@ -6,7 +6,6 @@ is whole. It fetches nothing (images/pull.py) and removes only names; images/gc.
 
 import asyncio
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from knarr.base import logs
 from knarr.base.errors import Conflict, Invalid, KnarrError, NotFound
 from knarr.images import gc, unpack
 from knarr.images.content import ContentStore, DurableSnapshotter, read
+from knarr.images.keyed_locks import KeyedLocks
 from knarr.images.names import Name, Names, Origin
 from knarr.images.pipe import Pipe
 from knarr.oci import image_config, manifest, platform
@@ -27,6 +27,8 @@ from knarr.oci.platform import Platform
 from knarr.oci.reference import Reference
 
 _SETTLE_SECONDS = 5.0
+_CACHED_MAX = 1024
+"""Parsed images kept in memory, a few kilobytes each; a developer's builds would pile up without a bound."""
 _log = logs.log("images")
 _ID = re.compile(r"(?:sha256:)?([a-f0-9]{4,64})")
 
@@ -62,7 +64,7 @@ class ImageStore:
         self._has_settled = False
         self._holders: list[Callable[[], Roots]] = []
         self._images: dict[Digest, Image] = {}
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks = KeyedLocks()
 
     def resolve(self, text: str) -> Image:
         """The image that a reference, a digest or an id means here. Raises NotFound, Invalid."""
@@ -83,6 +85,8 @@ class ImageStore:
     def image(self, digest: Digest) -> Image:
         """The image whose manifest or index has this digest. Raises NotFound for any part that is missing."""
         if digest not in self._images:
+            if len(self._images) >= _CACHED_MAX:
+                self._images.clear()
             self._images[digest] = self._load(digest)
         return self._images[digest]
 
@@ -115,7 +119,7 @@ class ImageStore:
     async def unpack(self, layers: tuple[Descriptor, ...], diff_ids: tuple[Digest, ...]) -> str:
         """Unpack layers whose blobs are here, on a worker thread, each once whoever asks; returns their chain id."""
         chain = image_config.chain_id(diff_ids)
-        async with self._locks[chain]:
+        async with self._locks.hold(chain):
             if not self.snapshots.has(chain):
                 await asyncio.to_thread(unpack.unpack_layers, self.content, self.snapshots, layers, diff_ids)
                 self.settle_soon()
@@ -131,7 +135,7 @@ class ImageStore:
             act = partial(
                 unpack.unpack_as, self.snapshots, pipe, diff_ids[-1], chain=chain, parent=parent, lowers=lowers
             )
-            async with self._locks[chain]:
+            async with self._locks.hold(chain):
                 if not self.snapshots.has(chain):
                     await asyncio.get_running_loop().run_in_executor(executor, act)
                     self.settle_soon()

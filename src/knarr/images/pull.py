@@ -5,7 +5,6 @@ digest and size that the manifest says. The name is set last, so that an image t
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,6 +23,7 @@ from knarr.images.content import Ingest, add
 from knarr.images.credentials import Credentials
 from knarr.images.image_store import Image, ImageStore
 from knarr.images.ingestion import copy_in
+from knarr.images.keyed_locks import KeyedLocks
 from knarr.images.pipe import Pipe, PipedIngest
 from knarr.images.progress import Progress, Report, silent
 from knarr.images.registries import RemoteSettings
@@ -52,7 +52,7 @@ class Puller:
         self._store = store
         self._client = client
         self._settings = settings or RemoteSettings()
-        self._blob_locks: defaultdict[Digest, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._blob_locks = KeyedLocks()
         self._slots = asyncio.Semaphore(_PARALLEL)
         self._arriving = ThreadPoolExecutor(_UNPACK_PARALLEL, thread_name_prefix="unpack")
         self._unpack_slots = asyncio.Semaphore(_UNPACK_PARALLEL)
@@ -134,7 +134,7 @@ class Puller:
 
     async def _blob(self, remote: Remote, part: Descriptor, report: Report, diff_ids: tuple[Digest, ...] = ()) -> None:
         """Fetch a blob that is not here. `diff_ids`, of a layer, are its own and those below it."""
-        async with self._blob_locks[part.digest]:
+        async with self._blob_locks.hold(part.digest):
             if self._store.content.touch(part.digest):
                 report(Progress(part.digest, "exists", part.size, part.size))
                 return
