@@ -21,8 +21,8 @@ MIRROR: Final = "kubernetes.io/config.mirror"
 
 
 async def awaited(context: RequestContext, obj: Json, old: Json | None) -> None:
-    """Wait until the pod's account is there, or the deadline is over."""
-    if not _is_new_pod(context, old) or _is_mirror(obj):
+    """Wait until the pod's account is there, or the deadline is over. Only `default` comes by itself."""
+    if not _is_new_pod(context, old) or _is_mirror(obj) or _account(obj) != "default":
         return
     key = _key(context, obj)
     store = context.server.store
