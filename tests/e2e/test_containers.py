@@ -352,10 +352,9 @@ async def test_volumes_are_mounted_where_links_of_the_image_lead(machine: Machin
     (volume / "token").write_text("secret")
     mounts = (c.Mount(container_path="/var/run/secrets/x", host_path=str(volume), readonly=True),)
     text = await machine.output(
-        await machine.sandbox(), "cat /run/secrets/x/token; touch /run/secrets/x/y; echo $?", mounts=mounts
+        await machine.sandbox(), "cat /run/secrets/x/token; touch /run/secrets/x/y 2>/dev/null; echo $?", mounts=mounts
     )
-    assert text == "secret\ntouch: /run/secrets/x/y: Read-only file system\n1" or text.startswith("secret")
-    assert text.endswith("1")
+    assert text == "secret1"
     assert not (volume / "y").exists()
 
 

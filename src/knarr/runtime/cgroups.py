@@ -16,7 +16,7 @@ from typing import Final
 
 ROOT: Final = Path("/sys/fs/cgroup")
 CONTROLLERS_V1: Final = ("cpu", "cpuacct", "memory", "pids", "devices", "freezer", "blkio", "cpuset", "systemd")
-CONTROLLERS_V2: Final = "+cpu +memory +pids +io +cpuset"
+CONTROLLERS_V2: Final = ("cpu", "memory", "pids", "io", "cpuset")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +103,7 @@ class Cgroups:
         if self.is_v2:
             group = self.root
             for part in path.strip("/").split("/"):
-                with contextlib.suppress(OSError):
-                    (group / "cgroup.subtree_control").write_text(CONTROLLERS_V2)
+                _enable_controllers(group)
                 group = group / part
                 group.mkdir(exist_ok=True)
             return
@@ -212,6 +211,14 @@ class Cgroups:
         # crun and runc may have made the group in further hierarchies (net_cls, perf_event, …).
         others = (entry.name for entry in self.root.iterdir() if entry.name not in names) if self.root.is_dir() else ()
         return [group for name in (*names, *others) if (group := self.root / name / path.strip("/")).is_dir()]
+
+
+def _enable_controllers(group: Path) -> None:
+    """Give the groups below the controllers that this one has; asked for one that it lacks, the kernel gives none."""
+    there = (group / "cgroup.controllers").read_text().split()
+    wanted = " ".join(f"+{name}" for name in CONTROLLERS_V2 if name in there)
+    with contextlib.suppress(OSError):
+        (group / "cgroup.subtree_control").write_text(wanted)
 
 
 def _inherit_cpuset(above: Path, group: Path) -> None:

@@ -283,7 +283,8 @@ class OciRuntime:
         self._ended(live, ended)
 
     def _ended(self, live: _Live, ended: bundle.Exit) -> None:
-        live.ended = ended
+        # The time is a file's, some milliseconds coarse.
+        live.ended = bundle.Exit(ended.code, max(ended.at, live.record.started_at or ended.at))
         live.was_oom_killed = ended.code != 0 and self._cgroups.oom_kills(live.record.cgroup_path) > 0
         self._release(live)
         live.stopped.set()

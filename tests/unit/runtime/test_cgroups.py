@@ -91,3 +91,11 @@ def test_groups_are_made_and_removed_with_all_below(tmp_path: Path) -> None:
 def test_a_group_in_use_is_reported(tmp_path: Path) -> None:
     write(tmp_path, memory__k__stays="")
     assert not Cgroups(tmp_path).remove("/k")
+
+
+def test_version_2_groups_get_the_controllers_that_are_there(tmp_path: Path) -> None:
+    write(tmp_path, cgroup_dot_controllers="cpu memory hugetlb\n", k__cgroup_dot_controllers="memory\n")
+    Cgroups(tmp_path).create("/k/pod")
+    assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory"
+    assert (tmp_path / "k" / "cgroup.subtree_control").read_text() == "+memory"
+    assert (tmp_path / "k" / "pod").is_dir()

@@ -62,7 +62,8 @@ def note_end(node: Node, identity: str, ended: ContainerState) -> None:
     assert ended.exit_code is not None
     assert ended.finished_at is not None
     reason = "OOMKilled" if ended.was_oom_killed else "Completed" if ended.exit_code == 0 else "Error"
-    at = int(ended.finished_at.timestamp() * 1e9)
+    # A file's time is some milliseconds coarse.
+    at = max(record.started_at, int(ended.finished_at.timestamp() * 1e9))
     node.containers.put(replace(record, ended=Ended(exit_code=ended.exit_code, at=at, reason=reason)))
     status.publish(node, identity, ContainerEventType.CONTAINER_STOPPED_EVENT)
 
