@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from knarr.apiserver import access, answers, impersonation, nonresource, reviews, routes, status
+from knarr.apiserver import access, answers, authn, impersonation, nonresource, reviews, routes, status
 from knarr.apiserver.context import RequestContext, User, parsed_query
 from knarr.apiserver.server import ApiServer
 from knarr.apiserver.subresources import binding
@@ -115,6 +115,7 @@ def authorise(context: RequestContext) -> None:
     )
     decision = context.server.access.decide(context.user, wanted)
     if not decision.is_allowed:
+        _refuse_nobody(context.user)
         qualified = route.resource.qualified + (f"/{route.subresource}" if route.subresource else "")
         name = f' "{route.name}"' if route.name else ""
         raise errors.Forbidden(
@@ -122,10 +123,17 @@ def authorise(context: RequestContext) -> None:
         )
 
 
+def _refuse_nobody(user: User) -> None:
+    """Who brings no credentials is told to, and nothing else."""
+    if user is authn.ANONYMOUS:
+        raise errors.Unauthenticated("Unauthorized")
+
+
 def authorise_path(server: ApiServer, user: User, request: http.Request) -> None:
     wanted = access.Attributes(request.method.lower(), path=request.path)
     decision = server.access.decide(user, wanted)
     if not decision.is_allowed:
+        _refuse_nobody(user)
         raise errors.Forbidden(f"forbidden: {access.refusal_text(user, wanted, decision.reason)}")
 
 
