@@ -84,10 +84,6 @@ class Names:
                 return name
         return None
 
-    def of(self, digest: Digest) -> tuple[Name, ...]:
-        """All names that mean this manifest, in order."""
-        return tuple(name for name in self if name.digest == digest)
-
     def repository(self, repository: str) -> tuple[Name, ...]:
         """All names in a repository (`localhost:5000/web`), in order."""
         return tuple(name for name in self if name.parsed.repository == repository)

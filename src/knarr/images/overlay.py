@@ -118,10 +118,6 @@ class OverlaySnapshots:
     def upper(self, key: str) -> Path:
         return self._directory(self._record(key)) / "fs"
 
-    def lowers(self, key: str) -> tuple[Path, ...]:
-        """The directories of the ancestors, nearest first."""
-        return tuple(self._directory(ancestor) / "fs" for ancestor in self._ancestors(self._record(key)))
-
     def remove(self, key: str) -> None:
         with self._lock:
             record = self._records.get(key)

@@ -79,13 +79,6 @@ class Puller:
         remote = Remote(self._client, origin, reference.path, credentials=credentials, settings=self._settings)
         return await self._pull(remote, reference, report)
 
-    async def remote_digest(self, reference: Reference, credentials: Credentials | None = None) -> Digest:
-        """What the reference means at its registry now."""
-        remote = Remote(
-            self._client, reference.domain, reference.path, credentials=credentials, settings=self._settings
-        )
-        return (await self._manifest(remote, reference.digest or reference.tag))[0]
-
     async def _pull(self, remote: Remote, reference: Reference, report: Report) -> Digest:
         top_digest, parsed = await self._manifest(remote, reference.digest or reference.tag)
         if isinstance(parsed, Index):

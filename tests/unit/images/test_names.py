@@ -37,7 +37,6 @@ def test_a_digest_is_found_through_a_tag_of_its_repository() -> None:
     tag(names, "other", B)
     assert names.find(references.parse(f"nginx@{A}")) == names.find(references.parse(f"nginx:1@{A}")) == tagged
     assert names.find(references.parse(f"nginx@{B}")) is None
-    assert names.of(A) == (tagged,)
     assert names.repository("docker.io/library/nginx") == (tagged,)
 
 
