@@ -18,8 +18,8 @@ from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.shared import Shared
 from knarr.kubelet.standing import SANDBOX, Standing
 
-HOLD = timedelta(seconds=0.1)
-"""Longer than an ordinary start takes, shorter than a person notices."""
+HOLD = timedelta(seconds=0.3)
+"""Longer than a start takes on a machine that starts fifty others, shorter than a person waits to see one."""
 
 
 class Reporter:
