@@ -169,6 +169,10 @@ def _check_entries(schema: Schema, items: list[Any], path: str) -> None:
     defaults = fields.key_defaults(schema.element.type) if schema.element.form == "struct" else {}
     seen: set[str] = set()
     for index, item in enumerate(items):
+        if schema.list_type == "map" and not isinstance(item, dict):
+            raise BadRequest(
+                f"failed to create typed patch object: {path}: element {index}: expected map, got {item!r}"
+            )
         if schema.list_type == "map":
             missing = [key for key in schema.keys if key not in item and key not in defaults]
             if len(missing) == len(schema.keys):

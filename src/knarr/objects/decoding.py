@@ -82,11 +82,11 @@ def _value(field: Schema, item: Any) -> Any:
                 raise _mismatch(item, f"map[string]{_go_name(field.element)}")
             return _map(field.element, item)
         case "integer":
-            if item.__class__ is int:
-                return item
             if item.__class__ is float and item.is_integer():
-                return int(item)
-            raise _mismatch(item, "int64")
+                item = int(item)
+            if item.__class__ is int and -field.limit <= item < field.limit:
+                return item
+            raise _mismatch(item, "int32" if field.limit == 2**31 else "int64")
         case "boolean":
             if item.__class__ is not bool:
                 raise _mismatch(item, "bool")
@@ -137,7 +137,7 @@ def _rare(field: Schema, item: Any) -> Any:
         case "quantity":
             return _quantity(item)
         case "int-or-string":
-            if item.__class__ is int or item.__class__ is str:
+            if item.__class__ is str or (item.__class__ is int and -(2**31) <= item < 2**31):
                 return item
             raise _mismatch(item, "intstr.IntOrString")
         case "string" | "duration":
@@ -151,11 +151,31 @@ def _rare(field: Schema, item: Any) -> Any:
         case "number":
             if isinstance(item, bool) or not isinstance(item, int | float):
                 raise _mismatch(item, "float64")
-            return item
+            return _free(item)
         case "struct":
             return _struct(field.type, item)
         case _:
+            return _free(item)
+
+
+def _free(item: Any) -> Any:
+    """A free-form value; integers that 64 bits cannot hold become floats, as in Go."""
+    match item:
+        case dict():
+            return {key: _free(value) for key, value in item.items()}
+        case list():
+            return [_free(value) for value in item]
+        case int() if not -(2**63) <= item < 2**64:
+            return _as_float(item)
+        case _:
             return item
+
+
+def _as_float(item: int) -> float:
+    try:
+        return float(item)
+    except OverflowError as error:
+        raise _Mismatch("json: cannot unmarshal number into @ of type float64") from error
 
 
 def _quantity(item: Any) -> str:

@@ -176,10 +176,13 @@ def _quoted_parts(path: str) -> Iterator[str]:
     yield part
 
 
+_Test = tuple[str, Segments, Any]
+
+
 class _Row:
     """A row with a path, conditions or a source."""
 
-    __slots__ = ("creates", "path", "rule", "source", "unset", "value", "when")
+    __slots__ = ("bound", "creates", "is_single", "path", "rule", "source", "unset", "value", "when")
 
     def __init__(self, row: Mapping[str, Any], path: Segments) -> None:
         self.path = path
@@ -187,15 +190,31 @@ class _Row:
         self.value = row.get("value")
         self.rule: str | None = row.get("rule")
         self.unset: str = row["unset"]
-        self.when = tuple((test["op"], segments(test["path"]), test.get("value")) for test in row.get("when", ()))
+        tests: list[_Test] = [(test["op"], segments(test["path"]), test.get("value")) for test in row.get("when", ())]
+        # Conditions of the whole object are asked once, those with `*` for each entry.
+        self.when = tuple(test for test in tests if "*" not in test[1] or test[0] in ("noneOfInline", "rule"))
+        self.bound = tuple(test for test in tests if test not in self.when)
+        self.is_single = "*" not in path and "*" not in (self.source or ())
         # Parents are created for entries of maps, and for an autoscaler's behaviour once there is one.
         self.creates = path[-1] == "*" or "labels" in path or "behavior" in path
 
     def __call__(self, obj: Json) -> None:
+        if self.is_single and self.unset != "always":
+            held = at(obj, self.path)
+            if held if self.unset == "zero" else held is not None:
+                return
+        for test in self.when:
+            if not _holds(obj, test, ()):
+                return
+        if self.is_single:
+            self._set(obj, self.path, ())
+            return
         for binding in _bindings(obj, self.source or self.path):
-            if self.when and not all(_holds(obj, test, binding) for test in self.when):
-                continue
-            self._set(obj, _bound(self.path, binding), binding)
+            for test in self.bound:
+                if not _holds(obj, test, binding):
+                    break
+            else:
+                self._set(obj, _bound(self.path, binding), binding)
 
     def _set(self, obj: Json, path: tuple[Any, ...], binding: tuple[Any, ...]) -> None:
         parent = _parent(obj, path, self.creates)
@@ -264,7 +283,7 @@ def _parent(obj: Json, path: tuple[Any, ...], creates: bool) -> Json | None:
 def at(obj: Any, path: tuple[Any, ...]) -> Any:
     """The value at a path, or None."""
     for segment in path:
-        if isinstance(obj, dict):
+        if obj.__class__ is dict:
             obj = obj.get(segment)
         elif isinstance(obj, list) and isinstance(segment, int | str) and str(segment).isdigit():
             obj = obj[int(segment)] if int(segment) < len(obj) else None
@@ -275,16 +294,16 @@ def at(obj: Any, path: tuple[Any, ...]) -> Any:
     return obj
 
 
-def _holds(obj: Json, test: tuple[str, Segments, Any], binding: tuple[Any, ...]) -> bool:
+def _holds(obj: Json, test: _Test, binding: tuple[Any, ...]) -> bool:
     op, path, wanted = test
+    if op == "eq":
+        return bool(at(obj, _bound(path, binding)) == wanted)
     if op == "noneOfInline":
         return all(key == "name" for key in obj)  # a Volume: all its other fields are the inline source
     if op == "rule":
         return _is_externally_accessible(obj)
     value = at(obj, _bound(path, binding))
     match op:
-        case "eq":
-            return bool(value == wanted)
         case "in":
             return value in wanted
         case "absent":

@@ -80,6 +80,27 @@ def _both(left: Fields, right: Fields) -> Fields | None:
     return {SELF: LEAF, **children} if is_owned else children
 
 
+def is_well_formed(held: Any) -> bool:
+    """Whether a client's FieldsV1 is a tree of path elements."""
+    if not isinstance(held, dict):
+        return False
+    return all(
+        (key == SELF and node == {}) or (_is_element(key) and is_well_formed(node)) for key, node in held.items()
+    )
+
+
+def _is_element(key: str) -> bool:
+    if key[:2] == "f:":
+        return True
+    if key[:2] not in ("k:", "v:", "i:"):
+        return False
+    try:
+        named = msgspec.json.decode(key[2:])
+    except msgspec.DecodeError:
+        return False
+    return isinstance(named, dict) if key[0] == "k" else isinstance(named, int) or key[0] == "v"
+
+
 def has(node: Fields | None) -> bool:
     """Whether a node itself is owned."""
     return node is not None and (not node or SELF in node)

@@ -94,6 +94,7 @@ def tracked(schema: Schema, new: Json, old: Json | None, writer: Writer, now: st
     given = metadata.get("managedFields")
     if old is None:
         held: list[Entry] = []
+        given = None
         before = _empty(schema)
     else:
         live = old["metadata"].get("managedFields")
@@ -101,11 +102,13 @@ def tracked(schema: Schema, new: Json, old: Json | None, writer: Writer, now: st
             return new  # tracking begins with the first apply
         if given is not None and _is_reset(given):
             return _with(new, [])
+        if given != live and not _is_well_formed(given):
+            given = live
         held = parsed(given if given else live)
         before = old
     changed, removed = fields.compare(schema, without_stripped(before), without_stripped(new))
     if not changed and not removed:
-        return _with(new, given if given else live) if old is not None else new
+        return _with(new, given if given else live) if old is not None else _with(new, [])
     entries = [_reduced(entry, changed, removed) for entry in held if not _is_same(entry, writer)]
     mine = next((entry.fields for entry in held if _is_same(entry, writer)), {})
     mine = fields.union(fields.difference(mine, removed), changed)
@@ -117,6 +120,13 @@ def tracked(schema: Schema, new: Json, old: Json | None, writer: Writer, now: st
 def _is_reset(given: Any) -> bool:
     """`[]` or `[{}]`: the client wants the list forgotten."""
     return given in ([], [{}])
+
+
+def _is_well_formed(given: Any) -> bool:
+    """Whether a client's list can be kept; if not, the live one counts, as upstream."""
+    return isinstance(given, list) and all(
+        isinstance(entry, dict) and fields.is_well_formed(entry.get("fieldsV1", {})) for entry in given
+    )
 
 
 def _is_same(entry: Entry, writer: Writer) -> bool:

@@ -91,6 +91,7 @@ def add(left: str, right: str) -> str:
     return text(parse(left) + parse(right), like=left if parse(left) else right)
 
 
+@functools.lru_cache(maxsize=4096)
 def compare(left: str, right: str) -> int:
     """-1, 0 or 1."""
     difference = parse(left) - parse(right)

@@ -59,7 +59,7 @@ class Schema:
 
     __slots__ = (
         "_of", "_type", "_type_name", "_types", "bounds", "enum", "form", "is_immutable", "is_open", "is_required",
-        "keys", "list_type", "map_type", "patch", "patch_key", "unique", "zero",
+        "keys", "limit", "list_type", "map_type", "patch", "patch_key", "unique", "zero",
     )  # fmt: skip
 
     def __init__(self, facts: Mapping[str, Any], types: "Types") -> None:
@@ -85,6 +85,7 @@ class Schema:
         self.is_immutable: bool = bool(facts.get("immutable"))
         self.is_open = self.form in ("any", "object", "fields-v1")
         self.bounds: Mapping[str, Any] | None = None
+        self.limit = 2**31 if facts.get("format") == "int32" else 2**63
         limits = {key: facts[key] for key in _BOUNDS if key in facts}
         if limits:
             self.bounds = limits

@@ -160,7 +160,7 @@ def resources(given: Json, field: str) -> Iterator[Cause]:
                     yield faults.invalid(path, name, detail)
                 else:
                     yield from faults.each(path, name, names.qualified(name))
-            if quantity.parse(amount) < 0:
+            if amount.startswith("-"):  # canonical: nothing else is negative
                 yield faults.invalid(path, amount, faults.NON_NEGATIVE)
     for name, amount in requests.items():
         if name in limits and quantity.compare(amount, limits[name]) > 0:
