@@ -6,6 +6,7 @@ forwarded then (CVE-2018-1002105). Only the headers of the upgrade itself travel
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 from typing import Final
 
 from knarr.wire import http
@@ -25,6 +26,8 @@ RETURNED: Final = frozenset(
 )  # fmt: skip
 REFUSAL_BYTES_MAX: Final = 64 * 1024
 LINGER_SECONDS: Final = 5.0
+IDLE_SECONDS: Final = 4 * 3600.0
+"""As upstream's streamingConnectionIdleTimeout."""
 
 
 async def tunnel(client: Client, target: Target, request: http.Request, path: str, query: str = "") -> http.Response:
@@ -44,18 +47,22 @@ async def tunnel(client: Client, target: Target, request: http.Request, path: st
     return http.Response(101, returned, b"", upgraded)
 
 
-async def join(client: http.Connection, upstream: http.Connection) -> None:
-    """Copy both ways until either side has ended; closes both.
+async def join(client: http.Connection, upstream: http.Connection, *, idle_seconds: float = IDLE_SECONDS) -> None:
+    """Copy both ways until either side has ended, or nothing moved for `idle_seconds`; closes both.
 
     A client that ends is gone: the protocols inside have their own ways to end one stream, and TLS has no half-close.
     An upstream that ends may have said its last words only now, so the client is given LINGER_SECONDS to close first:
     what it still sends would otherwise reset the connection before it has read them.
     """
-    forth = asyncio.create_task(_copy(client, upstream), name="tunnel forth")
-    back = asyncio.create_task(_copy(upstream, client), name="tunnel back")
+    traffic = _Traffic()
+    forth = asyncio.create_task(_copy(client, upstream, traffic), name="tunnel forth")
+    back = asyncio.create_task(_copy(upstream, client, traffic), name="tunnel back")
     try:
-        await asyncio.wait({forth, back}, return_when=asyncio.FIRST_COMPLETED)
-        if not forth.done() and back.result():
+        seen = -1
+        while not (forth.done() or back.done()) and seen != traffic.pieces:
+            seen = traffic.pieces
+            await asyncio.wait({forth, back}, timeout=idle_seconds, return_when=asyncio.FIRST_COMPLETED)
+        if back.done() and not forth.done() and back.result():
             await asyncio.wait({forth}, timeout=LINGER_SECONDS)
     finally:
         for copy in (forth, back):
@@ -65,10 +72,18 @@ async def join(client: http.Connection, upstream: http.Connection) -> None:
         await asyncio.gather(forth, back, return_exceptions=True)
 
 
-async def _copy(source: http.Connection, sink: http.Connection) -> bool:
+@dataclass(slots=True)
+class _Traffic:
+    """How many pieces moved, either way."""
+
+    pieces: int = 0
+
+
+async def _copy(source: http.Connection, sink: http.Connection, traffic: _Traffic) -> bool:
     """True when the source ended in order and the sink was told; False when a side broke off."""
     with contextlib.suppress(ConnectionError):
         while content := await source.read():
+            traffic.pieces += 1
             await sink.write(content)
         await sink.close_write()
         return True

@@ -7,6 +7,7 @@ from knarr.wire import http, tunnel
 from knarr.wire.connection import dial
 from knarr.wire.http_client import Client, Target
 from knarr.wire.http_server import Server
+from tests.unit.wire.pair import pair
 
 HEAD = b"GET /up HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: raw\r\nAuthorization: Bearer x\r\n\r\n"
 SMUGGLED = b"GET /secret HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -77,3 +78,16 @@ async def test_a_refusal_goes_back_and_nothing_more_is_forwarded(tmp_path: Path)
     assert answer.endswith(b"no")
     assert b"set-cookie" not in answer
     assert [request.path for request in upstream.requests] == ["/deeper"]
+
+
+async def test_a_tunnel_in_which_nothing_moves_is_closed() -> None:
+    async with pair() as (client, near), pair() as (far, upstream):
+        joined = asyncio.create_task(tunnel.join(near, far, idle_seconds=0.1))
+        for _ in range(4):
+            await client.write(b"a")
+            await asyncio.wait({joined}, timeout=0.05)
+        assert not joined.done()
+        async with asyncio.timeout(5):
+            await joined
+            assert await client.read() == b""
+            assert [await upstream.read(), await upstream.read()][0] != b""
