@@ -22,7 +22,7 @@ from knarr.wire import http
 BOOKMARK_SECONDS = 60.0
 TIMEOUT_SECONDS = 1800
 """Without timeoutSeconds a watch ends after 30 to 60 minutes, as upstream."""
-FRAMES_MAX = 4096
+FRAMES_MAX = 1024
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 HEADERS: http.Headers = (("cache-control", "no-cache, private"), ("content-type", "application/json;stream=watch"))
 
@@ -31,10 +31,10 @@ class Frames:
     """The last encoded events by (resource, revision, form): what one watcher encoded, the others send."""
 
     def __init__(self) -> None:
-        self._frames: dict[tuple[Resource, Revision, str], bytes] = {}
+        self._frames: dict[tuple[Resource, Revision, Accepted, str], bytes] = {}
 
     def get(self, context: RequestContext, form: Accepted, change: Change) -> bytes:
-        key = (context.resource, change.revision, form.form)
+        key = (context.resource, change.revision, form, context.query.get("includeObject", ""))
         frame = self._frames.get(key)
         if frame is None:
             frame = _plain(context, form, change)
