@@ -308,12 +308,15 @@ class Kubelet:
 
     def _prepare_directories(self) -> None:
         (self.settings.root_dir / "pods").mkdir(parents=True, exist_ok=True)
-        self.settings.root_dir.chmod(0o711)
+        self.settings.pod_log_dir.mkdir(parents=True, exist_ok=True)
+        # Containers see their files by bind mounts; no other user of this machine has business here (TRUST SEC-03).
+        for directory in (self.settings.root_dir, self.settings.pod_log_dir):
+            directory.chmod(0o700)
         memory = self.settings.memory_root
         memory.mkdir(parents=True, exist_ok=True)
         if not mounting.is_mounted(memory):
             with contextlib.suppress(PermissionError):  # without root (tests) secrets live on disk
-                mounting.mount_tmpfs(memory, "mode=0711")
+                mounting.mount_tmpfs(memory, "mode=0700")
 
     def _make_shared(self, runtime_name: str) -> Shared:
         host = Path("/etc/resolv.conf")
