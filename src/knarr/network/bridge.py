@@ -127,7 +127,8 @@ class BridgeNetwork:
         with Netlink() as netlink:
             bridge = netlink.index(self._names.bridge)
             assert bridge is not None, f"{self._names.bridge} is gone"
-            with contextlib.suppress(FileExistsError):
+            if netlink.master(name) != bridge:
+                netlink.delete(name)  # of an attempt that was cut short, or of a bridge that is gone
                 netlink.add_veth(
                     name,
                     bridge,

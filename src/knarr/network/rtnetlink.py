@@ -52,6 +52,7 @@ _PROTOCOL_STATIC: Final = 4
 _SCOPE_UNIVERSE: Final = 0
 _SCOPE_LINK: Final = 253
 _UNICAST: Final = 1
+_ENODEV: Final = 19
 
 _HEADER: Final = struct.Struct("=IHHII")
 _LINK: Final = struct.Struct("=BxHiII")
@@ -84,10 +85,22 @@ class Netlink:
         try:
             answers = self._call(_RTM_GETLINK, 0, body)
         except OSError as error:
-            if error.errno == 19:  # ENODEV
+            if error.errno == _ENODEV:
                 return None
             raise
         return int(_LINK.unpack_from(answers[0])[2])
+
+    def master(self, name: str) -> int | None:
+        """The index of the bridge that the link is a port of; None for no bridge or no link."""
+        body = _LINK.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, name)
+        try:
+            answer = self._call(_RTM_GETLINK, 0, body)[0]
+        except OSError as error:
+            if error.errno == _ENODEV:
+                return None
+            raise
+        found = dict(_attributes(answer[_LINK.size :])).get(_IFLA_MASTER)
+        return int(struct.unpack("=I", found)[0]) if found is not None else None
 
     def links(self) -> dict[str, int]:
         """Every link's name and index."""
@@ -128,7 +141,7 @@ class Netlink:
         try:
             self._call(_RTM_DELLINK, 0, _LINK.pack(0, 0, 0, 0, 0) + _text(_IFLA_IFNAME, name))
         except OSError as error:
-            if error.errno != 19:
+            if error.errno != _ENODEV:
                 raise
 
     def add_address(self, index: int, address: IPv4Interface) -> None:
