@@ -29,7 +29,7 @@ from knarr.oci.reference import parse as reference
 from knarr.runtime.cgroups import Cgroups
 from knarr.runtime.oci_runtime import OciRuntime, find_programs
 
-CGROUP = "/knarr-h8"
+CGROUP = "/knarr-e2e-build"
 
 
 class Node:
@@ -99,7 +99,7 @@ async def _no_fetch(wanted: Reference) -> Image:
 
 @asynccontextmanager
 async def node(directory: Path) -> AsyncIterator[Node]:
-    run_dir = Path("/run") / f"knarr-h8-{os.getpid()}-{directory.name}"
+    run_dir = Path("/run") / f"knarr-e2e-build-{os.getpid()}-{directory.name}"
     run_dir.mkdir(mode=0o700)
     snapshots = OverlaySnapshots(directory / "images")
     images = ImageStore(LocalContent(directory / "images"), Names(directory / "images" / "names.json"), snapshots)

@@ -32,7 +32,7 @@ class Serve:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.name = f"knarr-h8-{os.getpid()}"
+        self.name = f"knarr-e2e-{os.getpid()}"
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
