@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from knarr.base.errors import BadRequest, Invalid, TooLarge
+from knarr.base.errors import BadRequest, Cause, Invalid, TooLarge
 
 OPERATIONS_MAX: Final = 10_000
 COPIED_BYTES_MAX: Final = 3 * 1024 * 1024
@@ -99,7 +99,9 @@ def _from(operation: dict[str, Any]) -> list[str]:
 
 
 def _failed(why: str) -> Invalid:
-    return Invalid(f"the server rejected our request due to an error in our request: {why}")
+    # kubectl shows causes only, once the status says which object it is about.
+    cause = Cause("patch", "FieldValueInvalid", why)
+    return Invalid(f"the server rejected our request due to an error in our request: {why}", (cause,))
 
 
 def _missing(verb: str, path: str) -> Invalid:
