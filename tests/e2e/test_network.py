@@ -85,7 +85,11 @@ async def listening(pin: Path, address: str) -> socket.socket:
 async def connected(pin: Path, address: str) -> socket.socket:
     made = await namespaces.inside(pin, socket.socket)
     made.setblocking(False)
-    await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, 8080)), SECONDS)
+    try:
+        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, 8080)), SECONDS)
+    except BaseException:
+        made.close()
+        raise
     return made
 
 
@@ -95,10 +99,10 @@ async def test_a_pod_reaches_the_outside_under_the_hosts_address(
     pin, _ = await pod(network, tmp_path, "one")
     server = await listening(outside, OUTSIDE)
     client = await connected(pin, OUTSIDE)
-    _, (source, _) = server.accept()
+    accepted, (source, _) = server.accept()
+    for each in (accepted, client, server):
+        each.close()
     assert source == HOST
-    client.close()
-    server.close()
     await release(network, pin)
 
 
@@ -108,9 +112,9 @@ async def test_pods_see_each_other_under_their_own_addresses(network: bridge.Bri
     server = await listening(two, second)
     client = await connected(one, second)
     accepted, (source, _) = server.accept()
-    assert source == first
     for each in (accepted, client, server):
         each.close()
+    assert source == first
     for pin in (one, two):
         await release(network, pin)
     assert network.holders() == set()
