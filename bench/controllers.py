@@ -63,7 +63,7 @@ async def main(count: int, replicas: int) -> None:
     pipeline = Pipeline(ApiServer(MemoryStore(), clock))
     client = ApiClient(InProcessTransport(pipeline.handle_as, User("bench", ("system:masters",))))
     nodes = [f"node-{number}" for number in range(max(2, count * replicas // 100))]
-    kubelet = MemoryKubelet(client, clock, nodes)  # type: ignore[arg-type]
+    kubelet = MemoryKubelet(client, clock, nodes)
     kubelet.start_seconds = kubelet.stop_seconds = 0.0
     controllers = Controllers(client, clock)
     await client.create(NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})

@@ -86,7 +86,7 @@ def kind_named(word: str) -> Kind:
 async def play(cluster: Cluster, entry: Entry) -> list[str]:
     """Run one command; what it prints."""
     verb, *arguments = shlex.split(entry.command)
-    client: Client = cluster.api
+    client: Client = cluster.client
     match verb, arguments:
         case "apply", []:
             for document in yaml.safe_load_all("\n".join(entry.body)):

@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from knarr.base import tasks
-from knarr.base.clock import Instant, LoopClock, rfc3339
+from knarr.base.clock import Clock, Instant, LoopClock, rfc3339
 from knarr.base.errors import KnarrError, NotFound
 from knarr.client import reflector
 from knarr.client.cache import Cache, Changed
-from knarr.client.client import DeleteOptions, Json
+from knarr.client.client import Client, DeleteOptions, Json
 from knarr.controllers.controller import Controller
 from knarr.controllers.daemonset import target_node
 from knarr.controllers.queue import WorkQueue
@@ -44,7 +44,7 @@ class MemoryKubelet:
     Annotations steer a pod: `test/never-ready`, `test/exit` (code) with `test/after` (seconds).
     """
 
-    def __init__(self, api: MemoryApi, clock: LoopClock, nodes: Sequence[str] = ("n1", "n2")) -> None:
+    def __init__(self, api: Client, clock: Clock, nodes: Sequence[str] = ("n1", "n2")) -> None:
         self._api = api
         self._clock = clock
         self.nodes = nodes
@@ -144,12 +144,18 @@ class Cluster:
         self, *, seed: int = 0, faults: Faults | None = None, controllers: Sequence[Controller] | None = None
     ) -> None:
         self.clock = LoopClock(START)
-        self.api = MemoryApi(self.clock, seed, faults)
-        self.kubelet = MemoryKubelet(self.api, self.clock)
         if controllers is None:
             # Leases would keep the cluster from ever coming to rest; tests of node-controller name it.
             controllers = [one for one in all_controllers() if one.name != "node-controller"]
-        self.controllers = Controllers(self.api, self.clock, controllers=controllers, collected=COLLECTED)
+        self._chosen = controllers
+        self.api = MemoryApi(self.clock, seed, faults)
+        self.connect(self.api)
+
+    def connect(self, client: Client) -> None:
+        """Take another API than the one in memory; before anything is started."""
+        self.client = client
+        self.kubelet = MemoryKubelet(client, self.clock)
+        self.controllers = Controllers(client, self.clock, controllers=self._chosen, collected=COLLECTED)
 
     async def settle(self, limit: float = 3600.0) -> None:
         loop = asyncio.get_running_loop()
@@ -166,7 +172,7 @@ class Cluster:
 async def running_cluster(cluster: Cluster) -> AsyncIterator[Cluster]:
     """The cluster with everything started; all of it is cancelled at the end."""
     for node in cluster.kubelet.nodes:
-        await cluster.api.create(NODE, "", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
+        await cluster.client.create(NODE, "", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}})
     async with asyncio.TaskGroup() as group:
         started = [
             await tasks.start(group, "kubelet", cluster.kubelet.run),

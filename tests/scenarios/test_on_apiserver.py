@@ -1,0 +1,65 @@
+"""The same transcripts over the real API server in process: only names that are drawn or hashed may differ."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+from knarr.apiserver.context import User
+from knarr.apiserver.pipeline import Pipeline
+from knarr.apiserver.server import ApiServer
+from knarr.client.inprocess import InProcessTransport
+from knarr.client.requests import ApiClient
+from knarr.kinds.core_config import NAMESPACE
+from knarr.store.memory import MemoryStore
+from tests.scenarios import transcript
+from tests.scenarios.test_scenarios import TRANSCRIPTS
+from tests.simulation import virtual_time
+from tests.simulation.cluster import Cluster, running_cluster
+
+# Suffixes of generated names, and hashes of templates and revisions.
+DRAWN = re.compile(r"-[bcdfghjklmnpqrstvwxz2456789]{5,10}(?![a-z0-9])")
+PLACED = re.compile(r" n\d ")
+
+
+def masked(printed: list[list[str]]) -> list[list[str]]:
+    """What a transcript prints, without what chance decides."""
+    return [sorted(PLACED.sub(" n ", DRAWN.sub("-…", DRAWN.sub("-…", line))) for line in lines) for lines in printed]
+
+
+class RealCluster(Cluster):
+    """The cluster of the transcripts over the API server and a memory store."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = MemoryStore()
+        pipeline = Pipeline(ApiServer(self.store, self.clock))
+        user = User("system:admin", ("system:masters",))
+        self.connect(ApiClient(InProcessTransport(pipeline.handle_as, user)))
+
+    async def settle(self, limit: float = 3600.0) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + limit
+        quiet = 0
+        while quiet < 2:
+            before = self.store.revision
+            await asyncio.sleep(2.0)
+            quiet = quiet + 1 if self.store.revision == before and self.controllers.is_idle else 0
+            assert loop.time() < end, "the cluster does not come to rest"
+
+
+async def play(entries: list[transcript.Entry]) -> list[list[str]]:
+    cluster = RealCluster()
+    await cluster.client.create(
+        NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
+    )
+    async with running_cluster(cluster):
+        return [await transcript.play(cluster, entry) for entry in entries]
+
+
+@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
+def test_the_transcript_holds_on_the_api_server(path: Path) -> None:
+    entries = transcript.parse(path.read_text())
+    printed = virtual_time.run(play(entries))
+    assert masked(printed) == masked([list(entry.expected) for entry in entries])
