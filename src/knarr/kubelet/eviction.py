@@ -30,21 +30,23 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """`share` of the capacity, or an amount; `resource` is what the eviction message calls it."""
+    """An `amount`, or a `share` of the capacity but at most `cap`; `resource` is what the eviction message calls it."""
 
     condition: Condition
     resource: str
     amount: int = 0
     share: float = 0.0
+    cap: int = 0
 
     def quantity(self, capacity: int) -> int:
-        return self.amount or round(self.share * capacity)
+        wanted = self.amount or round(self.share * capacity)
+        return min(wanted, self.cap) if self.cap else wanted
 
 
-# signal → upstream's hard threshold
+# signal → upstream's hard threshold. The cap is ours: a tenth of a developer's two-terabyte disk is not scarcity.
 THRESHOLDS: Mapping[str, Threshold] = {
     "memory.available": Threshold("MemoryPressure", "memory", amount=100 << 20),
-    "nodefs.available": Threshold("DiskPressure", "ephemeral-storage", share=0.10),
+    "nodefs.available": Threshold("DiskPressure", "ephemeral-storage", share=0.10, cap=5 << 30),
     "nodefs.inodesFree": Threshold("DiskPressure", "inodes", share=0.05),
     "pid.available": Threshold("PIDPressure", "pids", share=0.05),
 }

@@ -27,6 +27,8 @@ def candidate(name: str, memory: int, request: str = "0", priority: int = 0) -> 
         ({"memory.available": Signal(99 * MEGABYTE, 8 << 30)}, ["memory.available"], {"MemoryPressure"}),
         ({"nodefs.available": Signal(9, 100)}, ["nodefs.available"], {"DiskPressure"}),
         ({"nodefs.available": Signal(10, 100)}, [], set()),
+        ({"nodefs.available": Signal(6 << 30, 1 << 40)}, [], set()),
+        ({"nodefs.available": Signal(4 << 30, 1 << 40)}, ["nodefs.available"], {"DiskPressure"}),
         ({"nodefs.inodesFree": Signal(4, 100)}, ["nodefs.inodesFree"], {"DiskPressure"}),
         ({"pid.available": Signal(4, 100)}, ["pid.available"], {"PIDPressure"}),
     ],
