@@ -99,7 +99,7 @@ async def test_a_pod_reaches_the_outside_under_the_hosts_address(
     pin, _ = await pod(network, tmp_path, "one")
     server = await listening(outside, OUTSIDE)
     client = await connected(pin, OUTSIDE)
-    accepted, (source, _) = server.accept()
+    accepted, (source, _) = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(server), SECONDS)
     for each in (accepted, client, server):
         each.close()
     assert source == HOST
@@ -111,7 +111,7 @@ async def test_pods_see_each_other_under_their_own_addresses(network: bridge.Bri
     two, second = await pod(network, tmp_path, "two")
     server = await listening(two, second)
     client = await connected(one, second)
-    accepted, (source, _) = server.accept()
+    accepted, (source, _) = await asyncio.wait_for(asyncio.get_running_loop().sock_accept(server), SECONDS)
     for each in (accepted, client, server):
         each.close()
     assert source == first
