@@ -42,6 +42,7 @@ class ApiServer:
     tokens: Tokens | None = None
     kubelets: Kubelets = field(default_factory=Kubelets)
     pki: Path | None = None
+    pod_security: str = "privileged"
     tables: Tables = field(default_factory=Tables)
     quota_holds: dict[str, dict[str, Fraction]] = field(default_factory=dict)
     allocations: Allocations = field(init=False)

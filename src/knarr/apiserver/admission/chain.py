@@ -7,7 +7,16 @@ of the write (an address, a share of quota) it puts into context.releases. Webho
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from knarr.apiserver.admission import escalation, limits, namespaces, pods, quota, serviceaccounts, services
+from knarr.apiserver.admission import (
+    escalation,
+    limits,
+    namespaces,
+    pod_security,
+    pods,
+    quota,
+    serviceaccounts,
+    services,
+)
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 
@@ -27,7 +36,7 @@ MUTATING: Final[tuple[Step, ...]] = (
     services.allocate,
 )
 # After validation; the last sees what will be stored.
-VALIDATING: Final[tuple[Step, ...]] = (escalation.check, limits.check, quota.check)
+VALIDATING: Final[tuple[Step, ...]] = (pod_security.admit, escalation.check, limits.check, quota.check)
 
 
 async def ready(context: RequestContext, obj: Json, old: Json | None) -> None:
