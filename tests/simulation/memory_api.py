@@ -27,6 +27,7 @@ WITH_GENERATION = {
     DEPLOYMENT.kind,
     STATEFULSET.kind,
     DAEMONSET.kind,
+    "PodDisruptionBudget",
     "ReplicaSet",
     "ReplicationController",
     "Job",
