@@ -81,6 +81,7 @@ async def opened(
         server = ApiServer(
             store, clock, access=Rbac(store), authenticator=Authenticator(tokens.user), tokens=tokens, pki=directory
         )
+        server.ready_checks["store"] = store.trouble
         pipeline = Pipeline(server)
         await bootstrap.run(
             pipeline,

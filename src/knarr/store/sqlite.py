@@ -55,6 +55,10 @@ class SqliteStore:
     def revision(self) -> Revision:
         return self._history.revision
 
+    def trouble(self) -> str | None:
+        """Why nothing can be written now, in words; None when all is well."""
+        return None if self._refusal is None else str(self._refusal)
+
     def get(self, key: str, at: Revision | None = None) -> Entry | None:
         return self._history.get(key, at)
 
