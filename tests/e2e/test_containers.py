@@ -330,6 +330,9 @@ async def test_containers_of_a_pod_share_memory_names_and_if_asked_processes(mac
     processes = (await machine.exec(two, "ps -o pid,args")).stdout.decode()
     assert "1 /pause" in processes
     assert "sleep 61" in processes
+    left = await machine.start(pod, "sleep 63 & exit 0", name="left", linux=linux)
+    await machine.ended(left)
+    assert b"sleep 63" not in (await machine.exec(two, "ps -o args | grep '[s]leep 63' | grep -v Z")).stdout
     # An orphan is reaped by the process that holds the namespace.
     await machine.exec(one, "(sleep 0.1 &)")
     for identity in (one, two):

@@ -70,6 +70,7 @@ class ContainerSettings:
     masked_paths: Sequence[str] = defaults.MASKED_PATHS
     readonly_paths: Sequence[str] = defaults.READONLY_PATHS
     seccomp_profile: Mapping[str, Any] | None = field(default_factory=lambda: seccomp.RUNTIME_DEFAULT)
+    apparmor_profile: str = ""
     devices: Sequence[DeviceNode] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -126,6 +127,8 @@ def _process(settings: ContainerSettings) -> dict[str, Any]:
         "capabilities": {"bounding": names, "effective": names, "permitted": names},
         "noNewPrivileges": settings.no_new_privileges,
     }
+    if settings.apparmor_profile:
+        process["apparmorProfile"] = settings.apparmor_profile
     if settings.oom_score_adj is not None:
         process["oomScoreAdj"] = settings.oom_score_adj
     return process

@@ -259,3 +259,25 @@ async def test_the_pause_program_sleeps_and_ends_by_a_kill(tmp_path: Path) -> No
         await asyncio.wait_for(started.wait(), 0.05)
     started.kill()
     assert await started.wait() == -9
+
+
+def test_an_apparmor_profile_is_kept_or_refused_never_ignored() -> None:
+    local = context(apparmor=c.SecurityProfile(profile_type=ProfileType.Localhost, localhost_ref="web"))
+    assert profiles.apparmor_profile(local, has_apparmor=True) == "web"
+    assert profiles.apparmor_profile(context(apparmor_profile="localhost/web"), has_apparmor=True) == "web"
+    for wanted in (context(), context(apparmor_profile="runtime/default"), context(apparmor_profile="unconfined")):
+        assert profiles.apparmor_profile(wanted, has_apparmor=False) == ""
+    with pytest.raises(Invalid, match="AppArmor"):
+        profiles.apparmor_profile(local, has_apparmor=False)
+
+
+def test_devices_that_cannot_be_given_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for device in (c.Device(host_path=str(tmp_path / "none")), c.Device(host_path=str(tmp_path / "file"))):
+        with pytest.raises((NotFound, Invalid)):
+            profiles.devices(c.ContainerConfig(devices=(device,)))
+    with pytest.raises(Invalid, match="CDI"):
+        profiles.devices(c.ContainerConfig(CDI_devices=(c.CDIDevice(name="x"),)))
+    null = c.Device(host_path="/dev/null", container_path="/dev/mine", permissions="r")
+    (found,) = profiles.devices(c.ContainerConfig(devices=(null,)))
+    assert (found.path, found.kind, found.major, found.minor, found.access) == ("/dev/mine", "c", 1, 3, "r")

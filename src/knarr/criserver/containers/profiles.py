@@ -31,8 +31,27 @@ def seccomp_profile(context: LinuxContainerSecurityContext, capabilities: frozen
     return seccomp.profile(capabilities)
 
 
+def apparmor_profile(context: LinuxContainerSecurityContext, *, has_apparmor: bool) -> str:
+    """The loaded profile that is asked for, "" for none. Raises Invalid where the kernel could not enforce it."""
+    wanted = context.apparmor
+    if wanted is not None:
+        name = wanted.localhost_ref if wanted.profile_type is ProfileType.Localhost else ""
+    else:
+        name = context.apparmor_profile.removeprefix("localhost/")
+        name = "" if name in ("runtime/default", "unconfined") else name
+    if name and not has_apparmor:
+        raise Invalid(f"AppArmor is not enabled on this machine, and the profile {name!r} is asked for")
+    return name
+
+
+def has_apparmor() -> bool:
+    return Path("/sys/kernel/security/apparmor/profiles").exists()
+
+
 def devices(config: ContainerConfig) -> list[spec.DeviceNode]:
     """The devices asked for; all of the host's for a privileged container. Raises NotFound."""
+    if config.CDI_devices:
+        raise Invalid(f"CDI device {config.CDI_devices[0].name}: CDI is not supported by this runtime")
     found = list(_all("/dev")) if security(config).privileged else []
     for device in config.devices:
         try:

@@ -44,6 +44,7 @@ class Found:
     """Where in the container → where on the host: hosts, hostname, resolv.conf, shm."""
     devices: Sequence[spec.DeviceNode]
     seccomp_profile: Mapping[str, Any] | None
+    apparmor_profile: str
     oom_score_adj: int | None
 
 
@@ -133,6 +134,7 @@ def render(config: ContainerConfig, image: ImageContainerConfig, found: Found) -
         masked_paths=context.masked_paths or defaults.MASKED_PATHS,
         readonly_paths=context.readonly_paths or defaults.READONLY_PATHS,
         seccomp_profile=found.seccomp_profile,
+        apparmor_profile=found.apparmor_profile,
         devices=found.devices,
     )
 

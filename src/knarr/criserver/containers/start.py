@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from knarr.base.errors import Invalid, KnarrError
 from knarr.base.failpoints import failpoint
 from knarr.cri.messages.container import StartContainerRequest, StartContainerResponse
-from knarr.cri.messages.enums import ContainerEventType
-from knarr.criserver.containers import status
+from knarr.cri.messages.enums import ContainerEventType, NamespaceMode
+from knarr.criserver.containers import settings, status
 from knarr.criserver.node import Node, now
 from knarr.criserver.records import ContainerRecord, Ended
 from knarr.runtime.runtime import ContainerSpec, ContainerState
@@ -65,6 +65,9 @@ def note_end(node: Node, identity: str, ended: ContainerState) -> None:
     # A file's time is some milliseconds coarse.
     at = max(record.started_at, int(ended.finished_at.timestamp() * 1e9))
     node.containers.put(replace(record, ended=Ended(exit_code=ended.exit_code, at=at, reason=reason)))
+    if settings.namespace_options(record.config).pid is not NamespaceMode.CONTAINER:
+        # Without a process namespace of its own, the kernel does not end its other processes.
+        node.cgroups.kill(record.cgroup_path)
     status.publish(node, identity, ContainerEventType.CONTAINER_STOPPED_EVENT)
 
 
