@@ -53,12 +53,23 @@ def _object(schema: Schema | None, target: Json, patch: Json) -> Json:
         else:
             result[key] = _field(_place(schema, key), result.get(key), value)
     for name, order in orders.items():
-        if isinstance(order, list) and isinstance(result.get(name), list):
+        if isinstance(order, list) and isinstance(target.get(name), list) and name in result:
             place = _place(schema, name)
             key = place.patch_key if place else ""
             wanted = [_name(entry, key) for entry in order]
+            _check_order(patch.get(name), wanted, key)
             result[name] = _interleaved(result[name], wanted, target.get(name), key)
     return result
+
+
+def _check_order(given: Any, wanted: list[Any], key: str) -> None:
+    """The entries of a patch must stand in the order that the same patch asks for."""
+    if not isinstance(given, list):
+        return
+    names = [_name(entry, key) for entry in given if not (isinstance(entry, dict) and PATCH in entry)]
+    rest = iter(wanted)
+    if not all(any(name == each for each in rest) for name in names):
+        raise BadRequest(f"The order in patch list:\n{names}\n doesn't match $setElementOrder list:\n{wanted}\n")
 
 
 def _retained(target: Json, patch: Json) -> Json:
@@ -83,13 +94,14 @@ def _field(schema: Schema | None, old: Any, value: Any) -> Any:
     if isinstance(value, dict):
         if isinstance(old, dict) and not (schema and "replace" in schema.patch):
             return _object(schema, old, value)
-        return _object(schema, {}, value)
+        return _fresh({key: each for key, each in value.items() if key != PATCH})
     if isinstance(value, list):
+        if old is None:
+            return _fresh(value)
         if schema is not None and schema.form == "list" and "merge" in schema.patch:
             return _list(schema, old if isinstance(old, list) else [], value)
         if any(isinstance(entry, dict) and PATCH in entry for entry in value):
-            return [_fresh(entry) for entry in value if not (isinstance(entry, dict) and entry.keys() == {PATCH})]
-        return value
+            return _fresh(value)
     return value
 
 
@@ -112,7 +124,7 @@ def _list(schema: Schema, old: list[Any], patch: list[Any]) -> list[Any]:
         elif at:
             result[at[0]] = _object(schema.element, result[at[0]], entry)
         else:
-            result.append(_object(schema.element, {}, entry))
+            result.append(_fresh(entry))
     return _interleaved(result, [entry[key] for entry in patch], old, key)
 
 
@@ -143,7 +155,14 @@ def _interleaved(values: list[Any], wanted: list[Any], server: Any, key: str) ->
 
 
 def _fresh(value: Any) -> Any:
-    """A value of a patch as an object's own: nulls and directives are left out."""
+    """A value of a patch where there was none: it is taken as it is, without nulls, directives and deletions."""
     if isinstance(value, dict):
         return merge_patch.merged({}, {k: _fresh(v) for k, v in value.items() if not k.startswith("$")})
+    if isinstance(value, list):
+        return [_fresh(entry) for entry in value if not (isinstance(entry, dict) and _is_directive(entry))]
     return value
+
+
+def _is_directive(entry: Json) -> bool:
+    """Whether an entry of a list only says what to do."""
+    return entry.get(PATCH) == "delete" or entry.keys() == {PATCH}
