@@ -6,7 +6,6 @@ The real API server has its own contract suite; this one exists because a seeded
 """
 
 import asyncio
-import copy
 import random
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -63,6 +62,11 @@ def merge(target: Any, patch: Any) -> Any:
     return merged
 
 
+def copied(one: Any) -> Any:
+    """A copy of JSON; a way through bytes is many times faster than a deep copy."""
+    return msgspec.json.decode(msgspec.json.encode(one))
+
+
 class MemoryApi:
     def __init__(self, clock: Clock, seed: int = 0, faults: Faults | None = None) -> None:
         self._clock = clock
@@ -79,7 +83,7 @@ class MemoryApi:
         return [self._objects[key] for key in sorted(self._objects) if key[0] == kind.kind]
 
     async def get(self, kind: Kind, namespace: str, name: str) -> Json:
-        return copy.deepcopy(self._find(kind, namespace, name))
+        return copied(self._find(kind, namespace, name))
 
     async def list(self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "") -> ListResult:
         assert (labels, fields) == ("", "")
@@ -109,7 +113,7 @@ class MemoryApi:
         await asyncio.sleep(0)
         if subresource == "binding":
             return await self._bind(kind, namespace, name, body)
-        created = copy.deepcopy(body)
+        created = copied(body)
         metadata = created.setdefault("metadata", {})
         if not metadata.get("name"):
             suffix = ids.name_suffix(self._random.randbytes)
@@ -203,7 +207,7 @@ class MemoryApi:
         return {"kind": "Status", "status": "Success"}
 
     def _replace(self, kind: Kind, live: Json, body: Json, subresource: str) -> Json:
-        changed = copy.deepcopy(body)
+        changed = copied(body)
         if subresource == "status":
             metadata = live["metadata"] | {
                 key: changed["metadata"][key] for key in ("annotations", "labels") if key in changed["metadata"]
@@ -221,7 +225,7 @@ class MemoryApi:
             if kind.kind in WITH_GENERATION and (changed.get("spec") != live.get("spec") or is_marked):
                 changed["metadata"]["generation"] += 1
         if changed == live:
-            return copy.deepcopy(live)
+            return copied(live)
         metadata = changed["metadata"]
         finalizers = metadata.get("finalizers") or (changed["spec"]["finalizers"] if kind == NAMESPACE else [])
         if metadata.get("deletionTimestamp") and not finalizers and not metadata.get("deletionGracePeriodSeconds"):
@@ -246,7 +250,7 @@ class MemoryApi:
         metadata = changed["metadata"]
         self._objects[(kind.kind, metadata.get("namespace", ""), metadata["name"])] = changed
         self._publish(kind, event, changed)
-        return copy.deepcopy(changed)
+        return copied(changed)
 
     def _remove(self, kind: Kind, live: Json) -> None:
         self.revision += 1

@@ -4,6 +4,7 @@
 hour grid, times that exist twice run once. Not here: what runs (cronjob.py). Spec: "CronJob: schedule syntax".
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -97,6 +98,7 @@ def _next_month(local: datetime) -> datetime:
     return (first + timedelta(days=32)).replace(day=1)
 
 
+@functools.lru_cache(maxsize=1024)
 def parse(text: str) -> Schedule:
     """The schedule that a text names; raises Invalid naming the field."""
     text = text.strip()
