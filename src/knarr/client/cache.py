@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from knarr.base import tasks
+from knarr.base import logs, tasks
 from knarr.base.clock import Instant
 from knarr.base.ids import Revision, Uid
 from knarr.client.client import WatchEvent
@@ -20,6 +20,8 @@ from knarr.client.view import Lens
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.meta import OwnerReference
 from knarr.kinds.registry import Kind
+
+_log = logs.log("client")
 
 
 class Metadata(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -316,7 +318,11 @@ class Cache:
 
     def _tell(self, changed: Changed) -> None:
         for listener in self._listeners[changed.kind]:
-            listener(changed)
+            try:
+                listener(changed)
+            except msgspec.ValidationError:
+                # One object that no lens can read must not end the view of all others.
+                _log.exception("%s %s/%s cannot be read", changed.kind.kind, *changed.held.key)
 
     def _shelf(self, lens: type[msgspec.Struct]) -> _Shelf:
         shelf = self._by_lens.get(lens)

@@ -129,3 +129,12 @@ async def test_whoever_waits_for_a_revision_is_woken_by_it() -> None:
         await cache.reached(POD, Revision(2), seconds=0.0)
     cache.apply(POD, event("ADDED", pod("a", 2)))
     await cache.reached(POD, Revision(2), seconds=0.0)
+
+
+def test_an_object_that_no_lens_can_read_does_not_end_the_view() -> None:
+    cache = Cache([POD])
+    heard: list[str] = []
+    cache.listen(lambda changed: heard.append(changed.held.lens(Pod).metadata.name))
+    broken = msgspec.json.encode({"metadata": {"name": "bad", "namespace": "a", "uid": "x"}, "spec": {"containers": 1}})
+    cache.replace(POD, [broken, pod("good", 1)], Revision(1))
+    assert heard == ["good"]
