@@ -43,6 +43,7 @@ class ApiServer:
     kubelets: Kubelets = field(default_factory=Kubelets)
     pki: Path | None = None
     pod_security: str = "privileged"
+    service_network: str = "10.96.0.0/16"
     tables: Tables = field(default_factory=Tables)
     quota_holds: dict[str, dict[str, Fraction]] = field(default_factory=dict)
     allocations: Allocations = field(init=False)
@@ -51,7 +52,7 @@ class ApiServer:
     ready_checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.allocations = Allocations(self.store)
+        self.allocations = Allocations(self.store, self.service_network)
 
     def rules(self, user: User, namespace: str) -> list[Rule]:
         """Every RBAC rule that the user has in the namespace."""

@@ -79,7 +79,14 @@ async def opened(
     try:
         tokens = Tokens(lambda: load_key(directory / "sa.key"), store)
         server = ApiServer(
-            store, clock, access=Rbac(store), authenticator=Authenticator(tokens.user), tokens=tokens, pki=directory
+            store,
+            clock,
+            access=Rbac(store),
+            authenticator=Authenticator(tokens.user),
+            tokens=tokens,
+            pki=directory,
+            pod_security=settings.pod_security,
+            service_network=settings.service_network,
         )
         server.ready_checks["store"] = store.trouble
         pipeline = Pipeline(server)

@@ -60,6 +60,7 @@ async def _serve_api(settings: Settings, images: node.Images, ready: Ready) -> N
         run_dir=settings.run_dir,
         cgroup=settings.cgroup,
         registry_domain=node.registry_domain(settings),
+        registries_file=settings.registries_file,
         owner_uid=settings.owner_uid,
     )
     for left_over in await runtime.recover():

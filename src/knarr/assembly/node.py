@@ -26,12 +26,13 @@ from knarr.criserver.images.service import ImageServer
 from knarr.criserver.node import Places
 from knarr.criserver.service import RuntimeServer
 from knarr.criserver.streaming import StreamingServer
+from knarr.images import registries
 from knarr.images.image_store import ImageStore
 from knarr.images.local_content import LocalContent
 from knarr.images.names import Names
 from knarr.images.overlay import OverlaySnapshots
 from knarr.images.pull import Puller
-from knarr.kubelet import kubelet, pages
+from knarr.kubelet import kubelet, mounting, pages
 from knarr.kubelet.kubelet import Kubelet
 from knarr.kubelet.server import KubeletServer
 from knarr.kubelet.settings import KubeletSettings
@@ -108,7 +109,7 @@ async def opened(settings: Settings) -> AsyncIterator[Machinery]:
     await server.recover()
     await streaming.start()
     client = http_client.Client()
-    puller = Puller(images.store, client)
+    puller = Puller(images.store, client, registries.read(settings.registries_file))
     image_server = ImageServer(
         images.store, puller, images.snapshots, root=settings.images_dir, own_domain=registry_domain(settings)
     )
@@ -159,6 +160,7 @@ async def serve_node_api(settings: Settings, machinery: Machinery, ready: Ready)
         run_dir=settings.run_dir,
         cgroup=settings.cgroup,
         registry_domain=registry_domain(settings),
+        registries_file=settings.registries_file,
         owner_uid=settings.owner_uid,
     )
     client = http_client.Client()
@@ -226,6 +228,10 @@ async def _tear_down(settings: Settings, grace: float) -> None:
         await _all(_end_sandbox(server, sandbox.id) for sandbox in sandboxes)
         await machinery.network.tear_down()
     kubelet.unmount_all(kubelet_settings(settings))
+    for point in mounting.mounts_below(settings.run_dir):
+        # Nothing of ours should be left; what a crash left behind would keep the directory from being removed.
+        log("node").warning("%s", fields(event="tear down", unmounted=point))
+        mounting.unmount(point)
     Cgroups().remove(settings.cgroup)
 
 

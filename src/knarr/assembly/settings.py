@@ -37,6 +37,7 @@ class Settings:
     owner_uid: int = 0
     owner_gid: int = 0
     backoff: str = "standard"
+    pod_security: str = "privileged"
 
     @property
     def pki_dir(self) -> Path:
@@ -70,6 +71,11 @@ class Settings:
     @property
     def criserver_dir(self) -> Path:
         return self.data_dir / "cri"
+
+    @property
+    def registries_file(self) -> Path:
+        """Mirrors and insecure registries (images/registries.py says in which form); it need not exist."""
+        return self.data_dir / "registries.json"
 
     @property
     def node_socket(self) -> Path:

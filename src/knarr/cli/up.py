@@ -36,6 +36,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--pod-network", default=None, help="addresses of pods (default 10.244.0.0/16)")
     parser.add_argument("--service-network", default=None, help="addresses of Services (default 10.96.0.0/16)")
+    parser.add_argument(
+        "--pod-security",
+        choices=("privileged", "baseline", "restricted"),
+        default=None,
+        help="what namespaces without a label of their own enforce (default privileged, as upstream)",
+    )
     parser.add_argument("--backoff", choices=("standard", "dev"), default=None, help="restart back-off; dev is quicker")
 
 
@@ -50,8 +56,16 @@ def run(arguments: argparse.Namespace) -> int:
         printing.say(f"knarr {settings.name} is up already; kubectl context {settings.context}")
         return 0
     _check_machine(settings, is_fresh=not running)
+    is_new = not (settings.data_dir / settings_module.FILE_NAME).exists()
     _prepare(settings)
-    _start(settings, running)
+    try:
+        _start(settings, running)
+    except Failure:
+        if is_new and not settings.api_only:
+            from knarr.assembly import node  # only to leave nothing behind
+
+            node.tear_down(settings, 0.0)
+        raise
     printing.say(
         f"knarr {settings.name} is up after {time.monotonic() - began:.2f} s; kubectl context {settings.context}"
     )
@@ -69,6 +83,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         pod_network=arguments.pod_network,
         service_network=arguments.service_network,
         backoff=arguments.backoff,
+        pod_security=arguments.pod_security,
     )
     if wanted != kept and supervise.running_pid(kept, "control"):
         raise Failure(

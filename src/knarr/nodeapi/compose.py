@@ -8,6 +8,7 @@ from knarr.base.tasks import Ready
 from knarr.builder.solve import Builder
 from knarr.builder.steps.run import AttachingRuntime, Machine
 from knarr.builder.sweep import sweep
+from knarr.images import registries
 from knarr.images.image_store import ImageStore
 from knarr.images.overlay import OverlaySnapshots
 from knarr.images.pull import Puller
@@ -20,12 +21,14 @@ from knarr.wire.http_server import Limits, Server
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """`state_dir` keeps the build cache; `run_dir` (on a tmpfs) mount points and secrets of running builds."""
+    """`state_dir` keeps the build cache; `run_dir` (on a tmpfs) mount points and secrets of running builds;
+    `registries_file` names mirrors and insecure registries, where it exists."""
 
     state_dir: Path
     run_dir: Path
     cgroup: str
     registry_domain: str
+    registries_file: Path
     owner_uid: int = 0
 
 
@@ -42,8 +45,9 @@ def node_service(
     sweep(places.run_dir / "build", snapshots)
     machine = Machine(runtime, places.run_dir / "build", places.cgroup, network)
     builder = Builder(images, places.state_dir / "builder", machine)
-    puller = Puller(images, client)
-    pusher = Pusher(images, client, own_domain=places.registry_domain)
+    remotes = registries.read(places.registries_file)
+    puller = Puller(images, client, remotes)
+    pusher = Pusher(images, client, remotes, own_domain=places.registry_domain)
     service = NodeService(images, snapshots, builder, puller, pusher)
     service.owner_uid = places.owner_uid
     return service

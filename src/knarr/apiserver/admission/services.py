@@ -25,7 +25,7 @@ RESERVED: Final = 16
 class Allocations:
     """The addresses and node ports in use. `holds` are those of writes that are not durable yet."""
 
-    def __init__(self, store: Store, network: str = "10.96.0.0/16") -> None:
+    def __init__(self, store: Store, network: str) -> None:
         self.network = ipaddress.ip_network(network)
         self._store = store
         self._watcher: Watcher | None = None
