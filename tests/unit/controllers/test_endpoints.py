@@ -1,0 +1,90 @@
+"""What a Service's slices and Endpoints say about its pods."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from knarr.base.ids import Revision
+from knarr.client.cache import Cache
+from knarr.client.client import Json
+from knarr.controllers import endpoints
+from knarr.controllers.controller import Create, Delete, Patch
+from knarr.kinds.core_pod import POD
+from knarr.kinds.core_service import ENDPOINTS, ENDPOINTSLICE, SERVICE
+from knarr.kinds.lens.service import Service
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def pod(name: str, *, ready: bool = True, ends: bool = False, port: int = 8080, **status: object) -> Json:
+    metadata: Json = {"name": name, "namespace": "a", "uid": name, "labels": {"app": "web"}}
+    if ends:
+        metadata["deletionTimestamp"] = "2030-01-01T00:00:00Z"
+    conditions = [{"type": "Ready", "status": str(ready)}]
+    ports = [{"name": "http", "containerPort": port, "protocol": "TCP"}]
+    return {
+        "metadata": metadata,
+        "spec": {"nodeName": "n", "containers": [{"name": "c", "ports": ports}]},
+        "status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": conditions, **status},
+    }
+
+
+def service(**spec: object) -> Json:
+    plain = {"selector": {"app": "web"}, "ports": [{"name": "", "port": 80, "targetPort": "http", "protocol": "TCP"}]}
+    return {"metadata": {"name": "web", "namespace": "a", "uid": "s"}, "spec": plain | spec}
+
+
+def view(one: Json, pods: list[Json], slices: list[Json] | None = None) -> tuple[Service, Cache]:
+    cache = Cache([SERVICE, POD, ENDPOINTSLICE, ENDPOINTS])
+    for kind, items in ((SERVICE, [one]), (POD, pods), (ENDPOINTSLICE, slices or []), (ENDPOINTS, [])):
+        cache.replace(kind, [msgspec.json.encode(item) for item in items], Revision(1))
+    found = cache.get(Service, "a", "web")
+    assert found is not None
+    return found, cache
+
+
+def test_a_named_port_is_looked_up_on_each_pod() -> None:
+    found, cache = view(service(), [pod("p", port=8080), pod("q", port=9090)])
+    contents = endpoints.wanted_slices(found, endpoints.backends(found, cache))
+    assert [[port["port"] for port in one["ports"]] for one in contents] == [[8080], [9090]]
+
+
+def test_a_terminating_pod_serves_but_is_not_ready_and_leaves_the_old_form() -> None:
+    found, cache = view(
+        service(), [pod("p", ends=True), pod("q", ready=False), pod("r", phase="Failed"), pod("s", podIP="")]
+    )
+    backends = endpoints.backends(found, cache)
+    conditions = {one.pod.metadata.name: (one.is_ready, one.is_serving, one.is_terminating) for one in backends}
+    assert conditions == {"p": (False, True, True), "q": (False, False, False)}
+    (subset,) = endpoints.wanted_subsets(found, backends)
+    assert [one["targetRef"]["name"] for one in subset["notReadyAddresses"]] == ["q"]
+    assert "addresses" not in subset
+
+
+def test_slices_hold_at_most_a_hundred_endpoints() -> None:
+    found, cache = view(service(), [pod(f"p{number:03}") for number in range(250)])
+    creations = endpoints.plan_slices(found, cache, NOW).actions
+    assert all(isinstance(one, Create) for one in creations)
+    assert [len(one.body["endpoints"]) for one in creations] == [100, 100, 50]  # type: ignore[union-attr]
+
+
+def test_slices_that_fit_are_left_alone_and_surplus_ones_go() -> None:
+    found, cache = view(service(), [pod("p")])
+    (creation,) = endpoints.plan_slices(found, cache, NOW).actions
+    assert isinstance(creation, Create)
+    stored = creation.body | {"metadata": creation.body["metadata"] | {"name": "web-1", "uid": "1"}}
+    extra = stored | {"metadata": stored["metadata"] | {"name": "web-2", "uid": "2"}, "endpoints": []}
+    found, cache = view(service(), [pod("p")], [stored, extra])
+    (surplus,) = endpoints.plan_slices(found, cache, NOW).actions
+    assert isinstance(surplus, Delete)
+    assert surplus.name == "web-2"
+    found, cache = view(service(), [pod("p", ready=False)], [stored])
+    (change,) = endpoints.plan_slices(found, cache, NOW).actions
+    assert isinstance(change, Patch)
+    assert change.body["endpoints"][0]["conditions"]["ready"] is False
+
+
+def test_a_service_without_selector_is_somebody_elses() -> None:
+    found, cache = view(service(selector={}), [pod("p")])
+    assert list(endpoints.plan_slices(found, cache, NOW).actions) == []
+    assert list(endpoints.plan_endpoints(found, cache, NOW).actions) == []
