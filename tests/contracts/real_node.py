@@ -17,10 +17,10 @@ from knarr.oci.image_config import ContainerConfig
 from knarr.runtime.cgroups import Cgroups
 
 NEEDED = ("conmon", "nft", "busybox", "ip")
-NUMBER = int(os.environ.get("KNARR_TEST_NUMBER", os.getpid() % 250))
+NUMBER = int(os.environ.get("KNARR_TEST_NUMBER", os.getpid()))
 NAME = f"knarr-t{NUMBER}"
 BRIDGE = f"knt{NUMBER}"
-PODS = f"10.245.{NUMBER}.0/24"
+PODS = f"10.245.{NUMBER % 250}.0/24"
 
 
 def missing() -> str:
