@@ -10,7 +10,9 @@ MASTERS = "system:masters"
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """One question; for a path that is no resource only `verb` and `path` are set."""
+    """One question; for a path that is no resource only `verb` and `path` are set.
+
+    `field_selector` is the text of a list's or watch's; only the Node authorizer looks at it."""
 
     verb: str
     group: str = ""
@@ -20,6 +22,7 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""
 
 
 @dataclass(frozen=True, slots=True)

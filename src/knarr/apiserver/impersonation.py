@@ -60,7 +60,7 @@ def _authorise_user(server: ApiServer, caller: User, name: str) -> None:
 
 
 def _check(server: ApiServer, caller: User, wanted: access.Attributes) -> None:
-    decision = server.access.decide(caller, wanted)
+    decision = server.decide(caller, wanted)
     if not decision.is_allowed:
         text = access.refusal_text(caller, wanted, decision.reason)
         raise Forbidden(f'{wanted.resource} "{wanted.name}" is forbidden: {text}')

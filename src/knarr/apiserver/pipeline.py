@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from knarr.apiserver import access, answers, authn, impersonation, nonresource, reviews, routes, status
+from knarr.apiserver import access, answers, authn, impersonation, nonresource, reviews, routes, selecting, status
+from knarr.apiserver.admission import node_restriction
 from knarr.apiserver.context import RequestContext, User, parsed_query
 from knarr.apiserver.server import ApiServer
 from knarr.apiserver.subresources import binding
@@ -110,17 +111,22 @@ def authorise(context: RequestContext) -> None:
         and "pathSuffix" not in (kind.subresources[route.subresource].facts)
     ):
         verb = "create"  # exec, attach and portforward act, whatever the method
+    name, fields = route.name, ""
+    if verb in ("list", "watch", "deletecollection"):
+        fields = context.query.get("fieldSelector", "")
+        name = name or selecting.single_name(fields)  # a rule's resourceNames hold for such a list as well
     wanted = access.Attributes(
-        verb, kind.group, kind.version, kind.plural, route.subresource, route.namespace, route.name
+        verb, kind.group, kind.version, kind.plural, route.subresource, route.namespace, name, field_selector=fields
     )
-    decision = context.server.access.decide(context.user, wanted)
+    decision = context.server.decide(context.user, wanted)
     if not decision.is_allowed:
         _refuse_nobody(context.user)
         qualified = route.resource.qualified + (f"/{route.subresource}" if route.subresource else "")
-        name = f' "{route.name}"' if route.name else ""
+        name = f' "{wanted.name}"' if wanted.name else ""
         raise errors.Forbidden(
             f"{qualified}{name} is forbidden: {access.refusal_text(context.user, wanted, decision.reason)}"
         )
+    node_restriction.request(context)
 
 
 def _refuse_nobody(user: User) -> None:
@@ -131,7 +137,7 @@ def _refuse_nobody(user: User) -> None:
 
 def authorise_path(server: ApiServer, user: User, request: http.Request) -> None:
     wanted = access.Attributes(request.method.lower(), path=request.path)
-    decision = server.access.decide(user, wanted)
+    decision = server.decide(user, wanted)
     if not decision.is_allowed:
         _refuse_nobody(user)
         raise errors.Forbidden(f"forbidden: {access.refusal_text(user, wanted, decision.reason)}")

@@ -68,7 +68,7 @@ def local_access_review(context: RequestContext, obj: Json) -> Json:
 
 
 def _access_reviewed(context: RequestContext, obj: Json, user: User) -> Json:
-    decision = context.server.access.decide(user, _attributes(obj))
+    decision = context.server.decide(user, _attributes(obj))
     status: Json = {"allowed": decision.is_allowed}
     if decision.reason:
         status["reason"] = decision.reason

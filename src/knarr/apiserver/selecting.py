@@ -69,9 +69,13 @@ def _parsed(resource: Resource, label_text: str, field_text: str) -> Selection:
         fields = field_selectors.parse(resource.kind, field_text) if field_text else None
     except (Invalid, ValueError) as error:
         raise BadRequest(str(error)) from error
-    name = ""
+    return Selection(chosen, fields, single_name(field_text))
+
+
+def single_name(field_text: str) -> str:
+    """The name of the one object that a field selector allows; "" when it allows more."""
     for requirement in field_text.split(","):
         path, _, value = requirement.replace("==", "=").partition("=")
         if path == "metadata.name" and "!" not in requirement:
-            name = value
-    return Selection(chosen, fields, name)
+            return value
+    return ""

@@ -4,17 +4,18 @@ Built by assembly (or a test) from a store and a clock. No listener here: wire/h
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-from knarr.apiserver.access import Access, AllowAll
+from knarr.apiserver.access import Access, AllowAll, Attributes, Decision
 from knarr.apiserver.admission.services import Allocations
 from knarr.apiserver.authn import Authenticator
 from knarr.apiserver.context import RequestContext, User
 from knarr.apiserver.discovery import Discovery
 from knarr.apiserver.kubelets import Kubelets
 from knarr.apiserver.metrics import Metrics
+from knarr.apiserver.nodes import NodeAuthorizer
 from knarr.apiserver.presenting_tables import Tables
 from knarr.apiserver.rbac import Rbac, Rule
 from knarr.apiserver.resources import Resources
@@ -47,12 +48,24 @@ class ApiServer:
     tables: Tables = field(default_factory=Tables)
     quota_holds: dict[str, dict[str, Fraction]] = field(default_factory=dict)
     allocations: Allocations = field(init=False)
+    nodes: NodeAuthorizer = field(init=False)
     metrics: Metrics = field(default_factory=Metrics)
     frames: Frames = field(default_factory=Frames)
     ready_checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.allocations = Allocations(self.store, self.service_network)
+        self.nodes = NodeAuthorizer(self.store)
+
+    def decide(self, user: User, wanted: Attributes) -> Decision:
+        """Whether the user may: the first authorizer that allows it counts, the Node authorizer before RBAC."""
+        by_node = self.nodes.decide(user, wanted)
+        if by_node.is_allowed:
+            return by_node
+        if wanted.field_selector:  # RBAC keeps what it decided; a selector's text would make that useless
+            wanted = replace(wanted, field_selector="")
+        decision = self.access.decide(user, wanted)
+        return by_node if by_node.reason and not decision.is_allowed else decision
 
     def rules(self, user: User, namespace: str) -> list[Rule]:
         """Every RBAC rule that the user has in the namespace."""

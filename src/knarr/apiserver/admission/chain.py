@@ -11,6 +11,7 @@ from knarr.apiserver.admission import (
     escalation,
     limits,
     namespaces,
+    node_restriction,
     pod_security,
     pods,
     quota,
@@ -36,7 +37,13 @@ MUTATING: Final[tuple[Step, ...]] = (
     services.allocate,
 )
 # After validation; the last sees what will be stored.
-VALIDATING: Final[tuple[Step, ...]] = (pod_security.admit, escalation.check, limits.check, quota.check)
+VALIDATING: Final[tuple[Step, ...]] = (
+    node_restriction.check,
+    pod_security.admit,
+    escalation.check,
+    limits.check,
+    quota.check,
+)
 
 
 async def ready(context: RequestContext, obj: Json, old: Json | None) -> None:

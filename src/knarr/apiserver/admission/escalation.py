@@ -44,7 +44,7 @@ def check(context: RequestContext, obj: Json, old: Json | None) -> Json:
         wanted = Attributes("bind", GROUP, "v1", plural, "", namespace, ref.get("name", ""))
     else:
         return obj
-    if access.decide(context.user, wanted).is_allowed:
+    if context.server.decide(context.user, wanted).is_allowed:
         return obj
     missing = not_covered(granted, context.server.rules(context.user, namespace))
     if missing:

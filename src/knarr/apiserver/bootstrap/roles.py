@@ -1,7 +1,7 @@
 """The default ClusterRoles and ClusterRoleBindings, as rows. Upstream's names; rules by the documented purpose.
 
 A rule is (verbs, API groups, resources), each a blank-separated text; "core" stands for the empty group.
-Nodes get their rights by the role system:node until the Node authorizer narrows them to their own pods.
+Nobody is bound to system:node: kubelets have its rules, narrowed to their own pods, by the Node authorizer (nodes.py).
 """
 
 from typing import Any, Final
@@ -159,17 +159,22 @@ BINDINGS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "system:kube-controller-manager": ("system:kube-controller-manager", ("User:system:kube-controller-manager",)),
     "system:kube-scheduler": ("system:kube-scheduler", ("User:system:kube-scheduler",)),
-    "system:node": ("system:node", ("Group:system:nodes",)),
+    "system:node": ("system:node", ()),
     "system:node-proxier": ("system:node-proxier", ("User:system:kube-proxy", "Group:system:nodes")),
     "system:kube-apiserver-to-kubelet": ("system:kubelet-api-admin", ("User:system:kube-apiserver",)),
     "system:monitoring": ("system:monitoring", ("Group:system:monitoring",)),
 }  # fmt: skip
 
 
+def rules(role: str) -> list[Json]:
+    """The PolicyRules of one default ClusterRole."""
+    return [_rule(rule) for rule in RULES[role]]
+
+
 def objects() -> list[Json]:
     """Every default role and binding as an object to create."""
     made = [_role("cluster-admin", [_any_resource(), {"verbs": ["*"], "nonResourceURLs": ["*"]}])]
-    made += [_role(name, [_rule(rule) for rule in rules]) for name, rules in RULES.items()]
+    made += [_role(name, rules(name)) for name in RULES]
     made += [_role(name, [{"verbs": ["get"], "nonResourceURLs": list(paths)}]) for name, paths in PATHS.items()]
     made += [_aggregated(name, label) for name, label in AGGREGATED.items()]
     made += [_binding(name, role, subjects) for name, (role, subjects) in BINDINGS.items()]

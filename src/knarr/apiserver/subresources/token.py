@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from knarr.apiserver import answers, bodies, status, tokens
+from knarr.apiserver.admission import node_restriction
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 from knarr.base import clock
@@ -27,6 +28,7 @@ async def answer(context: RequestContext) -> http.Response:
     audiences = spec.get("audiences") or [tokens.ISSUER]
     seconds = spec.get("expirationSeconds") or SECONDS_DEFAULT
     _check_seconds(seconds)
+    node_restriction.token(context, spec.get("boundObjectRef"))
     bound, node = _bound(context, spec.get("boundObjectRef"))
     token, expires = server.tokens.sign(
         (account["namespace"], account["name"], account["uid"]), audiences, seconds, bound=bound, node=node
