@@ -15,6 +15,10 @@ from knarr.network.ruleset import Names
 from knarr.runtime.cgroups import Cgroups
 from knarr.runtime.oci_runtime import OciRuntime, find_programs
 
+PRIVATE = ("rootfs", "sandboxes", "runtime")
+"""Below the run directory, which others may pass: root file systems with their setuid programs, and configurations
+with Secrets in their environment. Containers get these by mount and never walk here."""
+
 
 def oci_runtime(run: Path, cgroup: str) -> OciRuntime:
     """The runtime below /run/knarr/NAME; one per process."""
@@ -31,6 +35,9 @@ def runtime_server(
     places: Places, runtime: OciRuntime, network: BridgeNetwork, roots: RootFileSystems | ImageStore
 ) -> tuple[RuntimeServer, StreamingServer]:
     """The server and its streaming half. `await server.recover()` and `await streaming.start()` before use."""
+    for part in PRIVATE:
+        (places.run / part).mkdir(parents=True, exist_ok=True)
+        (places.run / part).chmod(0o700)
     node = Node(
         places=places,
         sandboxes=Records(places.state / "sandboxes", SandboxRecord),

@@ -44,7 +44,7 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
         log_path=log if sandbox.config.log_directory else "",
     )
     async with node.locks[container]:
-        node.containers.put(record)
+        node.containers.put(kept(record))
         try:
             record = await _build(node, sandbox, record)
             if not node.get_sandbox(sandbox.id).is_ready:
@@ -52,9 +52,14 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
         except BaseException:
             await remove.remove_all(node, record)
             raise
-        node.containers.put(replace(record, is_complete=True))
+        node.containers.put(kept(replace(record, is_complete=True)))
     status.publish(node, container, ContainerEventType.CONTAINER_CREATED_EVENT)
     return CreateContainerResponse(container_id=container)
+
+
+def kept(record: ContainerRecord) -> ContainerRecord:
+    """The record as the disk may have it: the environment, where Secrets are, goes only into /run's config.json."""
+    return replace(record, config=replace(record.config, envs=()))
 
 
 def stop_signal(config: ContainerConfig, image: ImageContainerConfig) -> int:
