@@ -7,7 +7,18 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from knarr.apiserver import access, answers, authn, impersonation, nonresource, reviews, routes, selecting, status
+from knarr.apiserver import (
+    access,
+    answers,
+    authn,
+    impersonation,
+    nonresource,
+    reviews,
+    routes,
+    selecting,
+    status,
+    usage,
+)
 from knarr.apiserver.admission import node_restriction
 from knarr.apiserver.context import RequestContext, User, parsed_query
 from knarr.apiserver.server import ApiServer
@@ -16,6 +27,7 @@ from knarr.apiserver.subresources import table as subresources
 from knarr.apiserver.verbs import create, delete, deletecollection, get, list, patch, update, watch
 from knarr.base import errors, ids, logs
 from knarr.base.errors import KnarrError
+from knarr.kinds import metrics
 from knarr.wire import http
 
 Verb = Callable[[RequestContext], Awaitable[http.Response]]
@@ -30,8 +42,13 @@ VERBS: Final[dict[str, Verb]] = {
     "delete": delete.delete,
     "deletecollection": deletecollection.deletecollection,
 }
-# Kinds that are asked and never stored.
-UNSTORED: Final[dict[str, Verb]] = {**dict.fromkeys(reviews.ROWS, reviews.answer), "bindings": binding.collection}
+# (group, plural) of the kinds that are asked and never stored → what answers.
+UNSTORED: Final[dict[tuple[str, str], Verb]] = {
+    **dict.fromkeys(reviews.ROWS, reviews.answer),
+    ("", "bindings"): binding.collection,
+    (metrics.GROUP, "nodes"): usage.nodes,
+    (metrics.GROUP, "pods"): usage.pods,
+}
 log = logs.log("apiserver")
 
 
@@ -93,7 +110,7 @@ async def _dispatch(context: RequestContext) -> http.Response:
         return await subresources.answer(context)
     if route.verb not in route.resource.kind.verbs:
         raise status.method_not_allowed()
-    row = UNSTORED.get(route.resource.plural)
+    row = UNSTORED.get((route.resource.group, route.resource.plural))
     if row is not None:
         return await row(context)
     return await VERBS[route.verb](context)

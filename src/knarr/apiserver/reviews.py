@@ -1,4 +1,4 @@
-"""Reviews: kinds that are asked and never stored: access, identity and token reviews. Rows by plural."""
+"""Reviews: kinds that are asked and never stored: access, identity and token reviews."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -9,6 +9,7 @@ from knarr.apiserver.context import Json, RequestContext, User
 from knarr.apiserver.status import Refusal
 from knarr.apiserver.tokens import ISSUER
 from knarr.base import clock, errors
+from knarr.kinds import walks
 from knarr.wire import http
 
 Answer = Callable[[RequestContext, Json], Json]
@@ -17,7 +18,9 @@ Answer = Callable[[RequestContext, Json], Json]
 async def answer(context: RequestContext) -> http.Response:
     """Answer a create of a review."""
     obj = writing.checked_kind(context, await bodies.object_body(context))
-    reviewed = ROWS[context.resource.plural](context, obj)
+    obj = walks.decoded(context.resource.kind, obj)
+    kind = context.resource.kind
+    reviewed = ROWS[kind.group, kind.plural](context, obj)
     return answers.json_response(answers.encoded(reviewed), 201)
 
 
@@ -116,11 +119,14 @@ def rules_review(context: RequestContext, obj: Json) -> Json:
     return {**obj, "status": status}
 
 
-ROWS: Final[dict[str, Answer]] = {
-    "selfsubjectreviews": self_subject_review,
-    "tokenreviews": token_review,
-    "selfsubjectaccessreviews": self_access_review,
-    "subjectaccessreviews": access_review,
-    "localsubjectaccessreviews": local_access_review,
-    "selfsubjectrulesreviews": rules_review,
+_IDENTITY: Final = "authentication.k8s.io"
+_ACCESS: Final = "authorization.k8s.io"
+# (group, plural) of a review → what answers it.
+ROWS: Final[dict[tuple[str, str], Answer]] = {
+    (_IDENTITY, "selfsubjectreviews"): self_subject_review,
+    (_IDENTITY, "tokenreviews"): token_review,
+    (_ACCESS, "selfsubjectaccessreviews"): self_access_review,
+    (_ACCESS, "subjectaccessreviews"): access_review,
+    (_ACCESS, "localsubjectaccessreviews"): local_access_review,
+    (_ACCESS, "selfsubjectrulesreviews"): rules_review,
 }

@@ -22,7 +22,7 @@ from knarr.apiserver.resources import Resources
 from knarr.apiserver.tokens import Tokens
 from knarr.apiserver.verbs.watch import Frames
 from knarr.base.clock import Clock, SystemClock
-from knarr.kinds import registry
+from knarr.kinds import metrics, registry
 from knarr.kinds.registry import Kind
 from knarr.store.store import Store
 from knarr.wire import http
@@ -38,8 +38,8 @@ class ApiServer:
     clock: Clock = field(default_factory=SystemClock)
     access: Access = field(default_factory=AllowAll)
     authenticator: Authenticator = field(default_factory=Authenticator)
-    resources: Resources = field(default_factory=lambda: Resources(served_kinds()))
-    discovery: Discovery = field(default_factory=lambda: Discovery(served_kinds()))
+    resources: Resources = field(default_factory=lambda: Resources([*served_kinds(), *metrics.ROWS]))
+    discovery: Discovery = field(default_factory=lambda: Discovery([*served_kinds(), *metrics.ROWS]))
     tokens: Tokens | None = None
     kubelets: Kubelets = field(default_factory=Kubelets)
     pki: Path | None = None
@@ -75,6 +75,6 @@ class ApiServer:
 
 
 def served_kinds() -> list[Kind]:
-    """Every kind that is served without being asked for, in the table's order."""
+    """Every kind of the facts that is served without being asked for, in the table's order."""
     rows = registry.facts("kinds")["kinds"]
     return [registry.row(row["group"], row["version"], row["kind"]) for row in rows if row["servedByDefault"]]

@@ -63,11 +63,11 @@ class Pages:
         return http.Response(200, TEXT, text.encode())
 
     async def _usages(self, *, rated: bool) -> tuple[stats.Usage, list[stats.ContainerUsage]]:
-        """Node and containers; with rates, a second sample is taken where the last is missing or old."""
-        first = await self._sample()
-        before = self._rates.last.get("node")
-        if not rated or before is None or first[0].nanocores is not None:
-            return first
+        """Node and containers; with rates, a second sample is taken where one is missing: nobody asked lately, or
+        not since a container started."""
+        node, usages = await self._sample()
+        if not rated or all(each.nanocores is not None for each in (node, *(one.usage for one in usages))):
+            return node, usages
         await asyncio.sleep(SAMPLE_SECONDS)
         return await self._sample()
 

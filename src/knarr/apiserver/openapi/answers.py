@@ -31,7 +31,8 @@ class OpenApi:
     """The documents of one table of kinds."""
 
     def __init__(self, resources: Resources) -> None:
-        self.kinds = [resource.kind for resource in resources.by_path.values()]
+        # Kinds without a schema (kinds/metrics.py) are not described.
+        self.kinds = [resource.kind for resource in resources.by_path.values() if resource.kind.type_name]
         self.by_version: dict[str, list[Kind]] = {}
         for kind in self.kinds:
             name = f"apis/{kind.group}/{kind.version}" if kind.group else f"api/{kind.version}"
