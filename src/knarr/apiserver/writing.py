@@ -1,7 +1,8 @@
 """Writing: the two ways in which every verb changes the store: create a new object, or change the one that is there.
 
-Both run strategy, admission and validation in the same order; `change` repeats on a lost race unless the caller named
-a resourceVersion. An object whose last finalizer goes while it is being deleted is removed instead of written.
+Both run strategy, admission and validation in the same order; `change` repeats on a lost race, and then finds out
+whether the resourceVersion that a caller named is still the live one. An object whose last
+finalizer goes while it is being deleted is removed instead of written.
 Not here: what a verb wants changed (verbs/*.py), how long a deletion waits (deletion.py).
 """
 
@@ -137,7 +138,9 @@ Changed = Callable[[Json], Json]
 
 
 async def change(context: RequestContext, wanted: Changed, subresource: str = "") -> Written:
-    """Change the route's object until no race is lost. Raises NotFound, Conflict and what validation says."""
+    """Change the route's object until no race is lost. Raises NotFound, Conflict and what validation says.
+
+    A PATCH is put into the live object anew each time, so one that names no resourceVersion meets no conflict."""
     resource, server = context.resource, context.server
     for _ in range(RACES_MAX):
         entry = server.store.get(context.key)
@@ -145,12 +148,11 @@ async def change(context: RequestContext, wanted: Changed, subresource: str = ""
             raise status.not_found(resource.qualified, context.route.name)
         old = resource.decode_entry(entry)
         new = wanted(old)
-        is_bound = check_preconditions(resource, new, old)
+        check_preconditions(resource, new, old)
         try:
             return await _changed(context, entry, (new, old), subresource)
-        except _Raced as error:
-            if is_bound:
-                raise status.modified(resource.qualified, context.route.name) from error
+        except _Raced:
+            continue
         finally:
             _release(context)
     raise errors.Unavailable(f'{resource.qualified} "{context.route.name}" changes too fast to be changed')
@@ -160,8 +162,8 @@ class _Raced(Exception):
     """The entry changed between reading and writing."""
 
 
-def check_preconditions(resource: Resource, new: Json, old: Json) -> bool:
-    """Whether the new object names a resourceVersion. Raises Conflict when it (or its uid) is not the live one."""
+def check_preconditions(resource: Resource, new: Json, old: Json) -> None:
+    """Raises Conflict when the new object names a resourceVersion or uid that is not the live one."""
     metadata, live = new["metadata"], old["metadata"]
     version = metadata.get("resourceVersion")
     if version and version != live["resourceVersion"]:
@@ -171,7 +173,6 @@ def check_preconditions(resource: Resource, new: Json, old: Json) -> bool:
             f'Operation cannot be fulfilled on {resource.qualified} "{live["name"]}": Precondition failed: '
             f"UID in precondition: {metadata['uid']}, UID in object meta: {live['uid']}"
         )
-    return bool(version)
 
 
 async def _changed(context: RequestContext, entry: Entry, pair: tuple[Json, Json], subresource: str) -> Written:
