@@ -226,3 +226,21 @@ async def test_exec_needs_create_by_get_too(ask: Asker) -> None:
     await ask("POST", f"{RBAC}/namespaces/default/rolebindings", binding("b", "r", "User:dev"))
     refused = await ask.as_user(DEV)("GET", f"{PODS}/p/exec?command=id")
     assert (refused["code"], "cannot create resource" in refused["message"]) == (403, True)
+
+
+async def test_only_who_holds_everything_gathers_roles(ask: Asker) -> None:
+    everything = {"clusterRoleSelectors": [{}]}
+    await ask("POST", f"{RBAC}/clusterroles", role("own", READ_PODS, kind="ClusterRole"))
+    write_roles = {"verbs": ["*"], "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"]}
+    await ask("POST", f"{RBAC}/clusterroles", role("roles", write_roles, READ_PODS, kind="ClusterRole"))
+    for name in ("own", "roles"):
+        made = binding(name, name, "User:dev", role_kind="ClusterRole") | {"kind": "ClusterRoleBinding"}
+        await ask("POST", f"{RBAC}/clusterrolebindings", made)
+    dev, merge = ask.as_user(DEV), "application/merge-patch+json"
+    allowed = {**write_roles, "verbs": ["get", "patch"]}  # not `escalate`
+    await ask("PATCH", f"{RBAC}/clusterroles/roles", {"rules": [allowed, READ_PODS]}, media=merge)
+    refused = await dev("PATCH", f"{RBAC}/clusterroles/own", {"aggregationRule": everything}, media=merge)
+    assert refused["code"] == 403
+    assert (await dev("GET", "/api/v1/namespaces/kube-system/secrets"))["code"] == 403
+    gathered = {"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}}
+    assert (await dev("PATCH", f"{RBAC}/clusterroles/cluster-admin", gathered, media=merge))["code"] == 403

@@ -20,6 +20,8 @@ from knarr.base.errors import Forbidden
 _ROLES: Final = ("Role", "ClusterRole")
 _BINDINGS: Final = ("RoleBinding", "ClusterRoleBinding")
 GROUP: Final = "rbac.authorization.k8s.io"
+# A role that gathers others may gather any, so its writer must hold all there is, as upstream.
+EVERYTHING: Final = (Rule(("*",), ("*",), ("*",)), Rule(("*",), non_resource_urls=("*",)))
 UNITS_MAX: Final = 20_000
 """Past so many units a role is refused unless its writer may escalate: comparing them would take too long."""
 
@@ -32,8 +34,10 @@ def check(context: RequestContext, obj: Json, old: Json | None) -> Json:
         return obj
     if kind in _ROLES:
         granted, verb, namespace = _rules(obj), "escalate", context.route.namespace
-        if old is not None and _rules(old) == granted and old.get("aggregationRule") == obj.get("aggregationRule"):
+        if old is not None and all(_grants(old)[key] == part for key, part in _grants(obj).items()):
             return obj
+        if obj.get("aggregationRule"):
+            granted = (*granted, *EVERYTHING)
         wanted = Attributes(verb, GROUP, "v1", context.resource.plural, "", namespace, obj["metadata"].get("name", ""))
     elif kind in _BINDINGS:
         ref, namespace = obj.get("roleRef") or {}, context.route.namespace
@@ -50,6 +54,15 @@ def check(context: RequestContext, obj: Json, old: Json | None) -> Json:
     if missing:
         raise _refused(context, obj, missing)
     return obj
+
+
+def _grants(obj: Json) -> Json:
+    """What makes a role give rights: here, or by its labels in the roles that gather it."""
+    return {
+        "rules": _rules(obj),
+        "aggregationRule": obj.get("aggregationRule"),
+        "labels": obj["metadata"].get("labels"),
+    }
 
 
 def _rules(obj: Json) -> Sequence[Rule]:
