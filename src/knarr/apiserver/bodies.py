@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.status import Refusal
 from knarr.base.errors import BadRequest, TooLarge
+from knarr.kinds import schemas
+from knarr.objects import decoding
 
 if TYPE_CHECKING:
     from knarr.wire import protobuf
@@ -34,6 +36,13 @@ async def object_body(context: RequestContext) -> Json:
     """The body as one JSON object. Raises BadRequest or a 415 Refusal."""
     content = await read(context)
     return decoded(context, content, media_type(context))
+
+
+def typed(value: Json, type_name: str) -> Json:
+    """A body that is no object of the route's kind (a Binding, an Eviction), read as the type that it is.
+
+    Unknown fields are dropped; raises BadRequest for a value of a wrong type."""
+    return decoding.decoded(schemas.root(type_name), type_name.rpartition(".")[2], "v1", value)
 
 
 async def optional_body(context: RequestContext) -> Json:
@@ -88,7 +97,7 @@ def report(context: RequestContext, faults: list[str]) -> None:
         return
     match context.query.get("fieldValidation", "Warn"):
         case "Strict":
-            raise BadRequest(f"strict decoding error: {', '.join(faults)}")
+            raise BadRequest(_strict_text(context, faults))
         case "Warn":
             context.warnings += faults[:10]
         case "Ignore":
@@ -97,6 +106,15 @@ def report(context: RequestContext, faults: list[str]) -> None:
             raise BadRequest(
                 f'fieldValidation: Unsupported value: "{other}": supported values: "", "Ignore", "Strict", "Warn"'
             )
+
+
+def _strict_text(context: RequestContext, faults: list[str]) -> str:
+    """Upstream's text: of a whole object with what could not be read as what, of a patch without."""
+    text, route, kind = f"strict decoding error: {', '.join(faults)}", context.route, context.resource.kind
+    is_whole = route.verb in ("create", "update") and route.subresource in ("", "status")
+    if not is_whole:
+        return text
+    return f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {text}'
 
 
 def yaml_value(context: RequestContext, content: bytes) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from knarr.apiserver import status, writing
+from knarr.apiserver import bodies, status, writing
 from knarr.apiserver.context import RequestContext, dry_run, integer
 from knarr.apiserver.resources import Json
 from knarr.apiserver.writing import Written
@@ -21,6 +21,9 @@ ANSWERS_OBJECT: Final = frozenset(
      "serviceaccounts"}
 )  # fmt: skip
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+TYPE_NAME: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+GRACE_SECONDS_MAX: Final = 100 * 365 * 24 * 3600
+"""A deletionTimestamp lies no further ahead: a longer grace is a number that no date can hold."""
 POLICIES = ("Orphan", "Background", "Foreground")
 
 
@@ -37,12 +40,10 @@ class Options:
 
 def options(context: RequestContext, body: Json) -> Options:
     """From body and query; the query counts where the body is silent. Raises BadRequest or Invalid."""
-    query = context.query
+    query, body = context.query, bodies.typed(body, TYPE_NAME) if body else body
     grace = body.get("gracePeriodSeconds")
     if grace is None:
         grace = integer("gracePeriodSeconds", query.get("gracePeriodSeconds", ""))
-    if grace is not None and (not isinstance(grace, int) or isinstance(grace, bool)):
-        raise errors.BadRequest("gracePeriodSeconds: it must be an integer")
     policy = body.get("propagationPolicy") or query.get("propagationPolicy", "")
     orphan = body.get("orphanDependents")
     if orphan is None and "orphanDependents" in query:
@@ -116,7 +117,7 @@ def marked(context: RequestContext, old: Json, wanted: Options, now: Instant) ->
         grace = min(grace, metadata.get("deletionGracePeriodSeconds") or 0)
     if not was_marked or grace < (metadata.get("deletionGracePeriodSeconds") or 0):
         since = now if not was_marked else _asked_at(metadata)
-        metadata["deletionTimestamp"] = rfc3339(since + timedelta(seconds=grace))
+        metadata["deletionTimestamp"] = rfc3339(since + timedelta(seconds=min(grace, GRACE_SECONDS_MAX)))
         metadata["deletionGracePeriodSeconds"] = grace
         if metadata.get("generation"):
             metadata["generation"] += 1
@@ -128,7 +129,7 @@ def marked(context: RequestContext, old: Json, wanted: Options, now: Instant) ->
 def _asked_at(metadata: Json) -> Instant:
     from knarr.base.clock import parse_rfc3339
 
-    kept = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    kept = timedelta(seconds=min(metadata.get("deletionGracePeriodSeconds") or 0, GRACE_SECONDS_MAX))
     return parse_rfc3339(metadata["deletionTimestamp"]) - kept
 
 

@@ -124,3 +124,15 @@ async def test_a_body_without_kind_is_what_the_path_says(ask: Any) -> None:
     assert (created["apiVersion"], created["kind"]) == ("v1", "ConfigMap")
     other = await ask("POST", CONFIGMAPS, {"kind": "Secret", "metadata": {"name": "c2"}})
     assert other["code"] == 400
+
+
+async def test_strict_decoding_names_what_could_not_be_read(ask: Any) -> None:
+    path, strict = "/api/v1/namespaces/default/configmaps", "?fieldValidation=Strict"
+    wrong = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "dataa": {}}
+    plain = 'strict decoding error: unknown field "dataa"'
+    whole = f'ConfigMap in version "v1" cannot be handled as a ConfigMap: {plain}'
+    assert (await ask("POST", path + strict, wrong))["message"] == whole
+    await ask("POST", path, {"metadata": {"name": "c"}})
+    assert (await ask("PUT", f"{path}/c{strict}", wrong))["message"] == whole
+    patched = await ask("PATCH", f"{path}/c{strict}", {"dataa": {}}, media="application/merge-patch+json")
+    assert patched["message"] == plain

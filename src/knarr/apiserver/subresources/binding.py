@@ -9,15 +9,17 @@ from knarr.base import clock
 from knarr.base.errors import Cause, Conflict
 from knarr.wire import http
 
+TYPE_NAME = "io.k8s.api.core.v1.Binding"
+
 
 async def answer(context: RequestContext) -> http.Response:
-    binding = await bodies.object_body(context)
+    binding = bodies.typed(await bodies.object_body(context), TYPE_NAME)
     return await _bind(context, binding)
 
 
 async def collection(context: RequestContext) -> http.Response:
     """POST to bindings: the pod's name is the binding's."""
-    binding = await bodies.object_body(context)
+    binding = bodies.typed(await bodies.object_body(context), TYPE_NAME)
     pods = context.server.resources.of("", "v1", "pods")
     name = (binding.get("metadata") or {}).get("name") or ""
     route = dataclasses.replace(context.route, resource=pods, name=name, subresource="binding")

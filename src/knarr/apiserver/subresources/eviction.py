@@ -13,11 +13,12 @@ from knarr.objects import labels
 from knarr.store.store import Entry
 from knarr.wire import http
 
+TYPE_NAME = "io.k8s.api.policy.v1.Eviction"
 BUDGETS = "/registry/poddisruptionbudgets/"
 
 
 async def answer(context: RequestContext) -> http.Response:
-    eviction = await bodies.object_body(context)
+    eviction = bodies.typed(await bodies.object_body(context), TYPE_NAME)
     if eviction.get("kind") not in (None, "Eviction"):
         raise BadRequest("the body is not an Eviction")
     server = context.server

@@ -72,12 +72,11 @@ def scale_of(context: RequestContext, obj: Json) -> Json:
 
 def scaled(context: RequestContext, obj: Json, scale: Json) -> Json:
     """The object with the Scale's replicas."""
-    replicas: Any = (scale.get("spec") or {}).get("replicas", 0)
+    scale = bodies.typed(scale, TYPE_NAME)
+    replicas = (scale.get("spec") or {}).get("replicas", 0)
     name = context.route.name
     if (scale.get("metadata") or {}).get("name", name) != name:
         raise BadRequest(f"the name of the object does not match the name on the URL ({name})")
-    if not isinstance(replicas, int) or isinstance(replicas, bool):
-        raise BadRequest(f"spec.replicas: {replicas!r} is not an integer")
     if replicas < 0:
         fault = Cause(
             "spec.replicas", "FieldValueInvalid", f"Invalid value: {replicas}: must be greater than or equal to 0"

@@ -10,11 +10,12 @@ from knarr.base import clock
 from knarr.base.errors import BadRequest, Cause, Conflict, Unavailable
 from knarr.wire import http
 
+TYPE_NAME = "io.k8s.api.authentication.v1.TokenRequest"
 SECONDS_DEFAULT, SECONDS_MIN, SECONDS_MAX = 3600, 600, 1 << 32
 
 
 async def answer(context: RequestContext) -> http.Response:
-    request = await bodies.object_body(context)
+    request = bodies.typed(await bodies.object_body(context), TYPE_NAME)
     if request.get("kind") not in (None, "TokenRequest"):
         raise BadRequest(f"the body is not a TokenRequest but {request.get('kind')}")
     server = context.server
@@ -50,10 +51,8 @@ async def answer(context: RequestContext) -> http.Response:
     return answers.json_response(answers.encoded(made), 201)
 
 
-def _check_seconds(seconds: object) -> None:
+def _check_seconds(seconds: int) -> None:
     field = "spec.expirationSeconds"
-    if not isinstance(seconds, int) or isinstance(seconds, bool):
-        raise BadRequest(f"{field}: it must be an integer")
     if seconds < SECONDS_MIN:
         text = f"Invalid value: {seconds}: may not specify a duration less than 10 minutes"
     elif seconds > SECONDS_MAX:
