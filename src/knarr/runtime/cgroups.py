@@ -16,6 +16,8 @@ from typing import Final
 
 ROOT: Final = Path("/sys/fs/cgroup")
 CONTROLLERS_V1: Final = ("cpu", "cpuacct", "memory", "pids", "devices", "freezer", "blkio", "cpuset", "systemd")
+MEMORY_V1: Final = "memory.limit_in_bytes"
+MEMORY_AND_SWAP_V1: Final = "memory.memsw.limit_in_bytes"
 CONTROLLERS_V2: Final = ("cpu", "memory", "pids", "io", "cpuset")
 
 
@@ -54,21 +56,40 @@ def weight_of_shares(shares: int) -> int:
 
 
 def limits_v1(resources: Resources) -> Iterator[tuple[str, str, str]]:
-    """(controller, file, content) for each limit that is set."""
+    """(controller, file, content) for each limit that is set; memory's are memory_limits_v1's."""
     if resources.cpu_shares:
         yield "cpu", "cpu.shares", str(resources.cpu_shares)
     if resources.cpu_period:
         yield "cpu", "cpu.cfs_period_us", str(resources.cpu_period)
     if resources.cpu_quota:
         yield "cpu", "cpu.cfs_quota_us", str(resources.cpu_quota)
-    if resources.memory_limit:
-        yield "memory", "memory.limit_in_bytes", str(resources.memory_limit)
     if resources.pids_limit:
         yield "pids", "pids.max", str(resources.pids_limit)
     if resources.cpuset_cpus:
         yield "cpuset", "cpuset.cpus", resources.cpuset_cpus
     if resources.cpuset_mems:
         yield "cpuset", "cpuset.mems", resources.cpuset_mems
+
+
+def memory_limits_v1(resources: Resources, both_now: int | None) -> list[tuple[str, str]]:
+    """(file, content) in the order that the kernel takes: it refuses a limit of memory above that of memory and swap.
+
+    `both_now` is the limit of memory and swap that stands, None where the kernel does not count swap. A limit of
+    memory that outgrows it takes it along, though nobody named swap.
+    """
+    memory, both = resources.memory_limit, resources.memory_swap_limit
+    if both_now is None:
+        both = 0
+    elif not both and _is_above(memory, both_now):
+        both = memory
+    first = [(MEMORY_V1, str(memory))] if memory else []
+    second = [(MEMORY_AND_SWAP_V1, str(both))] if both else []
+    return second + first if both_now is not None and _is_above(both, both_now) else first + second
+
+
+def _is_above(limit: int, other: int) -> bool:
+    """-1 is no limit."""
+    return limit < 0 or limit > other
 
 
 def limits_v2(resources: Resources) -> Iterator[tuple[str, str]]:
@@ -122,8 +143,12 @@ class Cgroups:
             for name, content in limits_v2(resources):
                 (self.root / path.strip("/") / name).write_text(content)
             return
-        for controller, name, content in limits_v1(resources):
-            target = self.root / controller / path.strip("/") / name
+        memory = self._memory(path)
+        both = memory / MEMORY_AND_SWAP_V1
+        both_now = _number(both) if both.exists() else None
+        files = [(self.root / c / path.strip("/") / name, content) for c, name, content in limits_v1(resources)]
+        files += [(memory / name, content) for name, content in memory_limits_v1(resources, both_now)]
+        for target, content in files:
             if target.exists():
                 target.write_text(content)
 
@@ -183,7 +208,7 @@ class Cgroups:
             page_faults=table.get("total_pgfault", 0),
             major_page_faults=table.get("total_pgmajfault", 0),
             pids=_number(self.root / "pids" / path.strip("/") / "pids.current"),
-            memory_limit=_number(memory / "memory.limit_in_bytes"),
+            memory_limit=_number(memory / MEMORY_V1),
         )
 
     def _usage_v2(self, path: str) -> Usage:

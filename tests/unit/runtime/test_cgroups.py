@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from knarr.runtime.cgroups import Cgroups, Resources, limits_v1, limits_v2, weight_of_shares
+from knarr.runtime.cgroups import Cgroups, Resources, limits_v1, limits_v2, memory_limits_v1, weight_of_shares
 
 STAT = "cache 1\ntotal_rss 300\ntotal_inactive_file 100\ntotal_pgfault 7\ntotal_pgmajfault 2\n"
 
@@ -71,9 +71,30 @@ def test_only_what_is_set_is_written() -> None:
     assert list(limits_v1(wanted)) == [
         ("cpu", "cpu.shares", "1024"),
         ("cpu", "cpu.cfs_quota_us", "-1"),
-        ("memory", "memory.limit_in_bytes", "5"),
     ]
+    assert memory_limits_v1(wanted, None) == [("memory.limit_in_bytes", "5")]
     assert list(limits_v2(wanted)) == [("cpu.weight", "39"), ("cpu.max", "max 100000"), ("memory.max", "5")]
+
+
+MEMORY, BOTH = "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"
+
+
+@pytest.mark.parametrize(
+    ("memory", "swap", "now", "written"),
+    [
+        (20, 20, 10, [(BOTH, "20"), (MEMORY, "20")]),  # grows: the outer limit first
+        (5, 5, 10, [(MEMORY, "5"), (BOTH, "5")]),  # shrinks: the inner first
+        (20, 0, 10, [(BOTH, "20"), (MEMORY, "20")]),  # nobody named swap, and it must not stand in the way
+        (5, 0, 10, [(MEMORY, "5")]),
+        (-1, -1, 10, [(BOTH, "-1"), (MEMORY, "-1")]),
+        (20, 20, None, [(MEMORY, "20")]),  # a kernel that does not count swap
+        (0, 0, 10, []),
+    ],
+)
+def test_memory_never_outgrows_memory_with_swap(
+    memory: int, swap: int, now: int | None, written: list[tuple[str, str]]
+) -> None:
+    assert memory_limits_v1(Resources(memory_limit=memory, memory_swap_limit=swap), now) == written
 
 
 def test_groups_are_made_and_removed_with_all_below(tmp_path: Path) -> None:
