@@ -1,7 +1,7 @@
 """The CRI over a Unix socket: RuntimeService and ImageService of another runtime, by the same two Protocols.
 
-Every call has a deadline; errors come back as those of base/errors.py. Imports gRPC: import this module only where a
-foreign runtime is used.
+Every call has a deadline (`deadline_seconds`); errors come back as those of base/errors.py. Imports gRPC: import this
+module only where a foreign runtime is used.
 """
 
 import asyncio
@@ -20,8 +20,9 @@ from knarr.cri.protocol import ImageService, RuntimeService
 
 CALL_SECONDS: Final = 120.0
 """The kubelet's runtime-request-timeout."""
+MARGIN_SECONDS: Final = CALL_SECONDS
+"""What a call gets beyond the time that its request allows the runtime: the kill and the answer, as upstream gives."""
 PULL_SECONDS: Final = 3600.0
-_LONG: Final = ("pull_image",)
 _OPTIONS: Final = [
     ("grpc.max_receive_message_length", rpc.MESSAGE_MAX),
     ("grpc.max_send_message_length", rpc.MESSAGE_MAX),
@@ -68,10 +69,25 @@ class _Service:
             setattr(self, method.attribute, partial(_stream if method.is_stream else _call, call, method.attribute))
 
 
+def deadline_seconds(name: str, request: msgspec.Struct) -> float | None:
+    """How long a call may take; None for a stream that ends with its reader alone.
+
+    A stop, a command or a checkpoint gets the time that its request names and the margin beyond. A command whose
+    request names none may run for ever, as the specification says; the runtime bounds it.
+    """
+    if name == "pull_image":
+        return PULL_SECONDS
+    if name == "get_container_events":
+        return None
+    allowed = max(0, getattr(request, "timeout", 0))
+    if name == "exec_sync" and not allowed:
+        return None
+    return allowed + MARGIN_SECONDS if allowed else CALL_SECONDS
+
+
 async def _call(call: Callable[..., Any], name: str, request: msgspec.Struct) -> msgspec.Struct:
-    seconds = PULL_SECONDS if name in _LONG else CALL_SECONDS + float(getattr(request, "timeout", 0))
     try:
-        answer: msgspec.Struct = await call(request, timeout=seconds)
+        answer: msgspec.Struct = await call(request, timeout=deadline_seconds(name, request))
     except grpc.aio.AioRpcError as error:
         raise _translated(error) from error
     return answer
@@ -79,7 +95,7 @@ async def _call(call: Callable[..., Any], name: str, request: msgspec.Struct) ->
 
 async def _stream(call: Callable[..., Any], name: str, request: msgspec.Struct) -> AsyncIterator[msgspec.Struct]:
     try:
-        async for answer in call(request):
+        async for answer in call(request, timeout=deadline_seconds(name, request)):
             yield answer
     except grpc.aio.AioRpcError as error:
         raise _translated(error) from error
