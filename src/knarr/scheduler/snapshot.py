@@ -1,101 +1,294 @@
-"""Snapshot: what the scheduler knows of the nodes when it decides about one pod.
+"""Snapshot: what the scheduler knows of the cluster when it decides about one pod.
 
 A `NodeState` is a node with the pods placed on it and the sums that filters and scores need, kept up as pods come and
-go, never recomputed. Requests are integers: CPU in thousandths of a core, everything else in its own unit.
-Spec: "Resource Management for Pods and Containers" (init containers, sidecars and overhead).
+go, never recomputed. Every change gives the node a new generation, so whoever keeps answers per node (`per_node`,
+standings.py) renews only those of nodes that changed. A `World` is the snapshot, or the snapshot with one node as it
+would be (`Supposed`: preemption).
 """
 
-from collections.abc import Iterable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Protocol, TypeVar
 
-from knarr.kinds.lens.container import Container
 from knarr.kinds.lens.node import Node
-from knarr.kinds.lens.pod import Pod, PodSpec
-from knarr.objects import quantity
+from knarr.kinds.lens.pod import Pod
+from knarr.scheduler import terms, wanted
+from knarr.scheduler.terms import PodTerms
+from knarr.scheduler.wanted import Amounts, HostPort, Wanted
 
-Amounts = Mapping[str, int]
-HostPort = tuple[str, int, str]
-"""(protocol, port, host address; "0.0.0.0" is every address)."""
 FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
+KEPT_MAX: Final = 64
+"""How many templates' answers are kept: each holds one small value per node."""
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class NodeState:
-    """One node, the pods on it by uid, the sum of their requests and the host ports they hold."""
+    """One node, the pods on it by uid, the sums of their requests, the host ports they hold; `terms` of those pods
+    that ask something of the pods around them."""
 
     node: Node
+    allocatable: Amounts = field(init=False)
+    images: Mapping[str, int] = field(init=False)
     pods: dict[str, Pod] = field(default_factory=dict)
     requested: dict[str, int] = field(default_factory=dict)
+    scored: dict[str, int] = field(default_factory=dict)
     host_ports: list[HostPort] = field(default_factory=list)
+    asked: dict[str, Wanted] = field(default_factory=dict)
+    terms: dict[str, PodTerms] = field(default_factory=dict)
+    generation: int = 0
+
+    def __post_init__(self) -> None:
+        self.become(self.node)
 
     @property
-    def allocatable(self) -> dict[str, int]:
-        return amounts(self.node.status.allocatable or self.node.status.capacity)
+    def name(self) -> str:
+        return self.node.metadata.name
+
+    def become(self, node: Node) -> None:
+        """Take a newer picture of the node itself."""
+        self.node = node
+        self.allocatable = wanted.amounts(node.status.allocatable or node.status.capacity)
+        self.images = {name: image.size_bytes for image in node.status.images for name in image.names}
 
     def add(self, pod: Pod) -> None:
         """Place the pod; placing it again replaces what was known of it."""
         self.remove(pod.metadata.uid)
         if pod.status.phase in FINISHED_PHASES:
             return
+        asked = wanted.of(pod)
         self.pods[pod.metadata.uid] = pod
-        for name, amount in requests(pod.spec).items():
-            self.requested[name] = self.requested.get(name, 0) + amount
-        self.host_ports.extend(host_ports(pod.spec))
+        self.asked[pod.metadata.uid] = asked
+        self._count(asked, 1)
+        self.host_ports.extend(asked.host_ports)
+        around = terms.of(pod)
+        if around is not terms.NO_TERMS:
+            self.terms[pod.metadata.uid] = around
 
     def remove(self, uid: str) -> None:
-        pod = self.pods.pop(uid, None)
-        if pod is None:
+        if self.pods.pop(uid, None) is None:
             return
-        for name, amount in requests(pod.spec).items():
-            self.requested[name] -= amount
-        for port in host_ports(pod.spec):
+        asked = self.asked.pop(uid)
+        self._count(asked, -1)
+        for port in asked.host_ports:
             self.host_ports.remove(port)
+        self.terms.pop(uid, None)
+
+    def copy(self) -> "NodeState":
+        """The same in its own containers: what is done to it does not show here."""
+        twin = NodeState(self.node, dict(self.pods), dict(self.requested), dict(self.scored), [*self.host_ports])
+        twin.asked, twin.terms = dict(self.asked), dict(self.terms)
+        return twin
+
+    def _count(self, asked: Wanted, sign: int) -> None:
+        for name, amount in asked.requests.items():
+            self.requested[name] = self.requested.get(name, 0) + sign * amount
+        for name in wanted.ASSUMED:
+            self.scored[name] = self.scored.get(name, 0) + sign * asked.scored.get(name, 0)
 
 
-Snapshot = Mapping[str, NodeState]
-"""Node states by node name."""
+class World(Protocol):
+    """What decisions across nodes read."""
+
+    @property
+    def nodes(self) -> Mapping[str, NodeState]: ...
+
+    @property
+    def namespaces(self) -> terms.NamespaceLabels: ...
+
+    @property
+    def has_terms(self) -> bool:
+        """Does any placed pod ask something of the pods around it?"""
+        ...
+
+    def per_node(self, key: Hashable, answer: Callable[[NodeState], T | None]) -> Mapping[str, T]:
+        """The answer for each node that has one (not None). `key` names the question."""
+        ...
 
 
-def amounts(quantities: Mapping[str, str]) -> dict[str, int]:
-    """Quantities as integers: milli-units for cpu, units (rounded up) for all others."""
-    return {name: quantity.milli(text) if name == "cpu" else quantity.whole(text) for name, text in quantities.items()}
+class _Answers:
+    """Answers to one question by node, and up to which generation they are true."""
+
+    __slots__ = ("by_node", "seen")
+
+    def __init__(self) -> None:
+        self.by_node: dict[str, Any] = {}
+        self.seen = 0
 
 
-def requests(spec: PodSpec) -> dict[str, int]:
-    """What the pod asks of its node: the larger of (all that runs together) and (the worst moment of initialising)."""
-    running = _sum([_requested(container) for container in spec.containers])
-    sidecars: dict[str, int] = {}
-    peak: dict[str, int] = {}
-    for container in spec.init_containers:
-        if container.restart_policy == "Always":
-            sidecars = _sum([sidecars, _requested(container)])
-            peak = _largest(peak, sidecars)
+class Snapshot:
+    """The cluster as the scheduler knows it; a World. The runner alone changes it."""
+
+    def __init__(self, states: Iterable[NodeState] = (), namespaces: terms.NamespaceLabels | None = None) -> None:
+        self.nodes: dict[str, NodeState] = {}
+        self.namespaces: dict[str, Mapping[str, str]] = dict(namespaces or {})
+        self.nominated: dict[str, tuple[Pod, str]] = {}
+        self.images: Counter[str] = Counter()
+        self.generation = 0
+        self.epoch = 0
+        self._recent: OrderedDict[str, None] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._with_terms: set[str] = set()
+        for state in states:
+            self.put(state)
+
+    @property
+    def has_terms(self) -> bool:
+        return bool(self._with_terms)
+
+    # -- what changed -------------------------------------------------------------------------------------------------
+
+    def put(self, state: NodeState) -> None:
+        """A node that is new here."""
+        self.nodes[state.name] = state
+        self.images.update(state.images.keys())
+        self._forget()
+        self._touch(state)
+
+    def renew(self, node: Node) -> None:
+        """A newer picture of a known node; nothing happens where scheduling would not see the difference."""
+        state = self.nodes[node.metadata.name]
+        if not differs(state.node, node):
+            state.node = node
+            return
+        before = state.images
+        state.become(node)
+        if before.keys() != state.images.keys():
+            self.images.subtract(before.keys())
+            self.images.update(state.images.keys())
+            self._forget()
+        self._touch(state)
+
+    def drop(self, name: str) -> None:
+        state = self.nodes.pop(name, None)
+        if state is not None:
+            self.images.subtract(state.images.keys())
+            self._recent.pop(name, None)
+            self._with_terms.discard(name)
+            self._forget()
+
+    def place(self, pod: Pod, name: str) -> None:
+        """The pod is on that node; unknown nodes are ignored."""
+        state = self.nodes.get(name)
+        if state is None:
+            return
+        known = state.pods.get(pod.metadata.uid)
+        if known is not None and _weighs_the_same(known, pod):
+            state.pods[pod.metadata.uid] = pod
+            return
+        state.add(pod)
+        self._touch(state)
+
+    def remove(self, uid: str, name: str) -> None:
+        state = self.nodes.get(name)
+        if state is not None and uid in state.pods:
+            state.remove(uid)
+            self._touch(state)
+
+    def name_namespace(self, name: str, labels: Mapping[str, str] | None) -> None:
+        """The labels of a namespace; None when it is gone."""
+        if self.namespaces.get(name) == labels:
+            return
+        self.namespaces.pop(name, None)
+        if labels is not None:
+            self.namespaces[name] = labels
+        self._forget()
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    def changed_since(self, generation: int) -> Iterator[NodeState]:
+        """The nodes with a later generation, the latest first."""
+        for name in reversed(self._recent):
+            state = self.nodes[name]
+            if state.generation <= generation:
+                return
+            yield state
+
+    def kept(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What is kept under that key since the last change that touches every node, made if it is not there."""
+        found: T | None = self._kept.get(key)
+        if found is None:
+            found = self._kept[key] = make()
+            if len(self._kept) > KEPT_MAX:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return found
+
+    def per_node(self, key: Hashable, answer: Callable[[NodeState], T | None]) -> Mapping[str, T]:
+        answers = self.kept(key, _Answers)
+        for state in self.changed_since(answers.seen):
+            found = answer(state)
+            if found is None:
+                answers.by_node.pop(state.name, None)
+            else:
+                answers.by_node[state.name] = found
+        answers.seen = self.generation
+        return answers.by_node
+
+    def nominated_node(self, pod: Pod) -> str:
+        """The node that preemption makes room on for the pod; "" when there is none."""
+        return self.nominated.get(pod.metadata.uid, (pod, pod.status.nominated_node_name))[1]
+
+    def nominated_to(self, name: str) -> list[Pod]:
+        return [pod for pod, node in self.nominated.values() if node == name]
+
+    def _touch(self, state: NodeState) -> None:
+        self.generation += 1
+        state.generation = self.generation
+        self._recent[state.name] = None
+        self._recent.move_to_end(state.name)
+        if state.terms:
+            self._with_terms.add(state.name)
         else:
-            peak = _largest(peak, _sum([sidecars, _requested(container)]))
-    total = _largest(_sum([running, sidecars]), peak)
-    return _sum([total, amounts(spec.overhead), {"pods": 1}])
+            self._with_terms.discard(state.name)
+
+    def _forget(self) -> None:
+        """Something that every node's answers may depend on has changed."""
+        self.epoch += 1
+        self._kept.clear()
 
 
-def host_ports(spec: PodSpec) -> list[HostPort]:
-    return [
-        (port.protocol or "TCP", port.host_port, port.host_ip or "0.0.0.0")  # noqa: S104  an absent address means all
-        for container in (*spec.containers, *spec.init_containers)
-        for port in container.ports
-        if port.host_port
-    ]
+class Supposed:
+    """A World in which one node is as it would be."""
+
+    def __init__(self, base: Snapshot, state: NodeState) -> None:
+        self._base = base
+        self._state = state
+        self.namespaces: terms.NamespaceLabels = base.namespaces
+        self.has_terms = base.has_terms
+
+    @cached_property
+    def nodes(self) -> Mapping[str, NodeState]:
+        return {**self._base.nodes, self._state.name: self._state}
+
+    def per_node(self, key: Hashable, answer: Callable[[NodeState], T | None]) -> Mapping[str, T]:
+        found = dict(self._base.per_node(key, answer))
+        found.pop(self._state.name, None)
+        own = answer(self._state)
+        if own is not None:
+            found[self._state.name] = own
+        return found
 
 
-def _requested(container: Container) -> dict[str, int]:
-    return amounts(container.resources.requests)
+def _weighs_the_same(known: Pod, pod: Pod) -> bool:
+    """Does the newer picture of a placed pod change nothing that filters or scores read?"""
+    return (
+        pod.status.phase not in FINISHED_PHASES
+        and known.metadata.labels == pod.metadata.labels
+        and known.metadata.deletion_timestamp == pod.metadata.deletion_timestamp
+        and wanted.of(known) is wanted.of(pod)
+        and known.spec.affinity == pod.spec.affinity
+    )
 
 
-def _sum(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for part in parts:
-        for name, amount in part.items():
-            total[name] = total.get(name, 0) + amount
-    return total
-
-
-def _largest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}
+def differs(one: Node, other: Node) -> bool:
+    """Would scheduling see the difference? Heartbeats alone make none."""
+    return (
+        one.metadata.labels != other.metadata.labels
+        or one.spec != other.spec
+        or one.status.allocatable != other.status.allocatable
+        or one.status.capacity != other.status.capacity
+        or one.status.images != other.status.images
+    )

@@ -8,7 +8,8 @@ import pytest
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
 from knarr.scheduler.schedule import Bound, Unschedulable, schedule
-from knarr.scheduler.snapshot import NodeState, requests
+from knarr.scheduler.snapshot import NodeState, Snapshot
+from knarr.scheduler.wanted import of
 
 
 def node(name: str = "a", **fields: object) -> NodeState:
@@ -31,7 +32,7 @@ def asks(cpu: str = "0", memory: str = "0", **more: object) -> list[dict[str, ob
 
 
 def refusal(wanted: Pod, *states: NodeState) -> str:
-    outcome = schedule(wanted, {state.node.metadata.name: state for state in states})
+    outcome = schedule(wanted, Snapshot(states))
     assert isinstance(outcome, Unschedulable)
     return outcome.message
 
@@ -39,11 +40,11 @@ def refusal(wanted: Pod, *states: NodeState) -> str:
 def test_a_pod_goes_to_the_node_with_more_room() -> None:
     full, empty = node("a"), node("b")
     full.add(pod("x", containers=asks(cpu="1500m", memory="512Mi")))
-    assert schedule(pod(), {"a": full, "b": empty}) == Bound("b")
+    assert schedule(pod(), Snapshot([full, empty])) == Bound("b")
 
 
 def test_equal_nodes_are_chosen_by_name() -> None:
-    assert schedule(pod(), {"b": node("b"), "a": node("a")}) == Bound("a")
+    assert schedule(pod(), Snapshot([node("b"), node("a")])) == Bound("a")
 
 
 def test_without_nodes_it_says_so() -> None:
@@ -72,7 +73,7 @@ def test_a_node_is_refused_in_upstreams_words(spec: dict[str, object], state: di
 def test_a_toleration_lets_the_pod_pass() -> None:
     tainted = node(taints=[{"key": "k", "value": "v", "effect": "NoSchedule"}])
     for toleration in ({"operator": "Exists"}, {"key": "k", "value": "v"}, {"key": "k", "operator": "Exists"}):
-        assert schedule(pod(tolerations=[toleration]), {"a": tainted}) == Bound("a")
+        assert schedule(pod(tolerations=[toleration]), Snapshot([tainted])) == Bound("a")
 
 
 def test_a_host_port_is_given_once_per_node_and_protocol() -> None:
@@ -81,7 +82,7 @@ def test_a_host_port_is_given_once_per_node_and_protocol() -> None:
     again = pod(containers=[{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80, "hostIP": "127.0.0.1"}]}])
     assert "didn't have free ports" in refusal(again, state)
     udp = pod(containers=[{"name": "c", "ports": [{"containerPort": 80, "hostPort": 80, "protocol": "UDP"}]}])
-    assert schedule(udp, {"a": state}) == Bound("a")
+    assert schedule(udp, Snapshot([state])) == Bound("a")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_a_host_port_is_given_once_per_node_and_protocol() -> None:
 def test_required_node_affinity_is_kept(operator: str, values: list[str], *, matches: bool) -> None:
     term = {"matchExpressions": [{"key": "zone", "operator": operator, "values": values}]}
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}}
-    outcome = schedule(pod(affinity=affinity), {"a": node(labels={"zone": "a"})})
+    outcome = schedule(pod(affinity=affinity), Snapshot([node(labels={"zone": "a"})]))
     assert isinstance(outcome, Bound) == matches
 
 
@@ -108,7 +109,7 @@ def test_init_containers_count_at_their_peak_and_sidecars_all_along() -> None:
         {"name": "big", "resources": {"requests": {"cpu": "900m"}}},
     ]
     wanted = pod(containers=asks(cpu="500m"), initContainers=init, overhead={"cpu": "10m"})
-    assert requests(wanted.spec)["cpu"] == 1010
+    assert of(wanted).requests["cpu"] == 1010
 
 
 def test_adding_and_removing_a_pod_leaves_nothing_behind() -> None:

@@ -1,25 +1,41 @@
-"""NodeName and NodeAffinity: is the node one of those the pod asks for by nodeSelector and node affinity?
+"""NodeAffinity: is the node one of those the pod asks for by nodeSelector and node affinity?
 
 Spec: "Assigning Pods to Nodes". Terms are alternatives, the requirements of a term all hold; a term without any
 requirement matches nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from knarr.kinds.lens.node import Node
-from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.scheduling import NodeSelectorRequirement, NodeSelectorTerm
 from knarr.scheduler.snapshot import NodeState
+from knarr.scheduler.wanted import Wanted
+
+REASON = "node(s) didn't match Pod's node affinity/selector"
 
 
-def refusals(pod: Pod, state: NodeState) -> list[str]:
-    labels = state.node.metadata.labels
-    selected = all(labels.get(key) == value for key, value in pod.spec.node_selector.items())
-    affinity = pod.spec.affinity and pod.spec.affinity.node_affinity
-    required = affinity.required_during_scheduling_ignored_during_execution if affinity else None
-    if selected and (required is None or any(matches(term, state.node) for term in required.node_selector_terms)):
-        return []
-    return ["node(s) didn't match Pod's node affinity/selector"]
+def refusals(asked: Wanted, state: NodeState) -> Sequence[str]:
+    return () if is_meant(asked, state.node) else [REASON]
+
+
+def is_meant(asked: Wanted, node: Node) -> bool:
+    labels = node.metadata.labels
+    if not all(labels.get(key) == value for key, value in asked.node_selector.items()):
+        return False
+    return asked.required is None or any(matches(term, node) for term in asked.required.node_selector_terms)
+
+
+def named_nodes(asked: Wanted) -> frozenset[str] | None:
+    """The only nodes that can match when every term names some (DaemonSet pods); None when any may."""
+    if asked.required is None:
+        return None
+    names: set[str] = set()
+    for term in asked.required.node_selector_terms:
+        fields = [each.values for each in term.match_fields if (each.key, each.operator) == ("metadata.name", "In")]
+        if not fields:
+            return None
+        names.update(fields[0])
+    return frozenset(names)
 
 
 def matches(term: NodeSelectorTerm, node: Node) -> bool:

@@ -1,14 +1,16 @@
 """NodePorts: are the host ports that the pod wants free on the node?"""
 
-from knarr.kinds.lens.pod import Pod
-from knarr.scheduler.snapshot import HostPort, NodeState, host_ports
+from collections.abc import Sequence
+
+from knarr.scheduler.snapshot import NodeState
+from knarr.scheduler.wanted import HostPort, Wanted
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  compared, never bound
 
 
-def refusals(pod: Pod, state: NodeState) -> list[str]:
-    taken = any(_collide(wanted, held) for wanted in host_ports(pod.spec) for held in state.host_ports)
-    return ["node(s) didn't have free ports for the requested pod ports"] if taken else []
+def refusals(asked: Wanted, state: NodeState) -> Sequence[str]:
+    taken = any(_collide(wanted, held) for wanted in asked.host_ports for held in state.host_ports)
+    return ["node(s) didn't have free ports for the requested pod ports"] if taken else ()
 
 
 def _collide(one: HostPort, other: HostPort) -> bool:

@@ -1,15 +1,19 @@
-"""NodeResourcesFit: has the node room for what the pod requests?"""
+"""NodeResourcesFit: has the node room for what the pod requests, extended resources included?"""
 
-from knarr.kinds.lens.pod import Pod
-from knarr.scheduler.snapshot import NodeState, requests
+from collections.abc import Sequence
+
+from knarr.scheduler.snapshot import NodeState
+from knarr.scheduler.wanted import Wanted
 
 
-def refusals(pod: Pod, state: NodeState) -> list[str]:
+def refusals(asked: Wanted, state: NodeState) -> Sequence[str]:
     """`Insufficient cpu`, `Too many pods`, …: one reason per resource that does not fit."""
-    allocatable = state.allocatable
+    allocatable, requested = state.allocatable, state.requested
     short = [
         name
-        for name, amount in requests(pod.spec).items()
-        if amount > 0 and amount > allocatable.get(name, 0) - state.requested.get(name, 0)
+        for name, amount in asked.requests.items()
+        if amount > 0 and amount > allocatable.get(name, 0) - requested.get(name, 0)
     ]
+    if not short:
+        return ()
     return ["Too many pods" if name == "pods" else f"Insufficient {name}" for name in sorted(short)]

@@ -3,22 +3,24 @@
 Spec: "Taints and Tolerations". An empty key with Exists tolerates everything; an empty effect matches all effects.
 """
 
-from knarr.kinds.lens.pod import Pod
+from collections.abc import Sequence
+
 from knarr.kinds.lens.scheduling import Taint, Toleration
 from knarr.scheduler.snapshot import NodeState
+from knarr.scheduler.wanted import Wanted
 
 UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")
 REPELLING = frozenset({"NoSchedule", "NoExecute"})
 
 
-def refusals(pod: Pod, state: NodeState) -> list[str]:
-    tolerations = pod.spec.tolerations
+def refusals(asked: Wanted, state: NodeState) -> Sequence[str]:
+    tolerations = asked.tolerations
     if state.node.spec.unschedulable and not is_tolerated(UNSCHEDULABLE, tolerations):
         return ["node(s) were unschedulable"]
     for taint in state.node.spec.taints:
         if taint.effect in REPELLING and not is_tolerated(taint, tolerations):
             return [f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}"]
-    return []
+    return ()
 
 
 def is_tolerated(taint: Taint, tolerations: tuple[Toleration, ...]) -> bool:

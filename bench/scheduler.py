@@ -1,0 +1,139 @@
+"""How fast the scheduler is: N simulated nodes, M pods of T templates; the decisions alone, then API and store too.
+
+    PYTHONPATH=src:. python bench/scheduler.py [nodes] [pods] [templates]
+The aim is 2,000 pods a second on 5,000 nodes. Decisions: schedule() and placing, one core. Whole: pods are created
+through the API server in process over a memory store, the clock runs from the scheduler's start until all are bound.
+"""
+
+import asyncio
+import sys
+import time
+
+import msgspec
+
+from knarr.apiserver.context import User
+from knarr.apiserver.pipeline import Pipeline
+from knarr.apiserver.server import ApiServer
+from knarr.base import tasks
+from knarr.base.clock import SystemClock
+from knarr.client import reflector
+from knarr.client.cache import Cache
+from knarr.client.client import Json
+from knarr.client.events import EventRecorder
+from knarr.client.inprocess import InProcessTransport
+from knarr.client.requests import ApiClient
+from knarr.kinds.core_config import NAMESPACE, NODE, SERVICEACCOUNT
+from knarr.kinds.core_pod import POD
+from knarr.kinds.lens.node import Node
+from knarr.kinds.lens.pod import Pod
+from knarr.scheduler import runner
+from knarr.scheduler.schedule import Bound, schedule
+from knarr.scheduler.snapshot import NodeState, Snapshot
+from knarr.store.memory import MemoryStore
+
+
+def node(number: int) -> Json:
+    labels = {"kubernetes.io/hostname": f"node-{number}", "topology.kubernetes.io/zone": f"zone-{number % 3}"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": f"node-{number}", "labels": labels},
+        "status": {"allocatable": {"cpu": str(4 + number % 3), "memory": "32Gi", "pods": "110"}},
+    }
+
+
+def pod(number: int, templates: int, **more: object) -> Json:
+    app = f"app-{number % templates}"
+    requests = {"cpu": f"{100 + number % templates}m", "memory": "100Mi"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"pod-{number}", "namespace": "default", "uid": f"uid-{number}", "labels": {"app": app}},
+        "spec": {"containers": [{"name": "c", "image": "web:1", "resources": {"requests": requests}}], **more},
+    }
+
+
+ANTI: Json = {
+    "affinity": {
+        "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "app-0"}}}
+            ]
+        }
+    }
+}
+SPREAD: Json = {
+    "topologySpreadConstraints": [
+        {
+            "maxSkew": 1,
+            "topologyKey": "topology.kubernetes.io/zone",
+            "whenUnsatisfiable": "DoNotSchedule",
+            "labelSelector": {"matchLabels": {"app": "app-0"}},
+        }
+    ]
+}
+
+
+def decisions(nodes: int, pods: int, templates: int, name: str, **more: object) -> None:
+    snapshot = Snapshot([NodeState(msgspec.convert(node(number), Node)) for number in range(nodes)])
+    asking = [msgspec.convert(pod(number, templates, **more), Pod) for number in range(pods)]
+    begun = time.perf_counter()
+    for each in asking:
+        outcome = schedule(each, snapshot)
+        assert isinstance(outcome, Bound), outcome.message
+        snapshot.place(each, outcome.node)
+    seconds = time.perf_counter() - begun
+    print(f"decisions, {name}: {pods} pods of {templates} templates on {nodes} nodes: {pods / seconds:.0f} pods/s")
+
+
+async def whole(nodes: int, pods: int, templates: int) -> None:
+    clock = SystemClock()
+    pipeline = Pipeline(ApiServer(MemoryStore(), clock))
+    client = ApiClient(InProcessTransport(pipeline.handle_as, User("bench", ("system:masters",))))
+    await client.create(NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    await client.create(SERVICEACCOUNT, "default", account)
+    for number in range(nodes):
+        body = node(number)
+        await client.create(NODE, "", body)
+        await client.patch(NODE, "", body["metadata"]["name"], {"status": body["status"]}, subresource="status")
+    for number in range(pods):
+        await client.create(POD, "default", pod(number, templates))
+    cache = Cache(runner.KINDS)
+    bound = 0
+    done = asyncio.Event()
+
+    def count(changed: object) -> None:
+        nonlocal bound
+        bound = len(cache.held_all(POD)) - len(cache.on_node(Pod, "")) if bound < 0 else bound + 1
+        if bound >= pods:
+            done.set()
+
+    recorder = EventRecorder(client, clock, runner.NAME)
+    scheduler = runner.Scheduler(client, cache, clock, recorder)
+    async with asyncio.TaskGroup() as group:
+        running = [
+            await tasks.start(group, "cache", lambda up: reflector.run(client, cache, clock, up)),
+            await tasks.start(group, "events", recorder.run),
+        ]
+        cache.listen(lambda changed: count(changed) if changed.new and changed.new.node else None, kinds=[POD])
+        begun, cpu = time.perf_counter(), time.process_time()
+        running.append(await tasks.start(group, "scheduler", scheduler.run))
+        await tasks.deadline(done.wait(), 300, "all pods bound")
+        seconds, used = time.perf_counter() - begun, time.process_time() - cpu
+        print(f"whole: {pods} pods on {nodes} nodes: {pods / seconds:.0f} pods/s, cpu {used:.2f} s")
+        for task in running:
+            await tasks.cancel(task)
+
+
+def main(nodes: int, pods: int, templates: int) -> None:
+    decisions(nodes, pods, 1, "plain")
+    decisions(nodes, pods, templates, "plain")
+    decisions(nodes, pods // 10, 1, "spread over zones", **SPREAD)
+    decisions(nodes, pods // 10, 1, "one per host", **ANTI)
+    asyncio.run(whole(nodes, pods, templates))
+
+
+if __name__ == "__main__":
+    arguments = [int(text) for text in sys.argv[1:]]
+    main(*(arguments + [5000, 10000, 50][len(arguments) :]))

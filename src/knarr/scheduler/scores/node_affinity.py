@@ -1,0 +1,9 @@
+"""NodeAffinity: the weight of the preferred terms that a node meets; normalised over the nodes in question."""
+
+from knarr.scheduler.filters.node_affinity import matches
+from knarr.scheduler.snapshot import NodeState
+from knarr.scheduler.wanted import Wanted
+
+
+def weight(asked: Wanted, state: NodeState) -> int:
+    return sum(term.weight for term in asked.preferred if matches(term.preference, state.node))
