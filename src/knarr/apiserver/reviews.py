@@ -10,7 +10,6 @@ from knarr.apiserver.status import Refusal
 from knarr.apiserver.tokens import ISSUER
 from knarr.base import clock, errors
 from knarr.kinds import walks
-from knarr.kinds import walks
 from knarr.wire import http
 
 Answer = Callable[[RequestContext, Json], Json]
@@ -19,7 +18,6 @@ Answer = Callable[[RequestContext, Json], Json]
 async def answer(context: RequestContext) -> http.Response:
     """Answer a create of a review."""
     obj = writing.checked_kind(context, await bodies.object_body(context))
-    obj = walks.decoded(context.resource.kind, obj)
     obj = walks.decoded(context.resource.kind, obj)
     kind = context.resource.kind
     reviewed = ROWS[kind.group, kind.plural](context, obj)
