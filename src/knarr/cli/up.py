@@ -13,7 +13,7 @@ from pathlib import Path
 from knarr.assembly import settings as settings_module
 from knarr.assembly import supervise
 from knarr.assembly.settings import Settings
-from knarr.cli import kubeconfig, printing, requirements, target
+from knarr.cli import kubeconfig, networks, printing, requirements, target
 from knarr.cli.printing import Failure
 
 READY_SECONDS = 60.0
@@ -106,6 +106,7 @@ def _check_machine(settings: Settings, *, is_fresh: bool) -> None:
         )
     if not settings.api_only:
         requirements.check()
+    networks.check(settings, [] if settings.api_only else networks.running(settings))
     if is_fresh:
         ports = [("API", settings.port)]
         if not settings.api_only:

@@ -1,0 +1,69 @@
+"""Whether the networks that a cluster asks for can be its own: `up` asks before it starts anything. Pure but for
+`running`, which reads what other clusters on this machine have.
+"""
+
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+
+from knarr.assembly import settings as settings_module
+from knarr.assembly import supervise
+from knarr.assembly.settings import Settings
+from knarr.cli import printing
+from knarr.cli.printing import Failure
+
+PREFIX_MAX = 28
+"""A smaller network has no room for a node's pods."""
+
+
+def check(settings: Settings, others: Sequence[Settings]) -> None:
+    """Raises Failure where a network is none, or two of them, or two clusters' pods, would share addresses."""
+    pods = _network("--pod-network", settings.pod_network)
+    services = _network("--service-network", settings.service_network)
+    if pods.overlaps(services):
+        raise Failure(
+            f"the pod network {pods} and the service network {services} overlap",
+            "an address must be a pod's or a Service's",
+            "give another with --pod-network or --service-network",
+            printing.EXIT_USAGE,
+        )
+    for other in others:
+        if pods.overlaps(IPv4Network(other.pod_network)):
+            raise Failure(
+                f"the pod network {pods} is in use",
+                f"the cluster {other.name!r} has {other.pod_network}",
+                f"give another with --pod-network, say {_free(others, services)}",
+                printing.EXIT_IN_USE,
+            )
+
+
+def running(settings: Settings) -> list[Settings]:
+    """Other clusters beside this one's state that have pods and run."""
+    found = []
+    for file in settings.data_dir.parent.glob(f"*/{settings_module.FILE_NAME}"):
+        other = settings_module.load(file.parent)
+        if other and other.name != settings.name and not other.api_only and supervise.running_pid(other, "node"):
+            found.append(other)
+    return found
+
+
+def _network(flag: str, text: str) -> IPv4Network:
+    try:
+        network = IPv4Network(text)
+    except (AddressValueError, NetmaskValueError, ValueError) as error:
+        raise Failure(
+            f"{flag}: {text!r} is not a network", str(error), "write it as 10.244.0.0/16", printing.EXIT_USAGE
+        ) from error
+    if network.prefixlen > PREFIX_MAX:
+        raise Failure(
+            f"{flag}: {text} is too small",
+            f"a cluster needs /{PREFIX_MAX} or larger",
+            "write it as 10.244.0.0/16",
+            printing.EXIT_USAGE,
+        )
+    return network
+
+
+def _free(others: Sequence[Settings], services: IPv4Network) -> IPv4Network:
+    taken = [services, *(IPv4Network(other.pod_network) for other in others)]
+    candidates = (IPv4Network(f"10.{second}.0.0/16") for second in range(244, 0, -1))
+    return next(network for network in candidates if not any(network.overlaps(each) for each in taken))

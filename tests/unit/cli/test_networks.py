@@ -1,0 +1,39 @@
+"""Networks of a cluster: real ones, apart from each other and from those of clusters that run."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from knarr.assembly.settings import Settings
+from knarr.cli import networks, printing
+from knarr.cli.printing import Failure
+
+FRESH = Settings("new", Path("/state/new"), Path("/run/new"))
+OTHER = Settings("old", Path("/state/old"), Path("/run/old"), pod_network="10.50.0.0/16")
+
+
+def test_the_default_networks_are_fine_beside_another_cluster() -> None:
+    networks.check(FRESH, [OTHER])
+
+
+@pytest.mark.parametrize("text", ["", "garbage", "10.0.0.1/16", "10.0.0.0/33", "fd00::/64", "10.0.0.0/30"])
+def test_what_is_no_network_is_named_with_its_flag(text: str) -> None:
+    with pytest.raises(Failure, match="--pod-network") as refused:
+        networks.check(replace(FRESH, pod_network=text), [])
+    assert refused.value.code == printing.EXIT_USAGE
+    assert refused.value.todo
+
+
+def test_pods_and_services_have_addresses_of_their_own() -> None:
+    with pytest.raises(Failure, match="overlap"):
+        networks.check(replace(FRESH, pod_network="10.0.0.0/8"), [])
+
+
+def test_two_clusters_may_not_share_addresses_of_pods_and_a_free_network_is_named() -> None:
+    with pytest.raises(Failure) as refused:
+        networks.check(replace(FRESH, pod_network="10.50.7.0/24"), [OTHER])
+    failure = refused.value
+    assert (failure.what, failure.code) == ("the pod network 10.50.7.0/24 is in use", printing.EXIT_IN_USE)
+    assert failure.why == "the cluster 'old' has 10.50.0.0/16"
+    assert failure.todo == "give another with --pod-network, say 10.244.0.0/16"
