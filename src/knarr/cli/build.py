@@ -84,13 +84,20 @@ def _dockerfile(arguments: argparse.Namespace, root: Path) -> tuple[str, str, Pa
     if arguments.file == "-":
         return sys.stdin.read(), "Dockerfile", None
     path = Path(arguments.file) if arguments.file else root / "Dockerfile"
+    if not root.is_dir():
+        why = "it is a file" if root.exists() else "there is nothing of that name"
+        raise Failure(f"{root} is not a directory", why, "give the directory whose files COPY may take", EXIT_USAGE)
     try:
         return path.read_text(), path.name, path
     except FileNotFoundError as error:
-        todo = "name it with -f" if not arguments.file else ""
+        todo = "check the path after -f" if arguments.file else "write one, or name it with -f"
         raise Failure(f"there is no {path}", "a build needs a Dockerfile", todo, EXIT_USAGE) from error
-    except (IsADirectoryError, UnicodeDecodeError) as error:
-        raise Failure(f"{path} is not a Dockerfile", str(error), "", EXIT_USAGE) from error
+    except IsADirectoryError as error:
+        raise Failure(f"{path} is not a Dockerfile", "it is a directory", "name a file with -f", EXIT_USAGE) from error
+    except UnicodeDecodeError as error:
+        raise Failure(f"{path} is not a Dockerfile", "it is not text", "name another with -f", EXIT_USAGE) from error
+    except PermissionError as error:
+        raise Failure(f"{path} cannot be read", "its mode forbids it", "chmod it, or use sudo", EXIT_USAGE) from error
 
 
 def _send(arguments: argparse.Namespace, context: Context, line: dict[str, Any]) -> None:

@@ -19,7 +19,12 @@ def run(arguments: argparse.Namespace) -> int:
     if not settings.api_only:
         target.need_root("delete")
     if not arguments.yes and not _is_meant(settings):
-        raise Failure("nothing was deleted", "this removes all objects and images", "knarr delete --yes", 2)
+        raise Failure(
+            "nothing was deleted",
+            "this removes all objects and images",
+            f"knarr delete --yes --name {settings.name}",
+            printing.EXIT_USAGE,
+        )
     down.stop(settings, 0.0)
     with printing.step("state removed"):
         forget(settings)

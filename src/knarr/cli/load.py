@@ -18,12 +18,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.input is None:
+        if sys.stdin.isatty():
+            raise Failure(
+                "a terminal holds no archive",
+                "neither -i nor a pipe gives one",
+                "knarr load -i FILE",
+                printing.EXIT_USAGE,
+            )
         return _load(arguments, sys.stdin.buffer)
     try:
         with open(arguments.input, "rb") as file:
             return _load(arguments, file)
     except OSError as error:
-        raise Failure(f"{arguments.input} cannot be read", error.strerror or str(error)) from error
+        raise Failure(
+            f"{arguments.input} cannot be read",
+            error.strerror or str(error),
+            "check the path after -i",
+            printing.EXIT_MISSING,
+        ) from error
 
 
 def _load(arguments: argparse.Namespace, file: BinaryIO) -> int:

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from knarr import __version__
 from knarr.base import errors
@@ -51,15 +52,25 @@ VERBS = (
     Verb("node", "node", "the node process", is_hidden=True),
 )
 
-# Errors that a verb did not turn into a Failure itself.
-EXIT_CODES: tuple[tuple[type[Exception], int], ...] = (
-    (errors.NotFound, printing.EXIT_MISSING),
-    (errors.Forbidden, printing.EXIT_NOT_ALLOWED),
-    (errors.Unavailable, printing.EXIT_NOT_RUNNING),
-    (errors.Invalid, printing.EXIT_USAGE),
-    (errors.BadRequest, printing.EXIT_USAGE),
-    (errors.KnarrError, printing.EXIT_FAILED),
+# Errors that a verb did not turn into a Failure itself: exit code, and what to do about it.
+EXIT_CODES: tuple[tuple[type[errors.KnarrError], int, str], ...] = (
+    (errors.NotFound, printing.EXIT_MISSING, "check the name; knarr images lists the images here"),
+    (errors.Forbidden, printing.EXIT_NOT_ALLOWED, "log in (docker login) or ask whoever may"),
+    (errors.Unauthenticated, printing.EXIT_NOT_ALLOWED, "log in (docker login), then try again"),
+    (errors.Unavailable, printing.EXIT_NOT_RUNNING, "see that it runs (knarr status, for the cluster), then try again"),
+    (errors.Invalid, printing.EXIT_USAGE, "knarr {verb} --help shows the options"),
+    (errors.BadRequest, printing.EXIT_USAGE, "knarr {verb} --help shows the options"),
+    (errors.KnarrError, printing.EXIT_FAILED, ""),
 )
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong with the words as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        raise printing.Failure(
+            f"{self.prog} cannot tell what is meant", message, f"{self.prog} --help shows how", printing.EXIT_USAGE
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,9 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         printing.show_failure(failure)
         return failure.code
     except errors.KnarrError as error:
-        printing.show_failure(printing.Failure(str(error)))
-        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+        code, todo = next((code, todo) for kind, code, todo in EXIT_CODES if isinstance(error, kind))
+        printing.show_failure(printing.Failure(str(error), todo=todo.format(verb=words[0]), code=code))
+        return code
     except KeyboardInterrupt:
+        printing.say("interrupted")
         return printing.EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader went away (`knarr images | head`): that is its right. Python must not complain at exit either.
@@ -86,7 +99,7 @@ def _run(words: list[str]) -> int:
     if verb is None:
         return _overview(words)
     module = importlib.import_module(f"knarr.cli.{verb.module}")
-    parser = argparse.ArgumentParser(prog=f"knarr {verb.word}", description=f"knarr {verb.word}: {verb.help}.")
+    parser = Parser(prog=f"knarr {verb.word}", description=f"knarr {verb.word}: {verb.help}.")
     module.configure(parser)
     code: int = module.run(parser.parse_args(words[1:]))
     return code

@@ -122,8 +122,13 @@ def _connect(name: str) -> socket.socket:
         connection.connect(str(path))
     except (FileNotFoundError, ConnectionRefusedError) as error:
         connection.close()
+        flag = "" if name == "knarr" else f" --name {name}"
+        others = f" ({', '.join(found)})" if (found := running()) else ""
         raise Failure(
-            f"knarr {name} is not running", f"nothing answers on {path}", "knarr up", EXIT_NOT_RUNNING
+            f"knarr {name} is not running",
+            f"nothing answers on {path}",
+            f"knarr up{flag}, or say which cluster with --name{others}",
+            EXIT_NOT_RUNNING,
         ) from error
     except PermissionError as error:
         connection.close()
@@ -133,6 +138,11 @@ def _connect(name: str) -> socket.socket:
     # Builds, pushes and pulls take as long as they take; the node bounds them.
     connection.settimeout(None)
     return connection
+
+
+def running() -> list[str]:
+    """Names of root's clusters that have a node, for hints."""
+    return sorted(path.parent.name for path in RUN_DIRECTORY.glob("*/node.sock"))
 
 
 def _socket_path(name: str) -> Path:

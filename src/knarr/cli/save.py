@@ -18,7 +18,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.output is None and sys.stdout.isatty():
-        raise Failure("an archive is not for a terminal", "", "knarr save -o FILE …", printing.EXIT_USAGE)
+        raise Failure(
+            "an archive is not for a terminal", "its bytes would garble it", "knarr save -o FILE …", printing.EXIT_USAGE
+        )
     answer = node_client.call(arguments, "GET", "/save?" + urlencode([("image", image) for image in arguments.images]))
     if arguments.output is None:
         _write(answer, sys.stdout.buffer)
@@ -29,7 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
             _write(answer, file)
         draft.replace(arguments.output)
     except OSError as error:
-        raise Failure(f"{arguments.output} was not written", error.strerror or str(error)) from error
+        raise Failure(
+            f"{arguments.output} was not written", error.strerror or str(error), "give another path with -o"
+        ) from error
     finally:
         draft.unlink(missing_ok=True)
     return 0

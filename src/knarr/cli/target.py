@@ -34,13 +34,19 @@ def existing(arguments: argparse.Namespace) -> Settings:
     """The cluster's kept settings. Raises Failure if there is no such cluster."""
     found = settings(arguments)
     if not (found.data_dir / settings_module.FILE_NAME).exists():
+        others = [name for name in _kept_names(found.data_dir.parent) if arguments.data_dir is None]
+        flag = "" if found.name == settings_module.DEFAULT_NAME else f" --name {found.name}"
         raise Failure(
             f"there is no cluster {found.name!r}",
-            f"{found.data_dir} holds none",
-            "knarr up makes one",
+            f"{found.data_dir} holds none" + (f"; there are {', '.join(others)}" if others else ""),
+            f"knarr up{flag} makes one" + (", --name says which is meant" if others else ""),
             printing.EXIT_NOT_RUNNING,
         )
     return found
+
+
+def _kept_names(directory: Path) -> list[str]:
+    return sorted(path.parent.name for path in directory.glob(f"*/{settings_module.FILE_NAME}"))
 
 
 def need_root(verb: str, uid: int | None = None, has_terminal: bool | None = None) -> None:

@@ -62,3 +62,44 @@ def test_every_verb_has_a_module_with_configure_and_run() -> None:
         module = importlib.import_module(f"knarr.cli.{verb.module}")
         assert callable(module.configure), verb.word
         assert callable(module.run), verb.word
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("build", "-t", "x"), "the following arguments are required: DIR"),
+        (("logs", "--tail", "-3"), "argument --tail: '-3' is not a number of lines"),
+        (("up", "--bogus"), "unrecognized arguments: --bogus"),
+    ],
+)
+def test_wrong_words_are_said_in_three_lines(words: tuple[str, ...], why: str) -> None:
+    answer = knarr(*words)
+    assert (answer.returncode, answer.stdout) == (printing.EXIT_USAGE, "")
+    assert answer.stderr.splitlines() == [
+        f"error: knarr {words[0]} cannot tell what is meant",
+        f"  why: {why}",
+        f"   do: knarr {words[0]} --help shows how",
+    ]
+
+
+def test_a_node_that_is_not_there_is_named_with_the_way_to_it() -> None:
+    answer = knarr("images", "--name", "never-was")
+    what, why, todo = answer.stderr.splitlines()
+    assert (answer.returncode, what) == (printing.EXIT_NOT_RUNNING, "error: knarr never-was is not running")
+    assert why.startswith("  why: nothing answers on ")
+    assert todo.startswith("   do: knarr up --name never-was, or say which cluster with --name")
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("/nonexistent",), "/nonexistent is not a directory"),
+        (("-f", "/tmp", "/tmp"), "/tmp is not a Dockerfile"),
+        (("-f", "/nonexistent", "/tmp"), "there is no /nonexistent"),
+    ],
+)
+def test_a_build_without_its_files_says_which(words: tuple[str, ...], what: str) -> None:
+    answer = knarr("build", *words)
+    assert answer.returncode == printing.EXIT_USAGE
+    assert [line[:7] for line in answer.stderr.splitlines()] == ["error: ", "  why: ", "   do: "]
+    assert answer.stderr.startswith(f"error: {what}")
