@@ -124,7 +124,7 @@ class Solve:
                     group.create_task(
                         self._stage(node, arguments, dockerfile.escape), name=f"stage {node.stage.number}"
                     )
-        except* Exception as failures:
+        except ExceptionGroup as failures:
             raise _first(failures) from None
         finally:
             for future in self._results.values():
