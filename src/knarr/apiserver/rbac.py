@@ -160,25 +160,28 @@ class Rbac:
             return ()
         if role.aggregation_rule is None:
             return role.rules or ()
-        return self._aggregated(role)
+        return tuple(dict.fromkeys(rule for part in self._gathered(role) for rule in part.rules or ()))
 
     def rules_named(self, kind: str, namespace: str, name: str) -> Sequence[Rule]:
         self._refresh()
         return self.rules_of(_RoleRef(kind, name), namespace)
 
-    def _aggregated(self, role: _Role) -> Sequence[Rule]:
-        assert role.aggregation_rule is not None
-        rules: list[Rule] = []
-        for raw in role.aggregation_rule.cluster_role_selectors or ():
-            selector = labels.of(raw)
+    def _gathered(self, role: _Role) -> list[_Role]:
+        """The plain roles that an aggregating one gathers, through others that aggregate; each looked at once."""
+        plain: list[_Role] = []
+        seen, waiting = {role.metadata.name}, [role]
+        while waiting:
+            gathering = waiting.pop()
+            assert gathering.aggregation_rule is not None
+            selectors = [labels.of(raw) for raw in gathering.aggregation_rule.cluster_role_selectors or ()]
             for key, other in self._roles.items():
-                if (
-                    key.startswith(CLUSTER_ROLES)
-                    and other is not role
-                    and selector.matches(other.metadata.labels or {})
-                ):
-                    rules += self.rules_of(_RoleRef("ClusterRole", other.metadata.name), "")
-        return tuple(dict.fromkeys(rules))
+                name = other.metadata.name
+                if name in seen or not key.startswith(CLUSTER_ROLES):
+                    continue
+                if any(selector.matches(other.metadata.labels or {}) for selector in selectors):
+                    seen.add(name)
+                    (plain if other.aggregation_rule is None else waiting).append(other)
+        return plain
 
     def _refresh(self) -> None:
         try:

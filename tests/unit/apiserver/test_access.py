@@ -244,3 +244,29 @@ async def test_only_who_holds_everything_gathers_roles(ask: Asker) -> None:
     assert (await dev("GET", "/api/v1/namespaces/kube-system/secrets"))["code"] == 403
     gathered = {"metadata": {"labels": {"rbac.authorization.k8s.io/aggregate-to-view": "true"}}}
     assert (await dev("PATCH", f"{RBAC}/clusterroles/cluster-admin", gathered, media=merge))["code"] == 403
+
+
+async def test_roles_that_gather_each_other_give_what_both_gather(ask: Asker) -> None:
+    for name, gathers in (("a", "b"), ("b", "a")):
+        made = role(name, kind="ClusterRole")
+        made["metadata"]["labels"] = {f"is-{name}": ""}
+        made["aggregationRule"] = {"clusterRoleSelectors": [{"matchLabels": {f"is-{gathers}": ""}}]}
+        assert (await ask("POST", f"{RBAC}/clusterroles", made))["kind"] == "ClusterRole"
+    plain = role("plain", READ_PODS, kind="ClusterRole")
+    plain["metadata"]["labels"] = {"is-a": ""}
+    await ask("POST", f"{RBAC}/clusterroles", plain)
+    for name in ("a", "b"):
+        path = f"{RBAC}/namespaces/default/rolebindings"
+        await ask("POST", path, binding(name, name, f"User:{name}", role_kind="ClusterRole"))
+        assert (await ask.as_user(User(name, ("system:authenticated",)))("GET", PODS))["kind"] == "PodList"
+
+
+async def test_a_role_with_a_selector_that_is_none_is_refused(ask: Asker) -> None:
+    made = role("x", kind="ClusterRole")
+    wrong = {"matchExpressions": [{"key": "a", "operator": "Foo"}]}
+    made["aggregationRule"] = {"clusterRoleSelectors": [wrong]}
+    assert (await ask("POST", f"{RBAC}/clusterroles", made))["message"] == (
+        'ClusterRole.rbac.authorization.k8s.io "x" is invalid: '
+        'aggregationRule.clusterRoleSelectors[0].matchExpressions[0].operator: Invalid value: "Foo": '
+        "not a valid selector operator"
+    )

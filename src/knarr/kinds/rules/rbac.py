@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from knarr.base.errors import Cause
+from knarr.kinds.rules import numbers
 from knarr.objects import faults, names
 
 Json = dict[str, Any]
@@ -18,6 +19,14 @@ def role(found: Json) -> Iterator[Cause]:
 def cluster_role(found: Json) -> Iterator[Cause]:
     for index, rule in enumerate(found.get("rules") or ()):
         yield from _rule(rule, f"rules[{index}]", is_namespaced=False)
+    aggregation = found.get("aggregationRule")
+    if aggregation is None:
+        return
+    field, selectors = "aggregationRule.clusterRoleSelectors", aggregation.get("clusterRoleSelectors")
+    if not selectors:
+        yield faults.required(field, "at least one clusterRoleSelector required if aggregationRule is non-nil")
+    for index, selector in enumerate(selectors or ()):
+        yield from numbers.label_selector(selector, f"{field}[{index}]")
 
 
 def _rule(rule: Json, field: str, *, is_namespaced: bool) -> Iterator[Cause]:
