@@ -100,3 +100,12 @@ def test_a_pods_port_is_found_by_name_or_number() -> None:
     assert [proxy.pod_port(found, wanted) for wanted in ("", "web", "9")] == [8080, 8080, 9]
     with pytest.raises(BadRequest):
         proxy.pod_port(found, "no")
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "169.254.169.254", "::ffff:169.254.1.1", "0.0.0.0", "web.test"]
+)
+def test_a_proxy_leads_neither_to_this_machine_nor_to_a_name(address: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        proxy.check_address(address)
+    assert (refused.value.code, str(refused.value)) == (400, "address not allowed")

@@ -117,7 +117,7 @@ def _slices(context: RequestContext, namespace: str, name: str) -> list[Json]:
 
 async def _pass(context: RequestContext, target: Target, *, is_kubelet: bool = False) -> http.Response:
     if not is_kubelet:
-        _check_address(target.host)
+        check_address(target.host)
     request = context.request
     path = f"/{context.route.suffix}"
     if request.path.endswith("/") and not path.endswith("/"):
@@ -140,8 +140,13 @@ async def _pass(context: RequestContext, target: Target, *, is_kubelet: bool = F
     return http.Response(response.status, kept, response.chunks())
 
 
-def _check_address(text: str) -> None:
-    address = ipaddress.ip_address(text)
+def check_address(text: str) -> None:
+    """Raises a 400 Refusal for an address that a pod cannot have. Pure."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError as error:  # an EndpointSlice may hold names, which could lead anywhere
+        raise status.Refusal(400, "BadRequest", "address not allowed") from error
+    address = getattr(address, "ipv4_mapped", None) or address
     if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
         raise status.Refusal(400, "BadRequest", "address not allowed")
 
