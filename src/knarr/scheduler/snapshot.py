@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NewType, Protocol, TypeVar
 
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
@@ -19,9 +19,15 @@ from knarr.scheduler.terms import PodTerms
 from knarr.scheduler.wanted import Amounts, HostPort, Wanted
 
 FINISHED_PHASES = frozenset({"Succeeded", "Failed"})
-KEPT_MAX: Final = 64
-"""How many templates' answers are kept: each holds one small value per node."""
+ANSWERS_MAX: Final = 1_000_000
+"""Answers kept: one small value per template and node, some 150 MB at worst; a small cluster never gets there."""
+KEPT_MAX: Final = 1024
 T = TypeVar("T")
+
+
+Shape = NewType("Shape", int)
+"""Numbers all that filters about room and local scores read of a node: nodes of one shape get the same answers."""
+SHAPES_MAX: Final = 100_000
 
 
 @dataclass(slots=True)
@@ -39,6 +45,8 @@ class NodeState:
     asked: dict[str, Wanted] = field(default_factory=dict)
     terms: dict[str, PodTerms] = field(default_factory=dict)
     generation: int = 0
+    shape: Shape = Shape(0)
+    """True as of the generation."""
 
     def __post_init__(self) -> None:
         self.become(self.node)
@@ -75,6 +83,16 @@ class NodeState:
         for port in asked.host_ports:
             self.host_ports.remove(port)
         self.terms.pop(uid, None)
+
+    def measure(self) -> tuple[object, ...]:
+        """What makes the shape."""
+        return (
+            tuple(self.allocatable.items()),
+            tuple(self.requested.items()),
+            tuple(self.scored.items()),
+            tuple(self.host_ports),
+            tuple(self.images.items()),
+        )
 
     def copy(self) -> "NodeState":
         """The same in its own containers: what is done to it does not show here."""
@@ -131,6 +149,7 @@ class Snapshot:
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._with_terms: set[str] = set()
+        self._shapes: dict[tuple[object, ...], Shape] = {}
         for state in states:
             self.put(state)
 
@@ -211,7 +230,7 @@ class Snapshot:
         found: T | None = self._kept.get(key)
         if found is None:
             found = self._kept[key] = make()
-            if len(self._kept) > KEPT_MAX:
+            if len(self._kept) > min(KEPT_MAX, 16 + ANSWERS_MAX // max(1, len(self.nodes))):
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return found
@@ -237,12 +256,22 @@ class Snapshot:
     def _touch(self, state: NodeState) -> None:
         self.generation += 1
         state.generation = self.generation
+        state.shape = self._shape(state.measure())
         self._recent[state.name] = None
         self._recent.move_to_end(state.name)
         if state.terms:
             self._with_terms.add(state.name)
         else:
             self._with_terms.discard(state.name)
+
+    def _shape(self, measure: tuple[object, ...]) -> Shape:
+        found = self._shapes.get(measure)
+        if found is None:
+            if len(self._shapes) >= SHAPES_MAX:
+                self._shapes.clear()
+            # A generation is never reused, so it can number what first appears in it.
+            found = self._shapes[measure] = Shape(self.generation)
+        return found
 
     def _forget(self) -> None:
         """Something that every node's answers may depend on has changed."""

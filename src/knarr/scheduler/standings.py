@@ -15,17 +15,15 @@ from knarr.scheduler.scores import images
 from knarr.scheduler.scores import node_affinity as node_affinity_score
 from knarr.scheduler.scores import resources as resources_score
 from knarr.scheduler.scores import taints as taints_score
-from knarr.scheduler.snapshot import NodeState, Snapshot
+from knarr.scheduler.snapshot import NodeState, Shape, Snapshot
 from knarr.scheduler.wanted import Wanted
 
-# In upstream's order: the first filter that refuses gives the node's reasons.
-# (the filter, whether another pod's leaving could change its answer)
-FILTERS = (
-    (taints.refusals, False),
-    (node_affinity.refusals, False),
-    (ports.refusals, True),
-    (resources.refusals, True),
-)
+# In upstream's order: the first filter that refuses gives the node's reasons. No pod's leaving changes the answer of
+# those about the node; those about room read nothing but the node's shape.
+ABOUT_NODE = (taints.refusals, node_affinity.refusals)
+ABOUT_ROOM = (ports.refusals, resources.refusals)
+SHAPES_MAX = 10_000
+"""Remembered per template: nodes of one shape get one computation."""
 TAINTS_WEIGHT, AFFINITY_WEIGHT = 3, 2
 """Upstream's default weights; the local scores weigh 1."""
 
@@ -44,18 +42,43 @@ class Verdict:
     score: int = 0
 
 
-def judged(asked: Wanted, state: NodeState, snapshot: Snapshot) -> Verdict:
-    for refuse, can_preempt in FILTERS:
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What a node's shape means for the template."""
+
+    reasons: Sequence[str]
+    score: int
+
+
+def judged(asked: Wanted, state: NodeState, snapshot: Snapshot, known: dict[Shape, _Room] | None = None) -> Verdict:
+    """`known` remembers the answers by shape; without it nothing is remembered."""
+    for refuse in ABOUT_NODE:
         reasons = refuse(asked, state)
         if reasons:
-            return Verdict(state.generation, reasons, can_preempt)
-    local = (
+            return Verdict(state.generation, reasons)
+    room = None if known is None else known.get(state.shape)
+    if room is None:
+        room = _room(asked, state, snapshot)
+        if known is not None and len(known) < SHAPES_MAX:
+            known[state.shape] = room
+    if room.reasons:
+        return Verdict(state.generation, room.reasons, True)
+    disliked = taints_score.disliked(asked, state) if state.node.spec.taints else 0
+    weight = node_affinity_score.weight(asked, state) if asked.preferred else 0
+    return Verdict(state.generation, (), False, (disliked, weight), room.score)
+
+
+def _room(asked: Wanted, state: NodeState, snapshot: Snapshot) -> _Room:
+    for refuse in ABOUT_ROOM:
+        reasons = refuse(asked, state)
+        if reasons:
+            return _Room(reasons, 0)
+    return _Room(
+        (),
         resources_score.least_allocated(asked, state)
         + resources_score.balanced(asked, state)
-        + images.locality(asked, state, snapshot)
+        + images.locality(asked, state, snapshot),
     )
-    standing = (taints_score.disliked(asked, state), node_affinity_score.weight(asked, state))
-    return Verdict(state.generation, (), False, standing, local)
 
 
 class Standings:
@@ -65,16 +88,20 @@ class Standings:
         self._asked = asked
         self._snapshot = snapshot
         self._seen = 0
+        self._rooms: dict[Shape, _Room] = {}
         self._fitting: Counter[Class] = Counter()
         self._heaps: dict[Class, list[tuple[int, str, int]]] = {}
         self.verdicts: dict[str, Verdict] = {}
 
     def refresh(self) -> None:
+        """Judge the nodes that changed since."""
+        if len(self._rooms) >= SHAPES_MAX:
+            self._rooms.clear()
         for state in self._snapshot.changed_since(self._seen):
             before = self.verdicts.get(state.name)
             if before is not None and not before.reasons:
                 self._fitting[before.standing] -= 1
-            verdict = self.verdicts[state.name] = judged(self._asked, state, self._snapshot)
+            verdict = self.verdicts[state.name] = judged(self._asked, state, self._snapshot, self._rooms)
             if not verdict.reasons:
                 self._fitting[verdict.standing] += 1
                 heap = self._heaps.setdefault(verdict.standing, [])

@@ -43,7 +43,7 @@ def prepare(asking: Asking, world: World) -> Callable[[NodeState], Sequence[str]
         return None
     company: Counter[Domain] = Counter()
     avoided: Counter[tuple[int, str]] = Counter()
-    refused: set[Domain] = set()
+    refused: dict[str, set[str]] = {}
     for name, found in neighbours.items():
         labels = world.nodes[name].node.metadata.labels
         if found.company:
@@ -52,7 +52,9 @@ def prepare(asking: Asking, world: World) -> Callable[[NodeState], Sequence[str]
         for index, (term, count) in enumerate(zip(asked.required_anti_affinity, found.avoided, strict=True)):
             if count and term.topology_key in labels:
                 avoided[index, labels[term.topology_key]] += count
-        refused.update((key, labels[key]) for key in found.refused_keys if key in labels)
+        for key in found.refused_keys:
+            if key in labels:
+                refused.setdefault(key, set()).add(labels[key])
     is_first = not company and all(term.matches(asking.pod, world.namespaces) for term in asked.required_affinity)
 
     def refusals(state: NodeState) -> Sequence[str]:
@@ -64,7 +66,7 @@ def prepare(asking: Asking, world: World) -> Callable[[NodeState], Sequence[str]
         for index, term in enumerate(asked.required_anti_affinity):
             if avoided[index, labels.get(term.topology_key, "")]:
                 return [ANTI_AFFINITY]
-        return [EXISTING] if any(labels.get(key) == value for key, value in refused) else ()
+        return [EXISTING] if any(labels.get(key) in values for key, values in refused.items()) else ()
 
     return refusals
 

@@ -20,7 +20,7 @@ def refusals(asked: Wanted, state: NodeState) -> Sequence[str]:
 
 def is_meant(asked: Wanted, node: Node) -> bool:
     labels = node.metadata.labels
-    if not all(labels.get(key) == value for key, value in asked.node_selector.items()):
+    if asked.node_selector and not all(labels.get(key) == value for key, value in asked.node_selector.items()):
         return False
     return asked.required is None or any(matches(term, node) for term in asked.required.node_selector_terms)
 
