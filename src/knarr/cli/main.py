@@ -92,6 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader went away (`knarr images | head`): that is its right. Python must not complain at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return printing.EXIT_FAILED
+    except OSError as error:
+        # A disk that is full, a directory that may not be written: the system's own words say it.
+        place = error.filename or "the output"
+        printing.show_failure(printing.Failure(f"{place} cannot be used", error.strerror or str(error)))
+        return printing.EXIT_FAILED
 
 
 def _run(words: list[str]) -> int:

@@ -103,3 +103,22 @@ def test_a_build_without_its_files_says_which(words: tuple[str, ...], what: str)
     assert answer.returncode == printing.EXIT_USAGE
     assert [line[:7] for line in answer.stderr.splitlines()] == ["error: ", "  why: ", "   do: "]
     assert answer.stderr.startswith(f"error: {what}")
+
+
+def test_bash_completes_verbs_and_flags() -> None:
+    script = knarr("completion", "bash").stdout
+    ask = 'COMP_WORDS=(knarr {}); COMP_CWORD={}; _knarr; echo "${{COMPREPLY[*]}}"\n'
+    asked = script + ask.format("bu", 1) + ask.format("build --ta", 2) + ask.format("build D", 2)
+    answer = subprocess.run(["bash"], input=asked, text=True, capture_output=True, check=True)
+    assert answer.stdout.splitlines() == ["build", "--tag --target", ""]
+
+
+def test_output_that_cannot_be_written_is_no_traceback() -> None:
+    with open("/dev/full", "w") as full:
+        answer = subprocess.run(
+            [sys.executable, "-m", "knarr", "version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (answer.returncode, answer.stderr.splitlines()) == (
+        printing.EXIT_FAILED,
+        ["error: the output cannot be used", "  why: No space left on device"],
+    )
