@@ -6,21 +6,20 @@ ending this process leaves them running, `tear_down` (knarr down) ends them.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from knarr.assembly import activation, pki
+from knarr.assembly import activation, pki, pod_runtime
+from knarr.assembly.pod_runtime import PodRuntime
 from knarr.assembly.settings import Settings
 from knarr.base import tasks
 from knarr.base.clock import SystemClock
-from knarr.base.errors import KnarrError
+from knarr.base.errors import Unavailable
 from knarr.base.logs import fields, log
 from knarr.base.tasks import Ready
 from knarr.client.http import HttpTransport
 from knarr.client.requests import ApiClient
-from knarr.cri.messages.container import ListContainersRequest, StopContainerRequest
-from knarr.cri.messages.sandbox import ListPodSandboxRequest, RemovePodSandboxRequest, StopPodSandboxRequest
 from knarr.criserver import compose
 from knarr.criserver.images.service import ImageServer
 from knarr.criserver.node import Places
@@ -128,13 +127,15 @@ async def run(settings: Settings, ready: Ready) -> None:
         pki.ensure(settings, SystemClock().now())
     async with (
         opened(settings) as machinery,
-        _kubelet(settings, machinery) as part,
+        _pod_runtime(settings, machinery) as pods,
+        _kubelet(settings, pods) as part,
         asyncio.TaskGroup() as group,
     ):
         await tasks.start(group, "registry", lambda told: serve_registry(settings, machinery.images, told))
         await tasks.start(group, "node api", lambda told: serve_node_api(settings, machinery, told))
-        await tasks.start(group, "cri", lambda told: _serve_cri(settings, machinery, told))
-        await tasks.start(group, "kubelet server", lambda told: _serve_kubelet(settings, machinery, part, told))
+        if not settings.cri:
+            await tasks.start(group, "cri", lambda told: _serve_cri(settings, machinery, told))
+        await tasks.start(group, "kubelet server", lambda told: _serve_kubelet(settings, pods, part, told))
         await tasks.start(group, "kubelet", part.run)
         ready()
 
@@ -186,7 +187,17 @@ async def _serve_cri(settings: Settings, machinery: Machinery, ready: Ready) -> 
 
 
 @contextlib.asynccontextmanager
-async def _kubelet(settings: Settings, machinery: Machinery) -> AsyncIterator[Kubelet]:
+async def _pod_runtime(settings: Settings, machinery: Machinery) -> AsyncIterator[PodRuntime]:
+    """Who runs the pods: the runtime of `--cri`, or ours."""
+    if not settings.cri:
+        yield PodRuntime(machinery.server, machinery.image_server)
+        return
+    async with pod_runtime.foreign(settings.cri) as pods:
+        yield pods
+
+
+@contextlib.asynccontextmanager
+async def _kubelet(settings: Settings, pods: PodRuntime) -> AsyncIterator[Kubelet]:
     """The kubelet with its client of the API server, ready to run."""
     pki_dir = settings.pki_dir
     context = tls.client_context(
@@ -195,12 +206,12 @@ async def _kubelet(settings: Settings, machinery: Machinery) -> AsyncIterator[Ku
     transport = HttpTransport(http_client.Target(LOOPBACK, settings.port, context))
     client = ApiClient(transport, "kubelet")
     try:
-        yield Kubelet(client, machinery.server, machinery.image_server, kubelet_settings(settings), SystemClock())
+        yield Kubelet(client, pods.runtime, pods.images, kubelet_settings(settings), SystemClock())
     finally:
         await transport.close()
 
 
-async def _serve_kubelet(settings: Settings, machinery: Machinery, part: Kubelet, ready: Ready) -> None:
+async def _serve_kubelet(settings: Settings, pods: PodRuntime, part: Kubelet, ready: Ready) -> None:
     """The kubelet's HTTPS port: exec, attach, port-forward, logs and statistics for the API server."""
     pki_dir = settings.pki_dir
     context = tls.server_context(
@@ -208,7 +219,12 @@ async def _serve_kubelet(settings: Settings, machinery: Machinery, part: Kubelet
         pki_dir / "kubelet-server.key",
         client_authority=pki_dir / "ca.crt",  # who comes without a certificate is told 401
     )
-    server = KubeletServer(machinery.server, settings.pod_log_dir, pages=pages.pages(part, SystemClock()))
+    server = KubeletServer(
+        pods.runtime,
+        settings.pod_log_dir,
+        pages=pages.pages(part, SystemClock()),
+        is_spdy_only=bool(settings.cri),
+    )
     await server.run(ready, host=LOOPBACK, port=settings.kubelet_port, context=context)
 
 
@@ -218,14 +234,10 @@ def tear_down(settings: Settings, grace: float) -> None:
 
 
 async def _tear_down(settings: Settings, grace: float) -> None:
+    if settings.cri:
+        await _end_foreign(settings, grace)
     async with opened(settings) as machinery:
-        server = machinery.server
-        containers = (await server.list_containers(ListContainersRequest())).containers
-        await _all(
-            server.stop_container(StopContainerRequest(container_id=c.id, timeout=round(grace))) for c in containers
-        )
-        sandboxes = (await server.list_pod_sandbox(ListPodSandboxRequest())).items
-        await _all(_end_sandbox(server, sandbox.id) for sandbox in sandboxes)
+        await pod_runtime.end_all(machinery.server, grace)
         await machinery.network.tear_down()
     kubelet.unmount_all(kubelet_settings(settings))
     for point in mounting.mounts_below(settings.run_dir):
@@ -235,15 +247,10 @@ async def _tear_down(settings: Settings, grace: float) -> None:
     Cgroups().remove(settings.cgroup)
 
 
-async def _end_sandbox(server: RuntimeServer, sandbox: str) -> None:
-    await server.stop_pod_sandbox(StopPodSandboxRequest(pod_sandbox_id=sandbox))
-    await server.remove_pod_sandbox(RemovePodSandboxRequest(pod_sandbox_id=sandbox))
-
-
-async def _all(works: Iterable[Awaitable[object]]) -> None:
-    """All at once; what fails is logged and does not keep the rest."""
-    for outcome in await asyncio.gather(*works, return_exceptions=True):
-        if isinstance(outcome, KnarrError | OSError):
-            log("node").warning("%s", fields(event="tear down", error=outcome))
-        elif isinstance(outcome, BaseException):
-            raise outcome
+async def _end_foreign(settings: Settings, grace: float) -> None:
+    """End the pods on the foreign runtime; one that has gone itself keeps nothing else from being removed."""
+    try:
+        async with pod_runtime.foreign(settings.cri) as pods:
+            await pod_runtime.end_all(pods.runtime, grace)
+    except Unavailable as error:
+        log("node").warning("%s", fields(event="tear down", cri=settings.cri, error=error))

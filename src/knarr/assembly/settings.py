@@ -38,6 +38,8 @@ class Settings:
     owner_gid: int = 0
     backoff: str = "standard"
     pod_security: str = "privileged"
+    cri: str = ""
+    """The socket of a foreign CRI runtime that runs the pods; empty: our own does."""
 
     @property
     def pki_dir(self) -> Path:

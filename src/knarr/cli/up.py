@@ -42,6 +42,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="what namespaces without a label of their own enforce (default privileged, as upstream)",
     )
+    parser.add_argument(
+        "--cri",
+        default=None,
+        metavar="SOCKET",
+        help="a CRI runtime that runs the pods, all of which knarr then takes for its own, "
+        "e.g. unix:///run/containerd/containerd.sock (default: knarr's own)",
+    )
     parser.add_argument("--backoff", choices=("standard", "dev"), default=None, help="restart back-off; dev is quicker")
 
 
@@ -84,6 +91,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         service_network=arguments.service_network,
         backoff=arguments.backoff,
         pod_security=arguments.pod_security,
+        cri=arguments.cri if arguments.cri is None else arguments.cri.removeprefix("unix://"),
     )
     if wanted != kept and supervise.running_pid(kept, "control"):
         raise Failure(
@@ -106,6 +114,7 @@ def _check_machine(settings: Settings, *, is_fresh: bool) -> None:
         )
     if not settings.api_only:
         requirements.check()
+        _check_cri(settings.cri)
     networks.check(settings, [] if settings.api_only else networks.running(settings))
     if is_fresh:
         ports = [("API", settings.port)]
@@ -113,6 +122,15 @@ def _check_machine(settings: Settings, *, is_fresh: bool) -> None:
             ports += [("registry", settings.registry_port), ("kubelet", settings.kubelet_port)]
         for what, port in ports:
             _check_port(what, port)
+
+
+def _check_cri(path: str) -> None:
+    if path and not Path(path).is_socket():
+        raise Failure(
+            f"--cri: {path} is not the socket of a CRI runtime",
+            "there is no Unix socket at that path",
+            "start the runtime, or run pods on knarr's own again with --cri ''",
+        )
 
 
 def _check_port(what: str, port: int) -> None:

@@ -53,7 +53,7 @@ class Relay:
             await spdy_client.port_forward(session, streams, str(next(names)))
 
         accepted = upgrades.port_forward(request, ports, run)
-        serve = accepted.upgraded
+        serve = accepted.upgrade
         if serve is None:
             upstream.close()
             return accepted
@@ -62,7 +62,7 @@ class Relay:
             async with spdy_client.reading(session, upstream):
                 await serve(connection)
 
-        return replace(accepted, upgraded=upgraded)
+        return replace(accepted, upgrade=upgraded)
 
     async def _tunnel(self, request: http.Request, url: str, query: str = "") -> http.Response:
         target, path, own_query = _place(url)
@@ -81,7 +81,7 @@ class Relay:
 
 def _closing(accepted: http.Response, upstream: http.Connection) -> http.Response:
     """The same response, which lets go of the runtime's connection when it is over, or was a refusal."""
-    serve = accepted.upgraded
+    serve = accepted.upgrade
     if serve is None:
         upstream.close()
         return accepted
@@ -90,7 +90,7 @@ def _closing(accepted: http.Response, upstream: http.Connection) -> http.Respons
         with contextlib.closing(upstream):
             await serve(connection)
 
-    return replace(accepted, upgraded=upgraded)
+    return replace(accepted, upgrade=upgraded)
 
 
 def _place(url: str) -> tuple[Target, str, str]:

@@ -17,6 +17,7 @@ from knarr.base.clock import Clock, SystemClock
 from knarr.base.tasks import Ready
 from knarr.cri.protocol import RuntimeService
 from knarr.kubelet import log_lines, streams
+from knarr.kubelet.relay import Relay
 from knarr.kubelet.streams import Named
 from knarr.wire import http, http_head, tls
 from knarr.wire.http_client import Client
@@ -44,7 +45,10 @@ def administrators_only(_user: str, groups: tuple[str, ...], _request: http.Requ
 
 @dataclass(slots=True)
 class KubeletServer:
-    """`pages` are further GET paths, e.g. /pods, /metrics, /stats/summary, /metrics/resource."""
+    """`pages` are further GET paths, e.g. /pods, /metrics, /stats/summary, /metrics/resource.
+
+    `is_spdy_only` is relay.py's.
+    """
 
     runtime: RuntimeService
     log_root: Path
@@ -52,6 +56,7 @@ class KubeletServer:
     authorise: Authorise = administrators_only
     clock: Clock = field(default_factory=SystemClock)
     client: Client = field(default_factory=Client)
+    is_spdy_only: bool = False
 
     async def run(self, ready: Ready, *, host: str, port: int, context: ssl.SSLContext) -> None:
         """Serve until cancelled."""
@@ -79,15 +84,16 @@ class KubeletServer:
 
     async def _route(self, request: http.Request) -> http.Response:
         parts = [unquote(part) for part in request.path.strip("/").split("/")]
+        relay = Relay(self.client, self.is_spdy_only)
         match parts:
             case ["healthz"]:
                 return http.Response(200, (("content-type", "text/plain; charset=utf-8"),), b"ok")
             case ["exec", namespace, pod, container] | ["exec", namespace, pod, _, container]:
-                return await streams.exec_(self.runtime, self.client, request, Named(namespace, pod, container))
+                return await streams.exec_(self.runtime, relay, request, Named(namespace, pod, container))
             case ["attach", namespace, pod, container] | ["attach", namespace, pod, _, container]:
-                return await streams.attach(self.runtime, self.client, request, Named(namespace, pod, container))
+                return await streams.attach(self.runtime, relay, request, Named(namespace, pod, container))
             case ["portForward", namespace, pod] | ["portForward", namespace, pod, _]:
-                return await streams.port_forward(self.runtime, self.client, request, Named(namespace, pod))
+                return await streams.port_forward(self.runtime, relay, request, Named(namespace, pod))
             case ["containerLogs", namespace, pod, container]:
                 wanted = log_lines.options(request.query, self.clock.now())
                 return await streams.logs(self.runtime, self.log_root, Named(namespace, pod, container), wanted)

@@ -1,7 +1,7 @@
 """exec, attach, port-forward and logs of this node's containers, as the kubelet's server offers them.
 
-Containers are found by asking the runtime, which is never behind; the runtime's answer is a URL, to which the client's
-own upgrade is tunnelled. Who may ask is decided in server.py.
+Containers are found by asking the runtime, which is never behind; the runtime's answer is a URL, to which relay.py
+brings the client. Who may ask is decided in server.py.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
-from knarr.base.errors import BadRequest, NotFound, Unavailable
+from knarr.base.errors import BadRequest, NotFound, Unavailable, Unimplemented
 from knarr.cri.messages.container import (
     AttachRequest,
     Container,
@@ -27,10 +27,12 @@ from knarr.cri.messages.enums import ContainerEventType, ContainerState, PodSand
 from knarr.cri.messages.sandbox import ListPodSandboxRequest, PodSandboxFilter, PortForwardRequest
 from knarr.cri.protocol import RuntimeService
 from knarr.kubelet import container_logs, log_lines, observed
-from knarr.wire import http, tunnel
-from knarr.wire.http_client import Client, Target
+from knarr.kubelet.relay import Relay
+from knarr.wire import http
+from knarr.wire.channels import Wanted
 
 STREAMS_REFUSED: Final = "you must specify at least 1 of stdin, stdout, stderr"
+RELIST_SECONDS: Final = 1.0
 _ENDS: Final = (ContainerEventType.CONTAINER_STOPPED_EVENT, ContainerEventType.CONTAINER_DELETED_EVENT)
 
 
@@ -43,7 +45,7 @@ class Named:
     container: str = ""
 
 
-async def exec_(runtime: RuntimeService, client: Client, request: http.Request, named: Named) -> http.Response:
+async def exec_(runtime: RuntimeService, relay: Relay, request: http.Request, named: Named) -> http.Response:
     query = parse_qs(request.query)
     stdin, stdout, stderr, tty = _asked(query)
     command = tuple(query.get("command", ()))
@@ -53,19 +55,19 @@ async def exec_(runtime: RuntimeService, client: Client, request: http.Request, 
     answer = await runtime.exec(
         ExecRequest(container_id=container.id, cmd=command, tty=tty, stdin=stdin, stdout=stdout, stderr=stderr)
     )
-    return await _tunnel(client, request, answer.url)
+    return await relay.remote_command(request, answer.url, Wanted(stdin, stdout, stderr, tty))
 
 
-async def attach(runtime: RuntimeService, client: Client, request: http.Request, named: Named) -> http.Response:
+async def attach(runtime: RuntimeService, relay: Relay, request: http.Request, named: Named) -> http.Response:
     stdin, stdout, stderr, tty = _asked(parse_qs(request.query))
     container = await running(runtime, named)
     answer = await runtime.attach(
         AttachRequest(container_id=container.id, tty=tty, stdin=stdin, stdout=stdout, stderr=stderr)
     )
-    return await _tunnel(client, request, answer.url)
+    return await relay.remote_command(request, answer.url, Wanted(stdin, stdout, stderr, tty))
 
 
-async def port_forward(runtime: RuntimeService, client: Client, request: http.Request, named: Named) -> http.Response:
+async def port_forward(runtime: RuntimeService, relay: Relay, request: http.Request, named: Named) -> http.Response:
     labels = {observed.POD_NAMESPACE: named.namespace, observed.POD_NAME: named.pod}
     wanted = PodSandboxFilter(label_selector=labels)
     listed = await runtime.list_pod_sandbox(ListPodSandboxRequest(filter=wanted))
@@ -75,8 +77,7 @@ async def port_forward(runtime: RuntimeService, client: Client, request: http.Re
     newest = max(ready, key=lambda sandbox: sandbox.created_at)
     ports = _ports(request.query)
     answer = await runtime.port_forward(PortForwardRequest(pod_sandbox_id=newest.id, port=ports))
-    query = f"ports={','.join(map(str, ports))}" if ports else ""
-    return await _tunnel(client, request, answer.url, query)
+    return await relay.port_forward(request, answer.url, ports)
 
 
 async def logs(runtime: RuntimeService, root: Path, named: Named, wanted: log_lines.LogOptions) -> http.Response:
@@ -137,10 +138,25 @@ async def _ended(runtime: RuntimeService, container: str) -> None:
             return
         if answer.status is not None and answer.status.state == ContainerState.CONTAINER_EXITED:
             return
-        await listening
+        try:
+            await listening
+        except Unimplemented:
+            await _asked_until_end(runtime, container)
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
+
+
+async def _asked_until_end(runtime: RuntimeService, container: str) -> None:
+    """The same for a runtime without an event stream (containerd before 1.7): it has to be asked again and again."""
+    while True:
+        await asyncio.sleep(RELIST_SECONDS)
+        try:
+            answer = await runtime.container_status(ContainerStatusRequest(container_id=container))
+        except NotFound:
+            return
+        if answer.status is None or answer.status.state == ContainerState.CONTAINER_EXITED:
+            return
 
 
 async def _until_end(events: AsyncIterator[ContainerEventResponse], container: str) -> None:
@@ -148,16 +164,6 @@ async def _until_end(events: AsyncIterator[ContainerEventResponse], container: s
         if event.container_id == container and event.container_event_type in _ENDS:
             return
     raise Unavailable("the runtime's event stream ended")
-
-
-async def _tunnel(client: Client, request: http.Request, url: str, query: str = "") -> http.Response:
-    """Tunnel to the URL that the runtime gave. Only a loopback address is believed: the URL is the runtime's word."""
-    parts = urlsplit(url)
-    host = parts.hostname or "127.0.0.1"
-    if parts.scheme != "http" or host not in ("127.0.0.1", "::1", "localhost"):
-        raise Unavailable(f"the runtime's streaming URL is not on this machine: {parts.scheme}://{host}")
-    target = Target(host, parts.port or 80)
-    return await tunnel.tunnel(client, target, request, parts.path, query or parts.query)
 
 
 def _asked(query: dict[str, list[str]]) -> tuple[bool, bool, bool, bool]:

@@ -1,4 +1,4 @@
-"""SPDY/3.1 frames, without I/O: bytes in, frames out, and the frames that a server sends.
+"""SPDY/3.1 frames, without I/O: bytes in, frames out, and the frames that a server or a client sends.
 
 Enough of the protocol for Kubernetes' streaming (COMPAT row 12): SYN_STREAM, SYN_REPLY, RST_STREAM, PING, GOAWAY, data.
 Flow control windows are not kept: the clients ignore them, and the transport's backpressure takes their place.
@@ -87,7 +87,7 @@ Frame = Opened | Received | Reset | Pinged | Leaving
 
 
 class Codec:
-    """The server's side of one connection; compression contexts make it stateful."""
+    """One side of a connection; compression contexts make it stateful."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -118,6 +118,13 @@ class Codec:
         """SYN_REPLY without headers."""
         block = self._deflate.compress(bytes(4)) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
         return _control(SYN_REPLY, 0, stream.to_bytes(4, "big") + block)
+
+    def open(self, stream: int, headers: dict[str, str]) -> bytes:
+        """SYN_STREAM: a new stream with its headers (names in lower case)."""
+        texts = [text.encode("latin-1") for pair in headers.items() for text in pair]
+        plain = len(headers).to_bytes(4, "big") + b"".join(len(text).to_bytes(4, "big") + text for text in texts)
+        block = self._deflate.compress(plain) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
+        return _control(SYN_STREAM, 0, stream.to_bytes(4, "big") + bytes(6) + block)
 
     def _frame(self, head: bytes, payload: bytes) -> Frame | None:
         flags = head[4]

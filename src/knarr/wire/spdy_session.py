@@ -1,7 +1,7 @@
-"""A SPDY/3.1 session on a connection: streams that the client opens, each with a bounded buffer.
+"""A SPDY/3.1 session on a connection, either side of it: streams that the client opens, each with a bounded buffer.
 
 A stream whose reader is behind holds the whole session back (there are no windows), as Kubernetes' own servers do.
-What the streams mean is decided elsewhere: wire/spdy_streams.py.
+What the streams mean is decided elsewhere: wire/spdy_streams.py, wire/spdy_client.py.
 """
 
 import asyncio
@@ -89,7 +89,10 @@ class Stream:
 
 
 class Session:
-    """`opened` is called with each new stream; it must not wait."""
+    """The server's side. `opened` is called with each new stream; it must not wait."""
+
+    peer_parity = 1
+    """What the identifiers of the other side's streams and pings leave when halved."""
 
     def __init__(self, connection: Connection, opened: Callable[[Stream], None]) -> None:
         self._connection = connection
@@ -130,7 +133,7 @@ class Session:
     async def _take(self, frame: spdy.Frame) -> None:
         match frame:
             case spdy.Opened(identifier, headers, is_final):
-                if identifier <= self._last or identifier % 2 == 0:
+                if identifier <= self._last or identifier % 2 != self.peer_parity:
                     raise spdy.SpdyError(f"stream {identifier} out of order")
                 self._last = identifier
                 if len(self._streams) >= STREAMS_MAX:
@@ -152,12 +155,40 @@ class Session:
                 found = self._streams.pop(identifier, None)
                 if found is not None:
                     found.is_write_closed = True
-                    found.discard()
+                    self._ended_by_reset(found)
             case spdy.Pinged(identifier_bytes):
-                if identifier_bytes[3] & 1:  # the client's own; even ones answer ours, which we never send
+                if identifier_bytes[3] & 1 == self.peer_parity:  # the others answer ours, which we never send
                     await self.send(spdy.pong(identifier_bytes))
             case spdy.Leaving():
                 pass
+
+    def _ended_by_reset(self, stream: Stream) -> None:
+        stream.discard()  # a client that resets a stream wants none of it
+
+
+class ClientSession(Session):
+    """The client's side: it opens the streams, and the server none."""
+
+    peer_parity = 0
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, _nobody)
+        self._next = 1
+
+    async def open(self, headers: dict[str, str]) -> Stream:
+        """A new stream with these headers (names in lower case). Raises ConnectionError when the server is gone."""
+        if self.gone.is_set():
+            raise ConnectionResetError("the server closed the connection")
+        if len(self._streams) >= STREAMS_MAX:
+            raise ConnectionResetError(f"more than {STREAMS_MAX} streams are open")
+        identifier, self._next = self._next, self._next + 2
+        stream = self._streams[identifier] = Stream(self, identifier, headers)
+        await self.send(self._codec.open(identifier, headers))
+        return stream
+
+    def _ended_by_reset(self, stream: Stream) -> None:
+        # Go's servers end a session by resetting its streams right behind the last bytes, which still count.
+        stream.end()
 
 
 def _nobody(_stream: Stream) -> None:
