@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from knarr.base import linux
 from knarr.cri.messages import config as c
 from knarr.cri.messages import container as m
 from knarr.cri.messages import sandbox as s
@@ -33,8 +34,8 @@ POINTS = (
 )
 
 
-async def live_and_die(directory: Path) -> None:
-    """One pod with a shared process namespace, made and removed."""
+def shared_pod(directory: Path) -> tuple[c.PodSandboxConfig, c.ContainerConfig]:
+    """A pod with a shared process namespace, and its container."""
     shared = c.NamespaceOption(pid=NamespaceMode.POD)
     config = c.PodSandboxConfig(
         metadata=c.PodSandboxMetadata(name="web", namespace="default", uid="u"),
@@ -48,6 +49,12 @@ async def live_and_die(directory: Path) -> None:
         log_path="main.log",
         linux=c.LinuxContainerConfig(security_context=c.LinuxContainerSecurityContext(namespace_options=shared)),
     )
+    return config, wanted
+
+
+async def live_and_die(directory: Path) -> None:
+    """One pod, made and removed."""
+    config, wanted = shared_pod(directory)
     async with real_node.opened(directory) as server:
         pod = (await server.run_pod_sandbox(s.RunPodSandboxRequest(config=config))).pod_sandbox_id
         request = m.CreateContainerRequest(pod_sandbox_id=pod, config=wanted, sandbox_config=config)
@@ -73,6 +80,29 @@ async def test_nothing_is_left_of_a_pod_whose_server_was_killed(tmp_path: Path, 
         for item in (await server.list_pod_sandbox(s.ListPodSandboxRequest())).items:
             await server.remove_pod_sandbox(s.RemovePodSandboxRequest(pod_sandbox_id=item.id))
         assert real_node.inventory(tmp_path) == before
+    await real_node.torn_down(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "\n", '{"id": "cut sho', '{"id": 5}\n'])
+async def test_nothing_is_left_of_a_pod_whose_records_cannot_be_read(tmp_path: Path, content: str) -> None:
+    real_node.busybox_root(tmp_path / "root")
+    async with real_node.opened(tmp_path):
+        before = real_node.inventory(tmp_path)
+    config, wanted = shared_pod(tmp_path)
+    async with real_node.opened(tmp_path) as server:
+        pod = (await server.run_pod_sandbox(s.RunPodSandboxRequest(config=config))).pod_sandbox_id
+        request = m.CreateContainerRequest(pod_sandbox_id=pod, config=wanted, sandbox_config=config)
+        identity = (await server.create_container(request)).container_id
+        await server.start_container(m.StartContainerRequest(container_id=identity))
+        image_volume = server.node.places.container(identity) / "volumes" / "0"
+    image_volume.mkdir(parents=True)
+    linux.mount("knarr-test", image_volume, "tmpfs", 0)
+    for record in (tmp_path / "state").rglob("*.json"):
+        record.write_text(content)
+    async with real_node.opened(tmp_path) as server:
+        assert (await server.list_pod_sandbox(s.ListPodSandboxRequest())).items == ()
+        left = [line for line in real_node.inventory(tmp_path) if not line.endswith(".bad")]
+        assert left == before
     await real_node.torn_down(tmp_path)
 
 

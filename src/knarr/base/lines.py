@@ -5,6 +5,7 @@ millisecond each time. A line cut short by a crash is skipped, so a reader finds
 bytes reach the disk; what is kept so describes things that a power loss ends anyway.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,10 @@ def append(path: Path, line: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         # The leading break ends a line that a crash cut short.
-        os.write(descriptor, b"\n" + line + b"\n")
+        content = b"\n" + line + b"\n"
+        if os.write(descriptor, content) < len(content):
+            # A disk that is nearly full takes a part, which does not count; a second write would say no more.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         is_long = os.fstat(descriptor).st_size > LENGTH_MAX
     finally:
         os.close(descriptor)

@@ -6,6 +6,7 @@ their own. Not here: what is mounted where, and which namespace is for what (run
 
 import ctypes
 import os
+import re
 from pathlib import Path
 from typing import Final
 
@@ -79,6 +80,18 @@ def umount(target: str | Path, flags: int = MNT_DETACH) -> None:
     except OSError as error:
         if error.errno != 22:
             raise
+
+
+def mounts_below(directory: Path) -> list[Path]:
+    """Mount points in or below the directory as this process sees them, the deepest first."""
+    found = []
+    own, prefix = os.fsencode(directory), os.fsencode(directory) + b"/"
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        # The kernel writes a blank, a tab, a line break and a backslash as three octal digits.
+        point = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), line.split(b" ")[4])
+        if point == own or point.startswith(prefix):
+            found.append(Path(os.fsdecode(point)))
+    return sorted(found, key=lambda path: len(path.parts), reverse=True)
 
 
 def unshare(flags: int) -> None:

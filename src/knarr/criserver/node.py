@@ -64,6 +64,10 @@ class RootFileSystems(Protocol):
         """Bytes and inodes that the container wrote."""
         ...
 
+    def held(self) -> list[ContainerId]:
+        """The containers that there is something of, for the sweep after a crash."""
+        ...
+
 
 class RuntimeWithMonitor(Runtime, Monitor, Protocol):
     async def recover(self) -> list[ContainerId]: ...

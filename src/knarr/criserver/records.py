@@ -65,10 +65,12 @@ class Records(Generic[R]):
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._held: dict[str, R] = {}
+        for draft in directory.glob("*.json.new"):
+            draft.unlink()  # a replacement cut short by a crash: the file that it was to replace counts
         for path in sorted(directory.glob("*.json")):
             record = next((found for line in lines.latest(path) if (found := _read(line, kind)) is not None), None)
             if record is None:
-                # Only a torn disk leaves this; what it owned has no owner now and is swept.
+                # A torn disk or a crash at the first line leaves this; what it owned has no owner now and is swept.
                 path.rename(path.with_suffix(".bad"))
                 continue
             self._held[record.id] = record

@@ -1,15 +1,21 @@
 """After a restart: take over what runs, take down what was half made, and say so of what is gone.
 
 Runs once, before the first RPC. Truth about containers is the runtime's, about everything else the records' and the
-kernel's. What has no record (a crash between two files) is swept.
+kernel's. What no record explains (a record that cannot be read, a crash between two files) is swept. What refuses to
+go is logged and left to the next start: the pods beside it must not wait for it.
 """
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Collection
+from pathlib import Path
 
 from msgspec.structs import replace
 
-from knarr.base import logs
-from knarr.base.errors import NotFound
+from knarr.base import linux, logs
+from knarr.base.errors import KnarrError, NotFound
 from knarr.base.ids import SandboxId
-from knarr.criserver.containers import remove, start
+from knarr.criserver.containers import remove, start, volumes
 from knarr.criserver.node import Node, now
 from knarr.criserver.records import ContainerRecord, Ended, SandboxRecord
 from knarr.criserver.sandboxes import run, teardown
@@ -21,14 +27,21 @@ _log = logs.log("criserver")
 async def recover(node: Node) -> None:
     known = set(await node.runtime.recover())
     for container in node.containers.all():
-        await _recover_container(node, container)
+        await _tried(container.id, _recover_container(node, container))
     for sandbox in node.sandboxes.all():
-        await _recover_sandbox(node, sandbox)
+        await _tried(sandbox.id, _recover_sandbox(node, sandbox))
     owned = {record.id for record in node.containers.all()}
     owned |= {record.pause for record in node.sandboxes.all() if record.pause is not None}
     for stray in known - owned:
-        await node.runtime.delete(stray)
+        await _tried(stray, node.runtime.delete(stray))
     await _sweep(node)
+
+
+async def _tried(identity: str, work: Awaitable[None]) -> None:
+    try:
+        await work
+    except (KnarrError, OSError) as error:
+        _log.warning("was not recovered %s", logs.fields(id=identity, error=error))
 
 
 async def _recover_container(node: Node, record: ContainerRecord) -> None:
@@ -71,9 +84,38 @@ async def _recover_sandbox(node: Node, record: SandboxRecord) -> None:
 
 
 async def _sweep(node: Node) -> None:
+    """Remove what has no record: addresses, namespaces, root file systems, shared files, empty groups."""
     sandboxes = {record.id for record in node.sandboxes.all()}
+    containers = {record.id for record in node.containers.all()}
     for holder in node.network.holders() - sandboxes:
-        await node.network.detach(SandboxId(holder))
+        await _tried(holder, node.network.detach(SandboxId(holder)))
     for pin in (node.places.run / "ns").glob("*-*"):
         if pin.name.rpartition("-")[0] not in sandboxes:
             namespaces.unpin(pin)
+    await asyncio.to_thread(_sweep_directories, node.places.container("x").parent, containers)
+    await asyncio.to_thread(_sweep_directories, node.places.sandbox("x").parent, sandboxes)
+    for held in node.roots.held():
+        if volumes.owner(held) not in containers:
+            # Its mount went with the directory.
+            await _tried(held, node.roots.remove(held, node.places.run / "none"))
+    _sweep_groups(node)
+
+
+def _sweep_directories(parent: Path, owners: Collection[str]) -> None:
+    for directory in sorted(parent.iterdir()) if parent.is_dir() else ():
+        if directory.name in owners:
+            continue
+        _log.info("swept what no record explains %s", logs.fields(path=directory))
+        for point in linux.mounts_below(directory):
+            linux.umount(point)
+        if not linux.mounts_below(directory):  # what is mounted is not ours to empty
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _sweep_groups(node: Node) -> None:
+    """Pods' groups that nobody is in. Those with somebody in them may be another runtime's, under the same kubelet."""
+    owned = {record.cgroup_parent for record in node.sandboxes.all()}
+    for group in node.cgroups.below(node.places.cgroup):
+        is_pod = group.rpartition("/")[2].startswith("pod")
+        if is_pod and not any(own.startswith(group) for own in owned) and not node.cgroups.members(group):
+            node.cgroups.remove(group)

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Final
 
 from knarr.base.errors import AlreadyExists, NotFound
 from knarr.base.ids import ContainerId
@@ -9,9 +10,11 @@ from knarr.criserver.node import Root
 from knarr.images import mounting
 from knarr.images.image_store import ImageStore
 
+_PREFIX: Final = "container/"
+
 
 def snapshot_key(container: ContainerId) -> str:
-    return f"container/{container}"
+    return f"{_PREFIX}{container}"
 
 
 class ImageRoots:
@@ -44,6 +47,10 @@ class ImageRoots:
         except NotFound:
             return 0, 0
 
+    def held(self) -> list[ContainerId]:
+        keys = self._images.snapshots.keys()
+        return [ContainerId(key.removeprefix(_PREFIX)) for key in keys if key.startswith(_PREFIX)]
+
 
 class DirectoryRoots:
     """Root file systems that are plain directories: `images` maps a name to one. For tests of the server alone; what
@@ -63,3 +70,6 @@ class DirectoryRoots:
 
     def usage(self, container: ContainerId) -> tuple[int, int]:
         return 0, 0
+
+    def held(self) -> list[ContainerId]:
+        return []

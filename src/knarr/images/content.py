@@ -115,6 +115,10 @@ class Snapshotter(Protocol):
 class DurableSnapshotter(Snapshotter, Protocol):
     """A snapshotter whose committed snapshots can be made to outlive a power loss."""
 
+    def keys(self) -> tuple[str, ...]:
+        """All snapshots, children after their parents."""
+        ...
+
     def settle(self) -> None:
         """Put what is committed on the disk; blocks. What is not settled when the machine stops is undone."""
         ...

@@ -63,6 +63,9 @@ class MemorySnapshots:
     def has(self, key: str) -> bool:
         return key in self._snapshots
 
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self._snapshots)  # a parent enters when it is committed, before its children
+
     def settle(self) -> None:
         """Nothing here outlives the process."""
 

@@ -161,6 +161,11 @@ class Cgroups:
         top = self._groups(path)[:1]
         return {pid for group in top for directory, _, _ in os.walk(group) for pid in _pids(Path(directory))}
 
+    def below(self, path: str) -> list[str]:
+        """Paths of the groups directly in the group."""
+        names = {entry.name for group in self._groups(path) for entry in group.iterdir() if entry.is_dir()}
+        return [f"{path.rstrip('/')}/{name}" for name in sorted(names)]
+
     def kill(self, path: str) -> None:
         """SIGKILL everything in the group and below it."""
         for group in self._groups(path)[:1]:

@@ -4,6 +4,7 @@ Each is a root file system like a container's, kept below the container's direct
 """
 
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -12,6 +13,8 @@ from knarr.base.ids import ContainerId
 from knarr.cri.messages.config import Mount
 from knarr.criserver.containers import guard
 from knarr.criserver.node import Node
+
+_VOLUME: Final = "-volume-"
 
 
 async def mounted(node: Node, container: ContainerId, mount: Mount) -> Mount:
@@ -41,5 +44,10 @@ def _directory(node: Node, container: ContainerId) -> Path:
     return node.places.container(container) / "volumes"
 
 
+def owner(held: ContainerId) -> str:
+    """The container that a root file system belongs to: its own, or one of its image volumes."""
+    return held.partition(_VOLUME)[0]
+
+
 def _key(container: ContainerId, number: int) -> ContainerId:
-    return ContainerId(f"{container}-volume-{number}")
+    return ContainerId(f"{container}{_VOLUME}{number}")

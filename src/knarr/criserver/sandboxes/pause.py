@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from knarr.base.errors import Unimplemented
-from knarr.base.ids import ContainerId
+from knarr.base.ids import ContainerId, SandboxId
 from knarr.criserver.node import Node
 from knarr.criserver.records import SandboxRecord
 from knarr.runtime import spec
@@ -72,9 +72,14 @@ def program(machine: str) -> bytes:
     return header + _PROGRAM_HEADER.pack(1, 5, 0, _BASE, _BASE, size, size, 0x1000) + content
 
 
+def identity(sandbox: SandboxId) -> ContainerId:
+    """Its id, which needs no record to be known."""
+    return ContainerId(f"{sandbox}-pause")
+
+
 async def start(node: Node, record: SandboxRecord) -> SandboxRecord:
     """Start the process; the record then names it."""
-    pause = ContainerId(f"{record.id}-pause")
+    pause = identity(record.id)
     root = node.places.sandbox(record.id) / "pause"
     root.mkdir(exist_ok=True)
     executable = root / "pause"

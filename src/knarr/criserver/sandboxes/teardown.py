@@ -19,6 +19,7 @@ from knarr.criserver import resources
 from knarr.criserver.containers import remove, stop
 from knarr.criserver.node import Node
 from knarr.criserver.records import SandboxRecord
+from knarr.criserver.sandboxes import pause
 from knarr.network import namespaces
 
 
@@ -57,8 +58,8 @@ async def remove_all(node: Node, record: SandboxRecord) -> None:
 
 async def release(node: Node, record: SandboxRecord) -> None:
     """Let go of its process, its address and its namespaces."""
-    if record.pause is not None:
-        await node.runtime.delete(record.pause)
+    # Not by record.pause: a start that failed half way has made it and told nobody.
+    await node.runtime.delete(pause.identity(record.id))
     await node.network.detach(record.id)
     await asyncio.to_thread(_unpin, node, record)
 
