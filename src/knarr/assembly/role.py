@@ -88,10 +88,10 @@ async def _work(settings: Settings, role: supervise.Role, report_fd: int | None,
         async def begin(ready: Ready) -> None:
             await work(settings, ready)
 
+        if not settings.api_only:
+            group.create_task(supervise.guard(settings, SIBLINGS[role]), name="guard")
         await tasks.start(group, role, begin)
         gc.collect()
         gc.freeze()
         supervise.report(report_fd, state="ready")
         log(role).info("%s", fields(role=role, event="ready", pid=os.getpid()))
-        if not settings.api_only:
-            group.create_task(supervise.guard(settings, SIBLINGS[role]), name="guard")

@@ -30,6 +30,9 @@ LOG_BYTES_MAX = 10 * 1024 * 1024
 RESTART_PAUSE = 0.5
 """Seconds before a died sibling is started again: well within the promised 3 s, and no spinning when it cannot live."""
 
+FIRST_PAUSE = 5.0
+"""Seconds that a guard gives a sibling that nobody has seen yet: `knarr up` starts both, and may be about to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -157,7 +160,12 @@ def stop(settings: Settings, which: Sequence[Role], seconds: float = 10.0) -> No
 
 
 async def guard(settings: Settings, sibling: Role) -> None:
-    """Start the sibling again whenever it dies, until cancelled or the cluster is being stopped."""
+    """Start the sibling again whenever it dies, until cancelled or the cluster is being stopped.
+
+    It begins before this process is ready: the node cannot be while the control process is dead.
+    """
+    if running_pid(settings, sibling) is None:
+        await asyncio.sleep(FIRST_PAUSE)
     while True:
         pid = running_pid(settings, sibling)
         if pid is not None:
