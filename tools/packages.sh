@@ -22,6 +22,8 @@ if [ "${1:-run}" = test ]; then
   need strace strace
   need script bsdutils
   need runc runc
+  need containerd containerd
+  [ -e /usr/lib/cni/bridge ] || missing="$missing containernetworking-plugins"
 fi
 [ -n "$missing" ] || exit 0
 as_root=

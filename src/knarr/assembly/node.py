@@ -90,6 +90,7 @@ def kubelet_settings(settings: Settings) -> KubeletSettings:
         cluster_domain=settings.cluster_domain,
         pod_cidr=settings.pod_network,
         cgroup_root=settings.cgroup,
+        removes_cgroups=bool(settings.cri),
         backoff=settings.backoff,
     )
 

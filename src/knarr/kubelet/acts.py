@@ -26,6 +26,7 @@ from knarr.kubelet.planned import KillContainer
 from knarr.kubelet.preparation import PodFiles, Starter, VolumesFailed
 from knarr.kubelet.shared import Shared
 from knarr.kubelet.standing import Problem
+from knarr.runtime.cgroups import Cgroups
 
 _log = logs.log("kubelet")
 RUNTIMECLASS = registry.row("node.k8s.io", "v1", "RuntimeClass")
@@ -159,13 +160,13 @@ class Acts:
         request = cri_container.RemoveContainerRequest(container_id=container_id)
         await self._shared.runtime.remove_container(request)
 
-    async def forget(self, observed: ObservedPod, log_dir: Path) -> None:
+    async def forget(self, uid: str, observed: ObservedPod, log_dir: Path) -> None:
         """Remove all that is left of a pod: containers, sandboxes, logs."""
-        await remove(self._shared, observed)
+        await remove(self._shared, uid, observed)
         await self._shared.aside(lambda: shutil.rmtree(log_dir, ignore_errors=True))
 
 
-async def remove(shared: Shared, observed: ObservedPod) -> None:
+async def remove(shared: Shared, uid: str, observed: ObservedPod) -> None:
     """Remove the pod's containers and sandboxes from the runtime; a refusal is logged and left to the next start."""
     try:
         for item in observed.containers:
@@ -175,3 +176,7 @@ async def remove(shared: Shared, observed: ObservedPod) -> None:
             await shared.runtime.remove_pod_sandbox(cri_sandbox.RemovePodSandboxRequest(pod_sandbox_id=sandbox.id))
     except (KnarrError, OSError) as error:
         _log.warning("remains were not removed %s", logs.fields(error=error))
+        return
+    settings = shared.settings
+    if settings.removes_cgroups and not Cgroups().remove(settings.cgroup_parent(uid)):
+        _log.warning("the pod's cgroup was not removed %s", logs.fields(cgroup=settings.cgroup_parent(uid)))

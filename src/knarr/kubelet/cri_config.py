@@ -44,7 +44,7 @@ def sandbox_config(pod: Pod, attempt: int, settings: KubeletSettings, host: dns.
         labels={**meta.labels, **_pod_labels(pod)},
         annotations=dict(meta.annotations),
         linux=config.LinuxPodSandboxConfig(
-            cgroup_parent=f"{settings.cgroup_root}/pod{meta.uid}",
+            cgroup_parent=settings.cgroup_parent(meta.uid),
             security_context=security.sandbox_security(pod),
             sysctls={sysctl.name: sysctl.value for sysctl in context.sysctls} if context else {},
             resources=resources.pod_resources(pod),

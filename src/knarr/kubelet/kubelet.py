@@ -294,7 +294,7 @@ class Kubelet:
         for item in found.running:
             request = cri_container.StopContainerRequest(container_id=item.id, timeout=item.grace_seconds)
             await self.runtime.stop_container(request)
-        await acts.remove(shared, found)
+        await acts.remove(shared, uid, found)
         self._volumes(uid).remove()
         shutil.rmtree(self.settings.log_dir(namespace, name, uid), ignore_errors=True)
 

@@ -9,7 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class KubeletSettings:
-    """`backoff` names a row of restarts.RULES; `cgroup_root` is the parent of all pod cgroups."""
+    """`backoff` names a row of restarts.RULES; `cgroup_root` is the parent of all pod cgroups.
+
+    `removes_cgroups`: a foreign runtime makes a pod's cgroup and leaves it behind; our own removes it itself.
+    """
 
     node_name: str
     root_dir: Path
@@ -21,6 +24,7 @@ class KubeletSettings:
     pod_cidr: str = ""
     max_pods: int = 110
     cgroup_root: str = ""
+    removes_cgroups: bool = False
     backoff: str = "standard"
     version: str = "v1.37.0"
     container_log_bytes_max: int = 10 * 1024 * 1024
@@ -39,6 +43,9 @@ class KubeletSettings:
     def pod_dir(self, uid: str) -> Path:
         """Where a pod's volumes and termination messages are."""
         return self.root_dir / "pods" / uid
+
+    def cgroup_parent(self, uid: str) -> str:
+        return f"{self.cgroup_root}/pod{uid}"
 
     def log_dir(self, namespace: str, name: str, uid: str) -> Path:
         """Where the runtime writes a pod's logs, as upstream names it."""

@@ -378,7 +378,7 @@ class PodWorker:
             return False
         if not self._standing.is_gone and not self._is_deleted:
             await self._delete()
-        await self._acts.forget(self.observed, self._log_dir())
+        await self._acts.forget(self.uid, self.observed, self._log_dir())
         return self._standing.is_gone
 
     async def _delete(self) -> None:
