@@ -32,6 +32,7 @@ VERBS = (
     Verb("down", "down", "stop every pod and process; keep objects and images"),
     Verb("delete", "delete", "stop the cluster and remove everything it stored"),
     Verb("status", "status", "say what runs and whether it is ready"),
+    Verb("why", "why", "say why an object is not where its spec wants it"),
     Verb("doctor", "doctor", "check what this machine offers and what is missing"),
     Verb("logs", "logs", "print the log of a knarr process"),
     Verb("build", "build", "build an image from a Dockerfile"),

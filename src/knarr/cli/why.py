@@ -1,0 +1,161 @@
+"""`knarr why KIND/NAME`: why an object is not where its spec wants it: cause, evidence, next step.
+
+Reads the object and what is around it by the API, with the administrator's certificate, in few requests; the deciding
+is diagnosis/diagnose.py's. Exit code 0 whatever is found: the question was answered.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from knarr.cli import api_reading, printing, target
+from knarr.cli.api_reading import Api
+from knarr.cli.printing import Failure
+from knarr.diagnosis import diagnose
+from knarr.diagnosis.finding import Diagnosis, Finding
+from knarr.diagnosis.scene import Json, Scene
+from knarr.kinds import registry
+from knarr.kinds.registry import Kind
+
+LOG_LINES, LOG_BYTES = 10, 8192
+OTHERS_SHOWN = 4
+"""Findings after the first that are shown as well; -o json has all."""
+
+# What is read beside an object of a kind: kinds of the same namespace, and of the whole cluster. Pods, events and nodes
+# come with everything that has pods.
+_PODS = ("Pod", "Event", "Node")
+_AROUND: dict[str, tuple[str, ...]] = {
+    "Pod": _PODS,
+    "Deployment": ("ReplicaSet", *_PODS),
+    "ReplicaSet": _PODS,
+    "ReplicationController": _PODS,
+    "StatefulSet": _PODS,
+    "DaemonSet": _PODS,
+    "Job": _PODS,
+    "CronJob": ("Job", *_PODS),
+    "Service": ("EndpointSlice", *_PODS),
+    "Ingress": ("Service", "Event"),
+    "PodDisruptionBudget": _PODS,
+    "PersistentVolumeClaim": ("Pod", "Event", "StorageClass"),
+    "Node": ("Pod", "PodDisruptionBudget"),
+    "Namespace": (),
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("object", metavar="KIND/NAME", nargs="+", help="the object: deployment/web, or pod web-1")
+    parser.add_argument("-n", "--namespace", default="default", help="its namespace (default: default)")
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text", help="how to print (default: text)")
+    target.configure(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    kind, name = _asked(arguments.object)
+    with api_reading.connected(target.existing(arguments)) as api:
+        scene = _scene(api, kind, arguments.namespace if kind.is_namespaced else "", name)
+        diagnosis = diagnose.diagnose(scene)
+    if arguments.output == "json":
+        printing.show(json.dumps(_as_json(scene, diagnosis), indent=2))
+    else:
+        printing.show("\n".join(_text(scene, diagnosis)))
+    return 0
+
+
+def _asked(words: Sequence[str]) -> tuple[Kind, str]:
+    parts = words[0].split("/", 1) if len(words) == 1 else list(words)
+    if len(parts) != 2 or not all(parts):
+        raise Failure(
+            f"{' '.join(words)!r} names no object", "", "knarr why KIND/NAME, as deployment/web", printing.EXIT_USAGE
+        )
+    word = parts[0].lower()
+    for kind in registry.builtin():
+        plural = {kind.plural, f"{kind.plural}.{kind.group}", f"{kind.plural}.{kind.version}.{kind.group}"}
+        if word in {kind.kind.lower(), kind.singular, *kind.short_names, *plural} and "get" in kind.verbs:
+            return kind, parts[1]
+    raise Failure(f"knarr why knows no kind {parts[0]!r}", "", "kubectl api-resources lists kinds", printing.EXIT_USAGE)
+
+
+def _scene(api: Api, kind: Kind, namespace: str, name: str) -> Scene:
+    subject = api.get(_path(kind, namespace, name))
+    if subject is None:
+        where = f" in namespace {namespace!r}" if namespace else ""
+        hint = f"kubectl get {kind.plural} --all-namespaces lists them" if namespace else f"kubectl get {kind.plural}"
+        raise Failure(f"there is no {kind.singular} {name!r}{where}", "", hint, printing.EXIT_MISSING)
+    around = {word: _list(api, word, namespace) for word in _AROUND.get(kind.kind, ("Event",))}
+    now = datetime.now(UTC)
+    scene = Scene({"kind": kind.kind, **subject}, around, now=now)
+    if diagnose.needs_all_pods(scene):
+        around["Pod"] = _list(api, "Pod", "")
+    logs = {(each.pod, each.container): _log(api, each) for each in diagnose.logs_wanted(scene)}
+    return Scene(scene.subject, around, logs, now)
+
+
+def _list(api: Api, word: str, namespace: str) -> list[Json]:
+    """All objects of that kind in the namespace (of a cluster's kind: all), each with its kind named."""
+    kind = next(row for row in registry.builtin() if row.kind == word and "list" in row.verbs and row.served_by_default)
+    answer = api.get(f"{_path(kind, namespace)}?limit=2000") or {}
+    return [{"kind": word, **each} for each in answer.get("items") or ()]
+
+
+def _path(kind: Kind, namespace: str, name: str = "") -> str:
+    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    place = f"/namespaces/{api_reading.quoted(namespace)}" if namespace and kind.is_namespaced else ""
+    return f"{root}{place}/{kind.plural}" + (f"/{api_reading.quoted(name)}" if name else "")
+
+
+def _log(api: Api, wanted: diagnose.LogWanted) -> list[str]:
+    """The container's last lines; none where the node cannot say."""
+    place = f"/api/v1/namespaces/{api_reading.quoted(wanted.namespace)}/pods/{api_reading.quoted(wanted.pod)}/log"
+    previous = "&previous=true" if wanted.is_previous else ""
+    query = f"?container={api_reading.quoted(wanted.container)}&tailLines={LOG_LINES}&limitBytes={LOG_BYTES}{previous}"
+    return [_SEQUENCES.sub("", line) for line in api.text(place + query).splitlines()]
+
+
+_SEQUENCES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+"""Colours: programs write them to their logs, and evidence is plain text."""
+
+
+def _text(scene: Scene, diagnosis: Diagnosis) -> list[str]:
+    title = f"{scene.kind.lower()}/{scene.subject['metadata']['name']}"
+    if not diagnosis.findings:
+        return [
+            f"{title}: nothing is wrong: it is as its spec wants it",
+            f"  looked at: {', '.join(diagnosis.looked_at)}",
+        ]
+    first, *others = diagnosis.findings
+    lines = [f"{title}: {first.cause}{_where(first, title)}", *_evidence(first), f"  next: {first.next_step}"]
+    for other in others[:OTHERS_SHOWN]:
+        lines += ["", f"also: {other.cause}{_where(other, title)}", *_evidence(other), f"  next: {other.next_step}"]
+    hidden = len(others) - OTHERS_SHOWN
+    return [*lines, "", f"{hidden} more findings: -o json shows them"] if hidden > 0 else lines
+
+
+def _where(finding: Finding, title: str) -> str:
+    others = [about for about in finding.about if about != title]
+    if len(others) > 1:
+        return f" ({len(others)} pods, {others[0]} among them)"
+    return f" ({others[0]})" if others else ""
+
+
+def _evidence(finding: Finding) -> list[str]:
+    return [f"  seen: {line}".replace("\n", "\n        ") for line in finding.evidence]
+
+
+def _as_json(scene: Scene, diagnosis: Diagnosis) -> dict[str, Any]:
+    metadata = scene.subject["metadata"]
+    place = {"namespace": metadata["namespace"]} if metadata.get("namespace") else {}
+    findings = [
+        {
+            "cause": each.cause,
+            "evidence": list(each.evidence),
+            "nextStep": each.next_step,
+            "rule": each.rule,
+            "about": list(each.about),
+        }
+        for each in diagnosis.findings
+    ]
+    named = {"kind": scene.kind, "name": metadata["name"], **place}
+    return {**named, "findings": findings, "lookedAt": list(diagnosis.looked_at)}
