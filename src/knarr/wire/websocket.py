@@ -183,7 +183,8 @@ class WebSocketPort:
         await self._send(self._channel + 1, message.encode())
 
     async def close_write(self) -> None:
-        pass  # the protocol has no half-close
+        """There is no half-close here: once the pod has said all, the port is over, and the closing socket says so."""
+        self.incoming.end()
 
     async def close(self) -> None:
         self.incoming.discard()

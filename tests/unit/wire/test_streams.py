@@ -230,6 +230,26 @@ async def test_ports_over_websocket_channels_and_over_the_spdy_tunnel() -> None:
         await running
 
 
+async def test_a_port_over_websocket_channels_ends_when_the_pod_has_said_all() -> None:
+    async def greeting(streams: channels.PortStreams) -> None:
+        async def say() -> None:
+            await streams.write(b"bye")
+            await streams.close_write()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(say())
+            group.create_task(streams.read())
+
+    response = upgrades.port_forward(websocket_request("v4.channel.k8s.io"), [80], greeting)
+    async with pair() as (server, client):
+        running = upgraded(response, server)
+        browser = Browser(client)
+        await browser.until(lambda: browser.closed)
+        assert browser.messages == [b"\x00P\x00", b"\x01P\x00", b"\x00bye"]
+        client.close()
+        await running
+
+
 def test_what_is_no_upgrade_or_speaks_nothing_common_is_refused() -> None:
     def status(response: http.Response) -> int:
         return response.status
