@@ -24,8 +24,6 @@ MS_REMOUNT: Final = 32
 MS_BIND: Final = 4096
 MS_REC: Final = 16384
 MS_PRIVATE: Final = 1 << 18
-MS_SLAVE: Final = 1 << 19
-MS_SHARED: Final = 1 << 20
 
 MNT_DETACH: Final = 2
 
@@ -35,15 +33,6 @@ RESOLVE_BENEATH: Final = 0x08
 RESOLVE_IN_ROOT: Final = 0x10
 
 _SYS_OPENAT2: Final = 437  # the same number on every architecture
-_OPTION_FLAGS: Final = {
-    "ro": MS_RDONLY,
-    "nosuid": MS_NOSUID,
-    "nodev": MS_NODEV,
-    "noexec": MS_NOEXEC,
-    "bind": MS_BIND,
-    "rbind": MS_BIND | MS_REC,
-    "rw": 0,
-}
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -57,18 +46,6 @@ def mount(source: str, target: str | Path, kind: str | None, flags: int, options
         options.encode() or None,
     )
     _check(called, target)
-
-
-def mount_with_options(source: str, target: str | Path, kind: str, options: tuple[str, ...]) -> None:
-    """mount(2) with options as mount(8) takes them: flag words are sorted out of the file system's own."""
-    flags = 0
-    for option in options:
-        flags |= _OPTION_FLAGS.get(option, 0)
-    own = ",".join(option for option in options if option not in _OPTION_FLAGS)
-    mount(source, target, kind, flags, own)
-    if flags & MS_BIND and flags & MS_RDONLY:
-        # A bind mount takes its other flags only in a second call.
-        mount(source, target, None, (flags & ~MS_REC) | MS_REMOUNT)
 
 
 def umount(target: str | Path, flags: int = MNT_DETACH) -> None:

@@ -16,7 +16,6 @@ from knarr.base.errors import Invalid
 from knarr.builder.trees import LINKS_MAX, Entry, clean_path, follow
 from knarr.images.openat2 import openat2
 
-_PATH_ONLY = os.O_PATH
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 1 << 20
