@@ -177,7 +177,7 @@ def _watch_event(line: bytes) -> WatchEvent:
 async def _lines(body: AsyncIterator[bytes] | bytes) -> AsyncGenerator[bytes, None]:
     """The lines of a streamed body, without their ends; a cut last line is dropped (the watch resumes before it)."""
     rest = b""
-    async for chunk in _chunks(body):
+    async for chunk in http.chunks(body):
         rest = rest + chunk if rest else chunk
         *complete, rest = rest.split(b"\n")
         if len(rest) > LINE_BYTES_MAX:
@@ -185,14 +185,6 @@ async def _lines(body: AsyncIterator[bytes] | bytes) -> AsyncGenerator[bytes, No
         for line in complete:
             if line:
                 yield line
-
-
-async def _chunks(body: AsyncIterator[bytes] | bytes) -> AsyncIterator[bytes]:
-    if isinstance(body, bytes):
-        yield body
-        return
-    async for chunk in body:
-        yield chunk
 
 
 async def close_body(body: AsyncIterator[bytes] | bytes) -> None:

@@ -5,7 +5,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
@@ -22,6 +22,7 @@ from knarr.images.push import Pusher
 from knarr.nodeapi import answers, pruning, streams, transfers
 from knarr.nodeapi.builds import Builds
 from knarr.nodeapi.messages import BODY_MAX, BuildBody, PruneBody, RemoveBody, TagBody, TransferBody, decode
+from knarr.wire import http
 from knarr.wire.http import Request, Response
 
 SMALL_MAX = 1 << 20
@@ -115,7 +116,7 @@ class NodeService:
         return Response(200, (("content-type", "application/x-tar"),), archives.save(self._images, texts))
 
     async def _load(self, request: Request) -> Response:
-        names = await archives.load(self._images, _chunks(request.body))
+        names = await archives.load(self._images, http.chunks(request.body))
         return _json({"names": [name.parsed.familiar for name in names]})
 
     async def _prune(self, request: Request) -> Response:
@@ -154,11 +155,3 @@ def _images_of(request: Request) -> list[str]:
     if not texts:
         raise BadRequest("no image is named")
     return texts
-
-
-async def _chunks(body: AsyncIterator[bytes] | bytes) -> AsyncIterator[bytes]:
-    if isinstance(body, bytes):
-        yield body
-        return
-    async for chunk in body:
-        yield chunk

@@ -81,6 +81,15 @@ class Response:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+async def chunks(body: AsyncIterator[bytes] | bytes) -> AsyncIterator[bytes]:
+    """The body as chunks, whichever form it has."""
+    if isinstance(body, bytes):
+        yield body
+        return
+    async for chunk in body:
+        yield chunk
+
+
 async def read_body(body: AsyncIterator[bytes] | bytes, limit: int) -> bytes:
     """All bytes of a body; raises errors.TooLarge past `limit`."""
     if isinstance(body, bytes):
