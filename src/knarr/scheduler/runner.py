@@ -20,6 +20,7 @@ from knarr.client.client import Client
 from knarr.client.events import EventRecorder
 from knarr.kinds.core_config import NAMESPACE, NODE
 from knarr.kinds.core_pod import POD
+from knarr.kinds.core_storage import PERSISTENTVOLUMECLAIM
 from knarr.kinds.lens.config import Namespace
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
@@ -29,6 +30,7 @@ from knarr.kinds.registry import Kind
 from knarr.scheduler import acts
 from knarr.scheduler.acts import Acts
 from knarr.scheduler.asking import Asking
+from knarr.scheduler.claims import Claim
 from knarr.scheduler.preemption import NoPreemption, Preemption, preempt, priority
 from knarr.scheduler.schedule import Bound, Unschedulable, schedule
 from knarr.scheduler.snapshot import FINISHED_PHASES, NodeState, Snapshot
@@ -36,7 +38,7 @@ from knarr.scheduler.snapshot import FINISHED_PHASES, NodeState, Snapshot
 _log = logs.log("scheduler")
 
 NAME: Final = acts.NAME
-KINDS: Final[Sequence[Kind]] = (NAMESPACE, NODE, POD, PODDISRUPTIONBUDGET)
+KINDS: Final[Sequence[Kind]] = (NAMESPACE, PERSISTENTVOLUMECLAIM, NODE, POD, PODDISRUPTIONBUDGET)
 """What the shared cache must hold."""
 RETRY: Final = BackoffRule(first=0.1, cap=10.0)
 """After a failed write; upstream waits 1…10 s, here the API is next door."""
@@ -69,7 +71,7 @@ class Scheduler:
 
     async def run(self, ready: Ready) -> None:
         """Schedule until cancelled; the cache must have been listed before."""
-        for kind in (NAMESPACE, NODE, POD):
+        for kind in (NAMESPACE, PERSISTENTVOLUMECLAIM, NODE, POD):
             for held in self._cache.held_all(kind):
                 self._changed(Changed(kind, None, held))
         ready()
@@ -94,6 +96,12 @@ class Scheduler:
             labels = None if changed.new is None else changed.new.lens(Namespace).metadata.labels
             self._snapshot.name_namespace(changed.held.metadata.name, labels)
             self._retry(around_only=True)
+
+        elif changed.kind == PERSISTENTVOLUMECLAIM:
+            self._snapshot.claims.pop(changed.held.key, None)
+            if changed.new is not None:
+                self._snapshot.claims[changed.held.key] = changed.new.lens(Claim)
+            self._retry()
 
     def _node_changed(self, changed: Changed) -> None:
         name = changed.held.metadata.name

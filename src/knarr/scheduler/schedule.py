@@ -13,7 +13,7 @@ from typing import Final
 
 from knarr.kinds.lens.pod import Pod
 from knarr.scheduler.asking import Asking
-from knarr.scheduler.filters import inter_pod, node_affinity, spread
+from knarr.scheduler.filters import inter_pod, node_affinity, spread, volumes
 from knarr.scheduler.scores import inter_pod as inter_pod_score
 from knarr.scheduler.scores import spread as spread_score
 from knarr.scheduler.snapshot import NodeState, Snapshot, Supposed, World
@@ -39,14 +39,18 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Unschedulable:
-    """`reasons` has one list per node; `preemptable` are the nodes where another pod's leaving might help."""
+    """`reasons` has one list per node; `everywhere` is the one reason that holds the pod back whatever the node;
+    `preemptable` are the nodes where another pod's leaving might help."""
 
     reasons: Mapping[str, Sequence[str]]
+    everywhere: str = ""
     preemptable: Sequence[str] = field(default=(), compare=False)
 
     @property
     def message(self) -> str:
         """Upstream's sentence: `0/2 nodes are available: 1 Insufficient cpu, 1 Too many pods.`"""
+        if self.reasons and self.everywhere:
+            return f"0/{len(self.reasons)} nodes are available: {self.everywhere}."
         return sentence(self.reasons.values(), len(self.reasons)) or "no nodes available to schedule pods"
 
 
@@ -59,6 +63,9 @@ def sentence(reasons: Iterable[Sequence[str]], nodes: int) -> str:
 
 def schedule(pod: Pod, snapshot: Snapshot) -> Bound | Unschedulable:
     """Where the pod goes. Among equal scores the name that sorts first wins: the same input gives the same answer."""
+    held_back = volumes.refusal(pod, snapshot.claims) if pod.spec.volumes else ""
+    if held_back:
+        return Unschedulable(dict.fromkeys(snapshot.nodes, (held_back,)), held_back)
     asking = Asking(pod)
     is_alone = asking.is_alone and not snapshot.has_terms and not _others(pod, snapshot.nominated.values())
     named = node_affinity.named_nodes(asking.wanted)
@@ -169,4 +176,4 @@ def _unschedulable(
         for name, verdict in verdicts.items()
         if (verdict.can_preempt if verdict.reasons else not UNRESOLVABLE.intersection(refused[name]))
     ]
-    return Unschedulable(reasons, preemptable)
+    return Unschedulable(reasons, preemptable=preemptable)

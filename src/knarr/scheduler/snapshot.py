@@ -15,6 +15,7 @@ from typing import Any, Final, NewType, Protocol, TypeVar
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
 from knarr.scheduler import terms, wanted
+from knarr.scheduler.claims import Claim
 from knarr.scheduler.terms import PodTerms
 from knarr.scheduler.wanted import Amounts, HostPort, Wanted
 
@@ -142,6 +143,7 @@ class Snapshot:
     def __init__(self, states: Iterable[NodeState] = (), namespaces: terms.NamespaceLabels | None = None) -> None:
         self.nodes: dict[str, NodeState] = {}
         self.namespaces: dict[str, Mapping[str, str]] = dict(namespaces or {})
+        self.claims: dict[tuple[str, str], Claim] = {}
         self.nominated: dict[str, tuple[Pod, str]] = {}
         self.images: Counter[str] = Counter()
         self.generation = 0

@@ -7,6 +7,7 @@ import pytest
 
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
+from knarr.scheduler.claims import Claim
 from knarr.scheduler.schedule import Bound, Unschedulable, schedule
 from knarr.scheduler.snapshot import NodeState, Snapshot
 from knarr.scheduler.wanted import of
@@ -120,3 +121,25 @@ def test_adding_and_removing_a_pod_leaves_nothing_behind() -> None:
     state.remove("x")
     assert (state.pods, set(state.requested.values()), state.host_ports) == ({}, {0}, [])
     assert replace(state, pods={}) == state
+
+
+@pytest.mark.parametrize(
+    ("claim", "reason"),
+    [
+        (None, 'persistentvolumeclaim "c" not found'),
+        ({"status": {"phase": "Pending"}}, "pod has unbound immediate PersistentVolumeClaims"),
+        ({"metadata": {"deletionTimestamp": "2030-01-01T00:00:00Z"}}, 'persistentvolumeclaim "c" is being deleted'),
+        (
+            {"spec": {"volumeName": "v"}, "status": {"phase": "Lost"}},
+            'persistentvolumeclaim "c" bound to non-existent persistentvolume "v"',
+        ),
+        ({"spec": {"volumeName": "v"}, "status": {"phase": "Bound"}}, ""),
+    ],
+)
+def test_a_claim_must_be_there_and_bound(claim: dict[str, object] | None, reason: str) -> None:
+    snapshot = Snapshot([node("a"), node("b")])
+    if claim is not None:
+        snapshot.claims["", "c"] = msgspec.convert(claim, Claim)
+    outcome = schedule(pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]), snapshot)
+    message = outcome.message if isinstance(outcome, Unschedulable) else ""
+    assert message == (f"0/2 nodes are available: {reason}." if reason else "")
