@@ -1,0 +1,111 @@
+"""A containerd of the tests' own: configuration, state, socket and pod network of its own, nothing of the machine's."""
+
+import json
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PLUGINS = Path("/usr/lib/cni")
+START_SECONDS = 20.0
+
+CONFIGURATION = """\
+version = 2
+root = "{place}/root"
+state = "{place}/state"
+disabled_plugins = ["io.containerd.internal.v1.opt"]
+[grpc]
+  address = "{place}/sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause}"
+  stream_server_address = "127.0.0.1"
+  stream_server_port = "0"
+  restrict_oom_score_adj = true
+  disable_apparmor = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{plugins}"
+    conf_dir = "{place}/cni"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    snapshotter = "{snapshotter}"
+    default_runtime_name = "runc"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+      runtime_type = "io.containerd.runc.v2"
+"""
+
+
+@dataclass(slots=True)
+class Containerd:
+    """Started by `start`; `stop` ends it and removes its bridge."""
+
+    place: Path
+    pause: str
+    network: str
+    bridge: str = "knarr-e2e-cni"
+
+    @property
+    def socket(self) -> Path:
+        return self.place / "sock"
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        (self.place / "cni").mkdir(parents=True)
+        (self.place / "cni/10-pods.conflist").write_text(json.dumps(self._conflist()))
+        text = CONFIGURATION.format(
+            place=self.place, pause=self.pause, plugins=PLUGINS, snapshotter=_snapshotter(self.place)
+        )
+        (self.place / "config.toml").write_text(text)
+        with (self.place / "log").open("wb") as log:
+            words = ["containerd", "--config", str(self.place / "config.toml")]
+            running = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        end = time.monotonic() + START_SECONDS
+        while self._asks("version").returncode != 0:
+            has_failed = running.poll() is not None or time.monotonic() > end
+            assert not has_failed, (self.place / "log").read_text()[-2000:]
+            time.sleep(0.1)  # containerd tells nobody when its socket is there
+        return running
+
+    def stop(self, running: "subprocess.Popen[bytes]") -> None:
+        running.terminate()
+        running.wait(20)
+        subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True, check=False)
+
+    def ctr(self, *words: str) -> str:
+        done = self._asks(*words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def containers(self) -> list[str]:
+        """Ids of all containers that it knows, sandboxes too."""
+        return sorted(self.ctr("containers", "list", "--quiet").split())
+
+    def _asks(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        command = ["ctr", "--address", str(self.socket), "--namespace", "k8s.io", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    def _conflist(self) -> object:
+        bridge = {
+            "type": "bridge", "bridge": self.bridge, "isGateway": True, "ipMasq": True,
+            "ipam": {
+                "type": "host-local", "dataDir": str(self.place / "addresses"),
+                "ranges": [[{"subnet": self.network}]], "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        }  # fmt: skip
+        mapping = {"type": "portmap", "capabilities": {"portMappings": True}}
+        return {"cniVersion": "1.0.0", "name": "knarr-e2e", "plugins": [bridge, mapping]}
+
+
+def is_installed() -> bool:
+    return bool(shutil.which("containerd") and shutil.which("ctr") and (PLUGINS / "bridge").exists())
+
+
+def _snapshotter(place: Path) -> str:
+    """overlayfs, or native where the directory lies on an overlay itself."""
+    for name in ("lower", "upper", "work", "merged"):
+        (place / "try" / name).mkdir(parents=True)
+    at = place / "try"
+    options = f"lowerdir={at}/lower,upperdir={at}/upper,workdir={at}/work"
+    words = ["mount", "-t", "overlay", "overlay", "-o", options, str(at / "merged")]
+    if subprocess.run(words, capture_output=True, check=False).returncode != 0:
+        return "native"
+    subprocess.run(["umount", str(at / "merged")], check=True)
+    return "overlayfs"
