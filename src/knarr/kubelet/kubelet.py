@@ -7,7 +7,6 @@ timers). After a restart everything is found again: API and runtime are the only
 
 import asyncio
 import contextlib
-import shutil
 from pathlib import Path
 
 from knarr.base import logs, tasks
@@ -28,24 +27,22 @@ from knarr.kinds.core_service import SERVICE
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.service import Service
 from knarr.kubelet import (
-    acts,
     dns,
     eviction,
-    inspection,
     log_rotation,
+    members,
     mounting,
     node_status,
     observed,
+    orphans,
     restarts,
     stats,
 )
 from knarr.kubelet.heartbeat import Heartbeat
 from knarr.kubelet.images import ImagePuller
-from knarr.kubelet.observed import ObservedContainer
 from knarr.kubelet.settings import KubeletSettings
 from knarr.kubelet.shared import Aside, Shared
 from knarr.kubelet.sources import ObjectSources
-from knarr.kubelet.volumes.volumes import PodVolumes
 from knarr.kubelet.worker import PodWorker
 
 _log = logs.log("kubelet")
@@ -117,36 +114,15 @@ class Kubelet:
         """The same pods as the API's JSON."""
         return [held.raw for held in self._cache.held_all(POD)]
 
-    def pod(self, namespace: str, name: str) -> Pod | None:
-        worker = self._worker(namespace, name)
-        return worker.pod if worker else None
+    def previous_container(self, namespace: str, name: str, container: str) -> str | None:
+        """The id of the run before the one that the pod's status tells of, whose log `kubectl logs --previous` shows.
 
-    def container(self, namespace: str, name: str, container: str) -> ObservedContainer | None:
-        """The newest container of that name."""
+        It is the status's word, as upstream: while a container waits for its next run, that is the one that ended last.
+        """
         worker = self._worker(namespace, name)
-        return worker.observed.latest(container) if worker else None
-
-    def container_id(self, namespace: str, name: str, container: str) -> str | None:
-        """The id of the newest container of that name."""
-        found = self.container(namespace, name, container)
-        return found.id if found else None
-
-    def sandbox_id(self, namespace: str, name: str) -> str | None:
-        """The pod's ready sandbox."""
-        worker = self._worker(namespace, name)
-        sandbox = worker.observed.ready_sandbox if worker else None
-        return sandbox.id if sandbox else None
-
-    def log_path(self, namespace: str, name: str, container: str, *, previous: bool = False) -> Path | None:
-        """The CRI log of the newest container of that name, or of the one before it."""
-        worker = self._worker(namespace, name)
-        if worker is None:
-            return None
-        found = worker.observed.all(container)
-        wanted = found[1:2] if previous else found[:1]
-        if not wanted:
-            return None
-        return self.settings.log_dir(namespace, name, worker.uid) / container / f"{wanted[0].attempt}.log"
+        status = members.recorded(worker.pod, container) if worker else None
+        last = status.last_state.terminated if status else None
+        return last.container_id.rpartition("/")[2] if last else None
 
     def _worker(self, namespace: str, name: str) -> PodWorker | None:
         """The newest pod of that name."""
@@ -276,35 +252,8 @@ class Kubelet:
         """Pods that the runtime has and the API has not: end and remove them, and directories of the gone."""
         assert self._shared is not None
         ready()
-        try:
-            known = await inspection.known_pods(self.runtime)
-            for uid, (namespace, name) in known.items():
-                if uid not in self._workers:
-                    _log.info("orphan ended %s", logs.fields(namespace=namespace, pod=name, uid=uid))
-                    await self._end_orphan(self._shared, uid, namespace, name)
-            for directory in self._directories():
-                if directory.name not in self._workers:
-                    self._volumes(directory.name).remove()
-        except (KnarrError, OSError) as error:
-            _log.warning("orphans were not ended %s", logs.fields(error=error))
+        await orphans.end_orphans(self._shared, self._workers.__contains__)
         await asyncio.get_running_loop().create_future()
-
-    async def _end_orphan(self, shared: Shared, uid: str, namespace: str, name: str) -> None:
-        found = await inspection.inspect(self.runtime, uid)
-        for item in found.running:
-            request = cri_container.StopContainerRequest(container_id=item.id, timeout=item.grace_seconds)
-            await self.runtime.stop_container(request)
-        await acts.remove(shared, uid, found)
-        self._volumes(uid).remove()
-        shutil.rmtree(self.settings.log_dir(namespace, name, uid), ignore_errors=True)
-
-    def _directories(self) -> list[Path]:
-        return [
-            path for root in (self.settings.root_dir / "pods", self.settings.memory_root) for path in root.iterdir()
-        ]
-
-    def _volumes(self, uid: str) -> PodVolumes:
-        return PodVolumes(self.settings.pod_dir(uid), self.settings.memory_dir(uid))
 
     def _prepare_directories(self) -> None:
         (self.settings.root_dir / "pods").mkdir(parents=True, exist_ok=True)
