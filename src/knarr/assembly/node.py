@@ -225,6 +225,7 @@ async def _serve_kubelet(settings: Settings, pods: PodRuntime, part: Kubelet, re
         settings.pod_log_dir,
         pages=pages.pages(part, SystemClock()),
         is_spdy_only=bool(settings.cri),
+        previous=part.previous_container,
     )
     await server.run(ready, host=LOOPBACK, port=settings.kubelet_port, context=context)
 

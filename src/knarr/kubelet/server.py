@@ -38,6 +38,13 @@ Page = Callable[[http.Request], Awaitable[http.Response]]
 Authorise = Callable[[str, tuple[str, ...], http.Request], bool]
 """(user, groups, request) → may they."""
 
+Previous = Callable[[str, str, str], str | None]
+"""(namespace, pod, container) → the id of the run before, None if there was none."""
+
+
+def no_previous(_namespace: str, _pod: str, _container: str) -> None:
+    return None
+
 
 def administrators_only(_user: str, groups: tuple[str, ...], _request: http.Request) -> bool:
     return ADMINISTRATORS in groups
@@ -47,7 +54,7 @@ def administrators_only(_user: str, groups: tuple[str, ...], _request: http.Requ
 class KubeletServer:
     """`pages` are further GET paths, e.g. /pods, /metrics, /stats/summary, /metrics/resource.
 
-    `is_spdy_only` is relay.py's.
+    `is_spdy_only` is relay.py's; `previous` says whose log `--previous` asks for.
     """
 
     runtime: RuntimeService
@@ -57,6 +64,7 @@ class KubeletServer:
     clock: Clock = field(default_factory=SystemClock)
     client: Client = field(default_factory=Client)
     is_spdy_only: bool = False
+    previous: Previous = no_previous
 
     async def run(self, ready: Ready, *, host: str, port: int, context: ssl.SSLContext) -> None:
         """Serve until cancelled."""
@@ -96,7 +104,9 @@ class KubeletServer:
                 return await streams.port_forward(self.runtime, relay, request, Named(namespace, pod))
             case ["containerLogs", namespace, pod, container]:
                 wanted = log_lines.options(request.query, self.clock.now())
-                return await streams.logs(self.runtime, self.log_root, Named(namespace, pod, container), wanted)
+                named = Named(namespace, pod, container)
+                previous = self.previous(namespace, pod, container) if wanted.previous else None
+                return await streams.logs(self.runtime, self.log_root, named, wanted, previous=previous)
         page = self.pages.get(request.path)
         if page is None or request.method not in ("GET", "HEAD"):
             return http_head.plain(404, "page not found")

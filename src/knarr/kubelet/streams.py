@@ -80,9 +80,12 @@ async def port_forward(runtime: RuntimeService, relay: Relay, request: http.Requ
     return await relay.port_forward(request, answer.url, ports)
 
 
-async def logs(runtime: RuntimeService, root: Path, named: Named, wanted: log_lines.LogOptions) -> http.Response:
-    """The log of a container; `root` is the folder of all pod logs."""
-    found = chosen(await containers(runtime, named), named, previous=wanted.previous)
+async def logs(
+    runtime: RuntimeService, root: Path, named: Named, wanted: log_lines.LogOptions, *, previous: str | None = None
+) -> http.Response:
+    """The log of a container; `root` is the folder of all pod logs, `previous` the id of the run before."""
+    runs = await containers(runtime, named)
+    found = earlier(runs, named, previous) if wanted.previous else newest(runs, named)
     answer = await runtime.container_status(ContainerStatusRequest(container_id=found.id))
     if answer.status is None or not answer.status.log_path:
         raise NotFound(f'container "{named.container}" in pod "{named.pod}" has no log')
@@ -112,13 +115,16 @@ async def running(runtime: RuntimeService, named: Named) -> Container:
     raise NotFound(f'container not found ("{named.container}")')
 
 
-def chosen(found: Sequence[Container], named: Named, *, previous: bool) -> Container:
-    """Whose log is meant: the newest, or with `previous` the newest that has ended. Pure."""
-    if previous:
-        ended = [container for container in found if container.state == ContainerState.CONTAINER_EXITED]
-        if not ended:
-            raise BadRequest(f'previous terminated container "{named.container}" in pod "{named.pod}" not found')
-        return ended[0]
+def earlier(found: Sequence[Container], named: Named, previous: str | None) -> Container:
+    """The run before. Raises BadRequest in upstream's words if there was none, or it is removed by now."""
+    match = next((container for container in found if container.id == previous), None)
+    if match is None:
+        raise BadRequest(f'previous terminated container "{named.container}" in pod "{named.pod}" not found')
+    return match
+
+
+def newest(found: Sequence[Container], named: Named) -> Container:
+    """The run whose log is meant by default. Raises NotFound."""
     if not found:
         raise NotFound(f'container "{named.container}" in pod "{named.pod}" is not available')
     # A container that is created and not started has no log yet; its predecessor's is what there is to see.
