@@ -3,7 +3,7 @@
 import argparse
 
 from knarr.assembly import supervise
-from knarr.assembly.settings import Settings
+from knarr.assembly.settings import DEFAULT_NAME, Settings
 from knarr.cli import printing, target
 
 GRACE_SECONDS = 5.0
@@ -19,7 +19,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not settings.api_only:
         target.need_root("down")
     stop(settings, max(0.0, arguments.grace))
-    printing.say(f"knarr {settings.name} is down; its objects and images stay. knarr up brings it back")
+    flag = "" if settings.name == DEFAULT_NAME else f" --name {settings.name}"
+    printing.say(f"knarr {settings.name} is down; its objects and images stay. knarr up{flag} brings it back")
     return 0
 
 

@@ -123,7 +123,7 @@ def _connect(name: str) -> socket.socket:
     except (FileNotFoundError, ConnectionRefusedError) as error:
         connection.close()
         flag = "" if name == "knarr" else f" --name {name}"
-        others = f" ({', '.join(found)})" if (found := running()) else ""
+        others = f" ({', '.join(found)})" if (found := others_of(name)) else ""
         raise Failure(
             f"knarr {name} is not running",
             f"nothing answers on {path}",
@@ -140,9 +140,9 @@ def _connect(name: str) -> socket.socket:
     return connection
 
 
-def running() -> list[str]:
-    """Names of root's clusters that have a node, for hints."""
-    return sorted(path.parent.name for path in RUN_DIRECTORY.glob("*/node.sock"))
+def others_of(name: str) -> list[str]:
+    """Names of root's other clusters that have a node, for hints."""
+    return sorted({path.parent.name for path in RUN_DIRECTORY.glob("*/node.sock")} - {name})
 
 
 def _socket_path(name: str) -> Path:

@@ -4,7 +4,9 @@ import argparse
 import dataclasses
 
 from knarr.assembly import settings as settings_module
-from knarr.cli import target
+from knarr.assembly import supervise
+from knarr.cli import printing, target
+from knarr.cli.printing import Failure
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +18,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     target.need_root("registry serve")
     settings = target.settings(arguments)
+    if pid := supervise.running_pid(settings, "node"):
+        raise Failure(
+            f"the node of {settings.name} serves images already",
+            f"it runs as pid {pid}, with its registry on localhost:{settings.registry_port}",
+            "use that one, or serve another with --name and --registry-port",
+            printing.EXIT_IN_USE,
+        )
     if arguments.registry_port is not None:
         settings = dataclasses.replace(settings, registry_port=arguments.registry_port)
     settings.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)

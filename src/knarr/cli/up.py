@@ -162,7 +162,10 @@ def _prepare(settings: Settings) -> None:
         if error.errno == errno.ENOSPC:
             raise _disk_full(settings.data_dir, str(error)) from error
         raise Failure(
-            f"{error.filename} cannot be written", str(error.strerror), "", printing.EXIT_NOT_ALLOWED
+            f"{error.filename} cannot be written",
+            str(error.strerror),
+            "give another place with --data-dir",
+            printing.EXIT_NOT_ALLOWED,
         ) from error
     supervise.stopping_file(settings).unlink(missing_ok=True)
 

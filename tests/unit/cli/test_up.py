@@ -74,3 +74,13 @@ def test_without_root_it_says_so() -> None:
     with pytest.raises(printing.Failure) as caught:
         target.need_root("up", uid=1000, has_terminal=False)
     assert (caught.value.what, caught.value.code) == ("knarr up needs root", printing.EXIT_NOT_ALLOWED)
+
+
+def test_a_place_that_cannot_be_made_is_named_with_the_way_out() -> None:
+    answer = up(Path("/proc/knarr"), "--api-only", "--port", "23797")
+    assert answer.returncode == printing.EXIT_NOT_ALLOWED
+    assert answer.stderr.splitlines() == [
+        "error: /proc/knarr cannot be written",
+        "  why: No such file or directory",
+        "   do: give another place with --data-dir",
+    ]
