@@ -58,9 +58,9 @@ _lens_decoders: dict[type, Any] = {}
 class Held:
     """One object: its metadata, its JSON (empty where the cache keeps metadata only) and the lenses decoded so far."""
 
-    __slots__ = ("_lenses", "kind", "metadata", "node", "raw", "revision")
+    __slots__ = ("_is_lens_only", "_lenses", "kind", "metadata", "node", "raw", "revision")
 
-    def __init__(self, kind: Kind, raw: bytes, *, keep_raw: bool = True) -> None:
+    def __init__(self, kind: Kind, raw: bytes, *, keep_raw: bool = True, is_lens_only: bool = False) -> None:
         if kind == POD:
             head = _pod_head_decoder.decode(raw)
             self.metadata, self.node = head.metadata, head.spec.node_name
@@ -68,6 +68,7 @@ class Held:
             self.metadata, self.node = _head_decoder.decode(raw).metadata, ""
         self.kind = kind
         self.raw = raw if keep_raw else b""
+        self._is_lens_only = is_lens_only
         self.revision = Revision(int(self.metadata.resource_version))
         self._lenses: tuple[msgspec.Struct, ...] = ()
 
@@ -77,15 +78,18 @@ class Held:
         return self.metadata.namespace, self.metadata.name
 
     def lens(self, lens: type[Lens]) -> Lens:
-        """The object read through `lens`, decoded at the first call."""
+        """The object read through `lens`, decoded at the first call; of a lens-only kind that lets go of the JSON."""
         for decoded in self._lenses:
             if type(decoded) is lens:
                 return decoded
         decoder = _lens_decoders.get(lens)
         if decoder is None:
             decoder = _lens_decoders[lens] = msgspec.json.Decoder(lens)
+        assert self.raw, f"the JSON of {self.kind.kind} is not kept"
         seen: Lens = decoder.decode(self.raw)
         self._lenses = (*self._lenses, seen)
+        if self._is_lens_only:
+            self.raw = b""
         return seen
 
     def owner_uids(self) -> Sequence[str]:
@@ -159,10 +163,15 @@ def _drop(index: dict[str, dict[Any, Held]], key: str, member: Any) -> None:
 
 
 class Cache:
-    """Implements client.view.View. `metadata_only` kinds keep no JSON: they serve the garbage collector."""
+    """Implements client.view.View. `metadata_only` kinds keep no JSON: they serve the garbage collector.
 
-    def __init__(self, kinds: Iterable[Kind], *, metadata_only: Iterable[Kind] = ()) -> None:
+    `lens_only` kinds keep theirs until the one lens that everybody reads them by is decoded: there are many of them."""
+
+    def __init__(
+        self, kinds: Iterable[Kind], *, metadata_only: Iterable[Kind] = (), lens_only: Iterable[Kind] = ()
+    ) -> None:
         whole = dict.fromkeys(kinds)
+        self._lens_only = frozenset(lens_only)
         self._metadata_only = frozenset(kind for kind in metadata_only if kind not in whole)
         self._shelves = {kind: _Shelf() for kind in (*whole, *self._metadata_only)}
         self._by_lens = {kind.lens: self._shelves[kind] for kind in whole if kind.lens is not None}
@@ -187,6 +196,7 @@ class Cache:
 
     def raw(self, lens: type[Lens], namespace: str, name: str) -> bytes | None:
         held = self._shelf(lens).find(namespace, name)
+        assert held is None or held.kind not in self._lens_only, f"the JSON of {held.kind.kind} is not kept"
         return held.raw if held is not None else None
 
     def list(self, lens: type[Lens], namespace: str = "") -> Sequence[Lens]:
@@ -283,7 +293,7 @@ class Cache:
         return held.revision
 
     def _read(self, kind: Kind, item: bytes) -> Held:
-        return Held(kind, item, keep_raw=kind not in self._metadata_only)
+        return Held(kind, item, keep_raw=kind not in self._metadata_only, is_lens_only=kind in self._lens_only)
 
     def _put(self, shelf: _Shelf, held: Held) -> None:
         old = shelf.find(*held.key)

@@ -125,7 +125,7 @@ class Controllers:
         self._client = client
         self._clock = clock
         whole = dict.fromkeys([*kinds_of(chosen), NAMESPACE, NODE, POD, JOB, *kinds])
-        self.cache = Cache(whole, metadata_only=swept)
+        self.cache = Cache(whole, metadata_only=swept, lens_only=(POD,))
         self._recorders = {one.name: EventRecorder(client, clock, one.name) for one in chosen}
         self._runners = {one.name: Runner(one, client, self.cache, clock, self._recorders[one.name]) for one in chosen}
         inside = [kind for kind in swept if kind.is_namespaced]

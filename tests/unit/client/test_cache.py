@@ -122,6 +122,18 @@ def test_kinds_kept_as_metadata_have_no_content() -> None:
     assert cache.raw(ConfigMap, "a", "s") == content
 
 
+def test_lens_only_kinds_let_go_of_their_content_once_it_is_read() -> None:
+    cache = Cache([POD], lens_only=[POD])
+    cache.replace(POD, [pod("a", 1)], Revision(1))
+    seen = cache.get(Pod, "a", "a")
+    held = cache.held(POD, "a", "a")
+    assert held is not None
+    assert held.raw == b""
+    assert cache.get(Pod, "a", "a") is seen
+    with pytest.raises(AssertionError, match="the JSON of Pod is not kept"):
+        cache.raw(Pod, "a", "a")
+
+
 async def test_whoever_waits_for_a_revision_is_woken_by_it() -> None:
     cache = Cache([POD])
     cache.replace(POD, [], Revision(1))
