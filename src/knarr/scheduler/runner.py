@@ -269,6 +269,8 @@ class Scheduler:
                     nominated = node
                     self._nominate(group, pod, node)
                     for victim in victims:
+                        if victim.metadata.uid in self._going:
+                            continue
                         self._going.add(victim.metadata.uid)
                         group.create_task(self._evict(victim, pod, node), name=f"preempt {victim.metadata.name}")
                 case NoPreemption(why, is_waiting):
