@@ -39,7 +39,8 @@ def namespace_terminating(scene: Scene) -> Iterator[Finding]:
 
 
 def held_by_finalizers(scene: Scene) -> Iterator[Finding]:
-    found = stuck(scene, scene.subject)
+    """Of any kind but Pod, whose own rule says it."""
+    found = stuck(scene, scene.subject) if scene.kind != "Pod" else None
     if found is not None:
         yield found
 
@@ -60,7 +61,8 @@ def stuck(scene: Scene, each: Json) -> Finding | None:
             ),
             f"used by pod {', '.join(users)}" if users else "",
         ),
-        "start the controller that owns the finalizer; if it is gone for good: kubectl patch … --type=merge "
+        "start the controller that owns the finalizer; if it is gone for good: kubectl patch "
+        f"{scenes.title(each)} --type=merge "
         '-p \'{"metadata":{"finalizers":null}}\'',
     )
 

@@ -100,11 +100,12 @@ def crashing(container: Container) -> Finding | None:
         return None
     how = "keeps failing" if container.restarts or container.reason == "CrashLoopBackOff" else "failed"
     after = ", so the pod's containers do not start" if container.is_init else ""
+    previous = " --previous" if container.is_running else ""
     signal = {_KILLED: ", SIGKILL", _TERMINATED: ", SIGTERM"}.get(container.exit_code, "")
     return Finding(
         f"{container.title} {how} with exit code {container.exit_code}{signal}{after}",
         evidence(*container.end_evidence),
-        f"mend what its log says: kubectl logs {_place(container)} -c {container.name} --previous",
+        f"mend what its log says: kubectl logs {_place(container)} -c {container.name}{previous}",
     )
 
 

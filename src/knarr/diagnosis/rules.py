@@ -86,7 +86,7 @@ BEFORE_PODS = (
     SubjectRule(workloads.selector_mismatch, (*_REPLICATED, "DaemonSet")),
     SubjectRule(creation.refused, _CREATING),
     SubjectRule(services.selects_nothing, ("Service",)),
-    SubjectRule(services.wrong_port, ("Service",)),
+    SubjectRule(services.wrong_port_name, ("Service",)),
     SubjectRule(services.no_backend, ("Ingress",)),
     SubjectRule(jobs.suspended, ("Job", "CronJob")),
     SubjectRule(jobs.bad_schedule, ("CronJob",)),
@@ -113,6 +113,7 @@ AFTER_PODS = (
     SubjectRule(services.no_selector, ("Service",)),
     SubjectRule(workloads.unseen, is_last=True),
     SubjectRule(workloads.too_few, (*_REPLICATED, "DaemonSet"), is_last=True),
+    SubjectRule(services.undeclared_port, ("Service",), is_last=True),
     SubjectRule(jobs.unfinished, ("Job",), is_last=True),
     SubjectRule(cluster.unwell, is_last=True),
 )

@@ -63,10 +63,10 @@ class Scene:
         if self.kind == "Pod":
             return [self.subject]
         if self.kind == "Service":
-            wanted = self.subject.get("spec", {}).get("selector")
+            wanted = spec(self.subject).get("selector")
             return selected(self.here("Pod"), labels.equal(wanted)) if wanted else []
         if self.kind == "PodDisruptionBudget":
-            return selected(self.here("Pod"), labels.of(self.subject.get("spec", {}).get("selector")))
+            return selected(self.here("Pod"), labels.of(spec(self.subject).get("selector")))
         return self.owned("Pod")
 
 

@@ -1,5 +1,6 @@
 """Rules about Services and Ingresses: no pods, pods that are not ready, a port that is not there. Pure."""
 
+import difflib
 from collections.abc import Iterator
 
 from knarr.diagnosis import scene as scenes
@@ -11,7 +12,7 @@ def selects_nothing(scene: Scene) -> Iterator[Finding]:
     wanted = scenes.spec(scene.subject).get("selector") or {}
     if not wanted or scene.pods() or scenes.spec(scene.subject).get("type") == "ExternalName":
         return
-    near = sorted(scene.here("Pod"), key=lambda pod: (-len(_common(pod, wanted)), scenes.name(pod)))[:3]
+    near = sorted(scene.here("Pod"), key=lambda pod: (-_nearness(pod, wanted), scenes.name(pod)))[:3]
     shown = [f"pod {scenes.name(pod)} has {_written(scenes.metadata(pod).get('labels') or {})}" for pod in near]
     if not shown:
         shown = [f"namespace {scenes.namespace(scene.subject)} has no pods"]
@@ -47,23 +48,34 @@ def pods_not_ready(scene: Scene) -> Iterator[Finding]:
     )
 
 
-def wrong_port(scene: Scene) -> Iterator[Finding]:
-    """A targetPort that no container has: by name surely, by number probably."""
-    pods = scene.pods()
-    for port in scenes.spec(scene.subject).get("ports") or ():
-        target = port.get("targetPort", port.get("port"))
-        for pod in pods[:1]:
-            known = _ports(pod)
-            names, numbers = {each.get("name") for each in known}, {each.get("containerPort") for each in known}
-            if target in names or target in numbers or (isinstance(target, int) and not known):
-                continue
-            shown = [f"{each.get('name', '')}:{each.get('containerPort')}".lstrip(":") for each in known]
-            sure = "" if isinstance(target, str) else " (a program may listen without declaring it)"
-            yield Finding(
-                f"the Service sends to port {target}, which its pods do not have{sure}",
-                evidence(f"containerPorts of {scenes.name(pod)}: {', '.join(shown) or 'none'}"),
-                "mend targetPort in the Service, or ports in the pod template",
-            )
+def wrong_port_name(scene: Scene) -> Iterator[Finding]:
+    """A targetPort whose name no container's port has."""
+    for target, known in _targets(scene):
+        if isinstance(target, str) and target not in {port.get("name") for port in known}:
+            yield _wrong_port(target, known, "have")
+
+
+def undeclared_port(scene: Scene) -> Iterator[Finding]:
+    """A numeric targetPort beside declared ones: a guess, since programs may listen without declaring it."""
+    for target, known in _targets(scene):
+        if isinstance(target, int) and known and target not in {port.get("containerPort") for port in known}:
+            yield _wrong_port(target, known, "declare")
+
+
+def _targets(scene: Scene) -> Iterator[tuple[str | int | None, list[Json]]]:
+    """Each targetPort, with the ports of the first selected pod."""
+    for pod in scene.pods()[:1]:
+        for port in scenes.spec(scene.subject).get("ports") or ():
+            yield port.get("targetPort", port.get("port")), _ports(pod)
+
+
+def _wrong_port(target: str | int, known: list[Json], how: str) -> Finding:
+    shown = [f"{port.get('name', '')}:{port.get('containerPort')}".lstrip(":") for port in known]
+    return Finding(
+        f"the Service sends to port {target}, which its pods do not {how}",
+        evidence(f"containerPorts of its pods: {', '.join(shown) or 'none'}"),
+        "mend targetPort in the Service, or ports in the pod template",
+    )
 
 
 def no_backend(scene: Scene) -> Iterator[Finding]:
@@ -81,12 +93,10 @@ def no_backend(scene: Scene) -> Iterator[Finding]:
             continue
         wanted = backend.get("port") or {}
         ports = scenes.spec(service).get("ports") or ()
-        if not any(
-            wanted.get("number") == each.get("port") or wanted.get("name") == each.get("name") for each in ports
-        ):
+        asked = wanted.get("number", wanted.get("name"))
+        if asked not in {each.get(word) for each in ports for word in ("port", "name")}:
             yield Finding(
-                f"the Ingress asks for port {wanted.get('number', wanted.get('name'))} of the Service "
-                f"{backend.get('name')!r}, which it does not have",
+                f"the Ingress asks for port {asked} of the Service {backend.get('name')!r}, which it does not have",
                 evidence(f"its ports: {', '.join(str(each.get('port')) for each in ports)}"),
                 "mend the backend's port",
             )
@@ -103,10 +113,12 @@ def _ports(pod: Json) -> list[Json]:
     return [port for each in scenes.spec(pod).get("containers") or () for port in each.get("ports") or ()]
 
 
-def _common(pod: Json, wanted: Json) -> set[str]:
+def _nearness(pod: Json, wanted: Json) -> float:
+    """How much the pod's labels look like the wanted ones: a mistyped value is nearer than another one."""
     labels = scenes.metadata(pod).get("labels") or {}
-    values = set(map(str, labels.values()))
-    return {key for key, value in wanted.items() if key in labels or value in values}
+    return sum(
+        difflib.SequenceMatcher(None, str(labels.get(key, "")), str(value)).ratio() for key, value in wanted.items()
+    )
 
 
 def _written(labels: Json) -> str:
