@@ -16,6 +16,7 @@ from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
 from knarr.scheduler import terms, wanted
 from knarr.scheduler.claims import Claim
+from knarr.scheduler.tally import Cell, Row, Tally
 from knarr.scheduler.terms import PodTerms
 from knarr.scheduler.wanted import Amounts, HostPort, Wanted
 
@@ -124,6 +125,10 @@ class World(Protocol):
 
     def per_node(self, key: Hashable, answer: Callable[[NodeState], T | None]) -> Mapping[str, T]:
         """The answer for each node that has one (not None). `key` names the question."""
+        ...
+
+    def sums(self, key: Hashable, row: Callable[[NodeState], Row]) -> Mapping[Cell, int]:
+        """The sum per cell over all nodes. `key` names the question."""
         ...
 
 
@@ -248,6 +253,16 @@ class Snapshot:
         answers.seen = self.generation
         return answers.by_node
 
+    def tally(self, key: Hashable, row: Callable[[NodeState], Row]) -> Tally:
+        tally = self.kept(key, Tally)
+        for state in self.changed_since(tally.seen):
+            tally.put(state.name, row(state))
+        tally.seen = self.generation
+        return tally
+
+    def sums(self, key: Hashable, row: Callable[[NodeState], Row]) -> Mapping[Cell, int]:
+        return self.tally(key, row).sums
+
     def nominated_node(self, pod: Pod) -> str:
         """The node that preemption makes room on for the pod; "" when there is none."""
         return self.nominated.get(pod.metadata.uid, (pod, pod.status.nominated_node_name))[1]
@@ -301,6 +316,9 @@ class Supposed:
         if own is not None:
             found[self._state.name] = own
         return found
+
+    def sums(self, key: Hashable, row: Callable[[NodeState], Row]) -> Mapping[Cell, int]:
+        return self._base.tally(key, row).supposing(self._state.name, row(self._state))
 
 
 def _weighs_the_same(known: Pod, pod: Pod) -> bool:

@@ -5,13 +5,14 @@ is eligible: it has all the constraints' keys, and, as the policies say, is one 
 Spec: "Pod Topology Spread Constraints".
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from knarr.scheduler.asking import Asking
 from knarr.scheduler.filters import node_affinity, taints
 from knarr.scheduler.snapshot import NodeState, World
+from knarr.scheduler.tally import Row
 from knarr.scheduler.terms import Spread
 
 SKEW = "node(s) didn't match pod topology spread constraints"
@@ -56,26 +57,26 @@ def _domains(asking: Asking, spread: Spread, counts: Mapping[str, int]) -> _Doma
     return _Domains(counts, least + spread.constraint.max_skew, own)
 
 
-def totals(asking: Asking, spreads: Sequence[Spread], world: World) -> list[Counter[str]]:
+def totals(asking: Asking, spreads: Sequence[Spread], world: World) -> list[dict[str, int]]:
     """Per constraint the number of counted pods in each domain, empty domains included."""
-    found: list[Counter[str]] = [Counter() for _ in spreads]
+    found: list[dict[str, int]] = [{} for _ in spreads]
     kind = spreads[0].constraint.when_unsatisfiable
-    for row in world.per_node(("spread", kind, asking.key), lambda state: _row(asking, spreads, state)).values():
-        for counts, cell in zip(found, row, strict=True):
-            if cell is not None:
-                counts[cell[0]] += cell[1]
+    for cell, count in world.sums(("spread", kind, asking.key), lambda state: _row(asking, spreads, state)).items():
+        index, domain = cast(tuple[int, str], cell)
+        found[index][domain] = count
     return found
 
 
-def _row(asking: Asking, spreads: Sequence[Spread], state: NodeState) -> tuple[tuple[str, int] | None, ...] | None:
-    """Per constraint (the node's domain, pods there); None where the node is not eligible."""
+def _row(asking: Asking, spreads: Sequence[Spread], state: NodeState) -> Row:
+    """The node's pods per (constraint, domain); nothing where the node is not eligible."""
     labels = state.node.metadata.labels
     if any(spread.topology_key not in labels for spread in spreads):
-        return None
-    return tuple(
-        (labels[each.topology_key], pods_of_kind(asking, each, state)) if _is_eligible(asking, each, state) else None
-        for each in spreads
-    )
+        return ()
+    return [
+        ((index, labels[each.topology_key]), pods_of_kind(asking, each, state))
+        for index, each in enumerate(spreads)
+        if _is_eligible(asking, each, state)
+    ]
 
 
 def pods_of_kind(asking: Asking, spread: Spread, state: NodeState) -> int:

@@ -24,7 +24,7 @@ def scores(asking: Asking, world: World, fitting: Sequence[str]) -> Mapping[str,
         sizes = {labels[name][each.topology_key] for name in rated}
         weight = math.log(len(sizes) + 2)
         for name in rated:
-            raw[name] += counts[labels[name][each.topology_key]] * weight + (each.constraint.max_skew - 1)
+            raw[name] += counts.get(labels[name][each.topology_key], 0) * weight + (each.constraint.max_skew - 1)
     return {**dict.fromkeys(fitting, 0), **_normalised({name: round(score) for name, score in raw.items()})}
 
 
