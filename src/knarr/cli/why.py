@@ -11,16 +11,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from knarr.cli import api_reading, printing, target
+from knarr.cli import api_reading, printing, resources, target
 from knarr.cli.api_reading import Api
 from knarr.cli.printing import Failure
+from knarr.cli.resources import Resource
 from knarr.diagnosis import diagnose
 from knarr.diagnosis.finding import Diagnosis, Finding
 from knarr.diagnosis.scene import Json, Scene
-from knarr.kinds import registry
-from knarr.kinds.registry import Kind
 
 LOG_LINES, LOG_BYTES = 10, 8192
+OBJECTS_MAX = 2000
+"""Of each kind around the object; more are not looked at."""
 OTHERS_SHOWN = 4
 """Findings after the first that are shown as well; -o json has all."""
 
@@ -53,40 +54,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    kind, name = _asked(arguments.object)
+    word, name = asked(arguments.object)
     with api_reading.connected(target.existing(arguments)) as api:
-        scene = _scene(api, kind, arguments.namespace if kind.is_namespaced else "", name)
+        resource = resources.called(word, api)
+        scene = _scene(api, resource, arguments.namespace if resource.is_namespaced else "", name)
         diagnosis = diagnose.diagnose(scene)
     if arguments.output == "json":
-        printing.show(json.dumps(_as_json(scene, diagnosis), indent=2))
+        printing.show(json.dumps(as_json(scene, diagnosis), indent=2))
     else:
-        printing.show("\n".join(_text(scene, diagnosis)))
+        printing.show("\n".join(text(scene, diagnosis)))
     return 0
 
 
-def _asked(words: Sequence[str]) -> tuple[Kind, str]:
-    parts = words[0].split("/", 1) if len(words) == 1 else list(words)
-    if len(parts) != 2 or not all(parts):
+def asked(words: Sequence[str]) -> tuple[str, str]:
+    """The words for kind and name."""
+    kind, _, name = "/".join(words).partition("/")
+    if not kind or not name or "/" in name:
         raise Failure(
             f"{' '.join(words)!r} names no object", "", "knarr why KIND/NAME, as deployment/web", printing.EXIT_USAGE
         )
-    word = parts[0].lower()
-    for kind in registry.builtin():
-        plural = {kind.plural, f"{kind.plural}.{kind.group}", f"{kind.plural}.{kind.version}.{kind.group}"}
-        if word in {kind.kind.lower(), kind.singular, *kind.short_names, *plural} and "get" in kind.verbs:
-            return kind, parts[1]
-    raise Failure(f"knarr why knows no kind {parts[0]!r}", "", "kubectl api-resources lists kinds", printing.EXIT_USAGE)
+    return kind, name
 
 
-def _scene(api: Api, kind: Kind, namespace: str, name: str) -> Scene:
-    subject = api.get(_path(kind, namespace, name))
+def _scene(api: Api, resource: Resource, namespace: str, name: str) -> Scene:
+    subject = api.get(resource.path(namespace, name))
     if subject is None:
         where = f" in namespace {namespace!r}" if namespace else ""
-        hint = f"kubectl get {kind.plural} --all-namespaces lists them" if namespace else f"kubectl get {kind.plural}"
-        raise Failure(f"there is no {kind.singular} {name!r}{where}", "", hint, printing.EXIT_MISSING)
-    around = {word: _list(api, word, namespace) for word in _AROUND.get(kind.kind, ("Event",))}
+        hint = (
+            f"kubectl get {resource.plural} --all-namespaces lists them"
+            if namespace
+            else f"kubectl get {resource.plural}"
+        )
+        raise Failure(f"there is no {resource.singular} {name!r}{where}", "", hint, printing.EXIT_MISSING)
+    around = {word: _list(api, word, namespace) for word in _AROUND.get(resource.kind, ("Event",))}
     now = datetime.now(UTC)
-    scene = Scene({"kind": kind.kind, **subject}, around, now=now)
+    scene = Scene({"kind": resource.kind, **subject}, around, now=now)
     if diagnose.needs_all_pods(scene):
         around["Pod"] = _list(api, "Pod", "")
     logs = {(each.pod, each.container): _log(api, each) for each in diagnose.logs_wanted(scene)}
@@ -94,16 +96,9 @@ def _scene(api: Api, kind: Kind, namespace: str, name: str) -> Scene:
 
 
 def _list(api: Api, word: str, namespace: str) -> list[Json]:
-    """All objects of that kind in the namespace (of a cluster's kind: all), each with its kind named."""
-    kind = next(row for row in registry.builtin() if row.kind == word and "list" in row.verbs and row.served_by_default)
-    answer = api.get(f"{_path(kind, namespace)}?limit=2000") or {}
+    """The objects of that kind in the namespace ("" or a cluster's kind: everywhere), each with its kind named."""
+    answer = api.get(f"{resources.of_kind(word).path(namespace)}?limit={OBJECTS_MAX}") or {}
     return [{"kind": word, **each} for each in answer.get("items") or ()]
-
-
-def _path(kind: Kind, namespace: str, name: str = "") -> str:
-    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-    place = f"/namespaces/{api_reading.quoted(namespace)}" if namespace and kind.is_namespaced else ""
-    return f"{root}{place}/{kind.plural}" + (f"/{api_reading.quoted(name)}" if name else "")
 
 
 def _log(api: Api, wanted: diagnose.LogWanted) -> list[str]:
@@ -118,7 +113,7 @@ _SEQUENCES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 """Colours: programs write them to their logs, and evidence is plain text."""
 
 
-def _text(scene: Scene, diagnosis: Diagnosis) -> list[str]:
+def text(scene: Scene, diagnosis: Diagnosis) -> list[str]:
     title = f"{scene.kind.lower()}/{scene.subject['metadata']['name']}"
     if not diagnosis.findings:
         return [
@@ -144,7 +139,7 @@ def _evidence(finding: Finding) -> list[str]:
     return [f"  seen: {line}".replace("\n", "\n        ") for line in finding.evidence]
 
 
-def _as_json(scene: Scene, diagnosis: Diagnosis) -> dict[str, Any]:
+def as_json(scene: Scene, diagnosis: Diagnosis) -> dict[str, Any]:
     metadata = scene.subject["metadata"]
     place = {"namespace": metadata["namespace"]} if metadata.get("namespace") else {}
     findings = [
