@@ -8,24 +8,21 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from knarr.apiserver import (
-    access,
     answers,
-    authn,
+    authorising,
     impersonation,
     nonresource,
     reviews,
     routes,
-    selecting,
     status,
     usage,
 )
-from knarr.apiserver.admission import node_restriction
 from knarr.apiserver.context import RequestContext, User, parsed_query
 from knarr.apiserver.server import ApiServer
 from knarr.apiserver.subresources import binding
 from knarr.apiserver.subresources import table as subresources
 from knarr.apiserver.verbs import create, delete, deletecollection, get, list, patch, update, watch
-from knarr.base import errors, ids, logs
+from knarr.base import ids, logs
 from knarr.base.errors import KnarrError
 from knarr.kinds import metrics
 from knarr.wire import http
@@ -77,7 +74,7 @@ class Pipeline:
             query = parsed_query(request.query)
             route = routes.match(self.server.resources, request.method, request.path, query)
             if isinstance(route, routes.Unknown):
-                authorise_path(self.server, user, request)
+                authorising.authorise_path(self.server, user, request)
                 response = nonresource.unknown_path()
             else:
                 context = RequestContext(self.server, request, route, query, user)
@@ -101,11 +98,11 @@ async def _answered(context: RequestContext) -> http.Response:
 async def _dispatch(context: RequestContext) -> http.Response:
     route = context.route
     if route.resource is None:
-        authorise_path(context.server, context.user, context.request)
+        authorising.authorise_path(context.server, context.user, context.request)
         return await nonresource.answer(context)
     if not route.verb:
         raise status.method_not_allowed()
-    authorise(context)
+    authorising.authorise(context)
     if route.subresource:
         return await subresources.answer(context)
     if route.verb not in route.resource.kind.verbs:
@@ -114,50 +111,6 @@ async def _dispatch(context: RequestContext) -> http.Response:
     if row is not None:
         return await row(context)
     return await VERBS[route.verb](context)
-
-
-def authorise(context: RequestContext) -> None:
-    """Raises Forbidden in upstream's words."""
-    route = context.route
-    assert route.resource is not None
-    kind = route.resource.kind
-    verb = route.verb
-    if (
-        route.subresource
-        and kind.subresources[route.subresource].facts.get("connect")
-        and "pathSuffix" not in (kind.subresources[route.subresource].facts)
-    ):
-        verb = "create"  # exec, attach and portforward act, whatever the method
-    name, fields = route.name, ""
-    if verb in ("list", "watch", "deletecollection"):
-        fields = context.query.get("fieldSelector", "")
-        name = name or selecting.single_name(fields)  # a rule's resourceNames hold for such a list as well
-    wanted = access.Attributes(
-        verb, kind.group, kind.version, kind.plural, route.subresource, route.namespace, name, field_selector=fields
-    )
-    decision = context.server.decide(context.user, wanted)
-    if not decision.is_allowed:
-        _refuse_nobody(context.user)
-        qualified = route.resource.qualified + (f"/{route.subresource}" if route.subresource else "")
-        name = f' "{wanted.name}"' if wanted.name else ""
-        raise errors.Forbidden(
-            f"{qualified}{name} is forbidden: {access.refusal_text(context.user, wanted, decision.reason)}"
-        )
-    node_restriction.request(context)
-
-
-def _refuse_nobody(user: User) -> None:
-    """Who brings no credentials is told to, and nothing else."""
-    if user is authn.ANONYMOUS:
-        raise errors.Unauthenticated("Unauthorized")
-
-
-def authorise_path(server: ApiServer, user: User, request: http.Request) -> None:
-    wanted = access.Attributes(request.method.lower(), path=request.path)
-    decision = server.decide(user, wanted)
-    if not decision.is_allowed:
-        _refuse_nobody(user)
-        raise errors.Forbidden(f"forbidden: {access.refusal_text(user, wanted, decision.reason)}")
 
 
 def refusal(error: KnarrError, details: dict[str, Any]) -> http.Response:

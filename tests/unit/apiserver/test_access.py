@@ -270,3 +270,24 @@ async def test_a_role_with_a_selector_that_is_none_is_refused(ask: Asker) -> Non
         'aggregationRule.clusterRoleSelectors[0].matchExpressions[0].operator: Invalid value: "Foo": '
         "not a valid selector operator"
     )
+
+
+async def test_an_update_or_apply_that_creates_needs_create(ask: Asker) -> None:
+    change = {"verbs": ["get", "update", "patch"], "apiGroups": [""], "resources": ["configmaps", "serviceaccounts"]}
+    leases = {"verbs": ["update", "patch"], "apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+    await ask("POST", f"{RBAC}/namespaces/default/roles", role("change", change, leases))
+    await ask("POST", f"{RBAC}/namespaces/default/rolebindings", binding("b", "change", "User:dev"))
+    dev, core = ask.as_user(DEV), "/api/v1/namespaces/default"
+    path, media = f"{core}/configmaps/c", "application/apply-patch+yaml"
+    applied = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "b"}}
+    refused = await dev("PATCH", f"{path}?fieldManager=m", applied, media=media)
+    assert (refused["code"], refused["message"]) == (
+        403,
+        'configmaps "c" is forbidden: User "dev" cannot create resource "configmaps" in API group "" '
+        'in the namespace "default"',
+    )
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"}}
+    made = await dev("PUT", "/apis/coordination.k8s.io/v1/namespaces/default/leases/l", lease)
+    assert made["code"] == 403
+    await ask("POST", f"{core}/configmaps", {"metadata": {"name": "c"}})
+    assert (await dev("PATCH", f"{path}?fieldManager=m", applied, media=media))["data"] == {"a": "b"}

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from knarr.apiserver import bodies, conversions, managed, presenting, status, writing
+from knarr.apiserver import authorising, bodies, conversions, managed, presenting, status, writing
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 from knarr.apiserver.writing import Written
@@ -33,6 +33,7 @@ async def _written(context: RequestContext, applied: Applied, subresource: str) 
         if uid:
             text = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise errors.Conflict(text)
+        authorising.authorise_create(context)
         try:
             return await writing.create(context, applying.merged(schema, None, applied))
         except errors.AlreadyExists:

@@ -1,6 +1,6 @@
 """PUT of a whole object, also to status and other subresources of the same kind; creates where the kind allows it."""
 
-from knarr.apiserver import bodies, presenting, status, strategy, writing
+from knarr.apiserver import authorising, bodies, presenting, status, strategy, writing
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 from knarr.base.errors import BadRequest
@@ -23,6 +23,7 @@ async def replaced(context: RequestContext, obj: Json, subresource: str) -> writ
     if not subresource and context.server.store.get(context.key) is None:
         if not facts.get("createOnUpdate") or obj["metadata"].get("resourceVersion"):
             raise status.not_found(resource.qualified, name)
+        authorising.authorise_create(context)
         return await writing.create(context, obj)
     if facts.get("unconditionalUpdate") is False and not obj["metadata"].get("resourceVersion"):
         raise status.invalid(resource.kind.kind, resource.group, name, [writing.VERSION_REQUIRED])
