@@ -27,8 +27,9 @@ from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
 from knarr.scheduler import runner
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.schedule import Bound, schedule
-from knarr.scheduler.snapshot import NodeState, Snapshot
+from knarr.scheduler.snapshot import Snapshot
 from knarr.store.memory import MemoryStore
 
 

@@ -16,8 +16,9 @@ from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.policy import PodDisruptionBudget
 from knarr.objects import labels
 from knarr.scheduler.asking import Asking
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.schedule import Unschedulable, refused_on, sentence
-from knarr.scheduler.snapshot import NodeState, Snapshot
+from knarr.scheduler.snapshot import Snapshot
 
 NOT_HELPFUL: Final = "Preemption is not helpful for scheduling"
 NO_VICTIMS: Final = "No preemption victims found for incoming pod"

@@ -31,9 +31,10 @@ from knarr.scheduler import acts
 from knarr.scheduler.acts import Acts
 from knarr.scheduler.asking import Asking
 from knarr.scheduler.claims import Claim
+from knarr.scheduler.node_state import FINISHED_PHASES, NodeState
 from knarr.scheduler.preemption import NoPreemption, Preemption, preempt, priority
 from knarr.scheduler.schedule import Bound, Unschedulable, schedule
-from knarr.scheduler.snapshot import FINISHED_PHASES, NodeState, Snapshot
+from knarr.scheduler.snapshot import Snapshot
 
 _log = logs.log("scheduler")
 

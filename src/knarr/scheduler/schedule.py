@@ -14,9 +14,10 @@ from typing import Final
 from knarr.kinds.lens.pod import Pod
 from knarr.scheduler.asking import Asking
 from knarr.scheduler.filters import inter_pod, node_affinity, spread, volumes
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.scores import inter_pod as inter_pod_score
 from knarr.scheduler.scores import spread as spread_score
-from knarr.scheduler.snapshot import NodeState, Snapshot, Supposed, World
+from knarr.scheduler.snapshot import Snapshot, Supposed, World
 from knarr.scheduler.standings import Norm, Standings, Verdict, judged
 
 Refuse = Callable[[NodeState], Sequence[str]]

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from knarr.scheduler.filters import node_affinity, ports, resources, taints
+from knarr.scheduler.node_state import NodeState, Shape
 from knarr.scheduler.scores import images
 from knarr.scheduler.scores import node_affinity as node_affinity_score
 from knarr.scheduler.scores import resources as resources_score
 from knarr.scheduler.scores import taints as taints_score
-from knarr.scheduler.snapshot import NodeState, Shape, Snapshot
+from knarr.scheduler.snapshot import Snapshot
 from knarr.scheduler.wanted import Wanted
 
 # In upstream's order: the first filter that refuses gives the node's reasons. No pod's leaving changes the answer of

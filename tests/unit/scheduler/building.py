@@ -6,8 +6,9 @@ import msgspec
 
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.schedule import Unschedulable, schedule
-from knarr.scheduler.snapshot import NodeState, Snapshot
+from knarr.scheduler.snapshot import Snapshot
 
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 

@@ -6,9 +6,10 @@ import msgspec
 
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.policy import PodDisruptionBudget
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.preemption import NO_VICTIMS, NOT_HELPFUL, NoPreemption, Preemption, preempt
 from knarr.scheduler.schedule import Unschedulable, schedule
-from knarr.scheduler.snapshot import NodeState, Snapshot
+from knarr.scheduler.snapshot import Snapshot
 from tests.unit.scheduler.building import node, pod, required, spread, term
 
 

@@ -8,8 +8,9 @@ import pytest
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
 from knarr.scheduler.claims import Claim
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.schedule import Bound, Unschedulable, schedule
-from knarr.scheduler.snapshot import NodeState, Snapshot
+from knarr.scheduler.snapshot import Snapshot
 from knarr.scheduler.wanted import of
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from knarr.kinds.lens.pod import Pod
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.schedule import Bound, schedule
 from knarr.scheduler.scores import images, resources
-from knarr.scheduler.snapshot import NodeState, Snapshot
+from knarr.scheduler.snapshot import Snapshot
 from knarr.scheduler.wanted import of
 from tests.unit.scheduler.building import HOST, ZONE, answer, node, pod, preferred, required, spread, term
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from knarr.kinds.lens.pod import Pod
 from knarr.scheduler.asking import Asking
-from knarr.scheduler.snapshot import NodeState, World
+from knarr.scheduler.node_state import NodeState
+from knarr.scheduler.snapshot import World
 from knarr.scheduler.terms import PodTerms
 
 AFFINITY = "node(s) didn't match pod affinity rules"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.scheduling import NodeSelectorRequirement, NodeSelectorTerm
-from knarr.scheduler.snapshot import NodeState
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.wanted import Wanted
 
 REASON = "node(s) didn't match Pod's node affinity/selector"

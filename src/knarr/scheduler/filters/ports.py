@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from knarr.scheduler.snapshot import NodeState
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.wanted import HostPort, Wanted
 
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  compared, never bound

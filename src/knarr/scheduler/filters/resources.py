@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from knarr.scheduler.snapshot import NodeState
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.wanted import Wanted
 
 

@@ -11,7 +11,8 @@ from typing import cast
 
 from knarr.scheduler.asking import Asking
 from knarr.scheduler.filters import node_affinity, taints
-from knarr.scheduler.snapshot import NodeState, World
+from knarr.scheduler.node_state import NodeState
+from knarr.scheduler.snapshot import World
 from knarr.scheduler.tally import Row
 from knarr.scheduler.terms import Spread
 

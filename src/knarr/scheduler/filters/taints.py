@@ -6,7 +6,7 @@ Spec: "Taints and Tolerations". An empty key with Exists tolerates everything; a
 from collections.abc import Sequence
 
 from knarr.kinds.lens.scheduling import Taint, Toleration
-from knarr.scheduler.snapshot import NodeState
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.wanted import Wanted
 
 UNSCHEDULABLE = Taint(key="node.kubernetes.io/unschedulable", effect="NoSchedule")

@@ -5,7 +5,8 @@ A size counts by the share of nodes that hold the image, so that one warm node d
 
 from typing import Final
 
-from knarr.scheduler.snapshot import NodeState, Snapshot
+from knarr.scheduler.node_state import NodeState
+from knarr.scheduler.snapshot import Snapshot
 from knarr.scheduler.wanted import Wanted
 
 MEBIBYTE: Final = 1024 * 1024

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from knarr.scheduler.asking import Asking
-from knarr.scheduler.snapshot import NodeState, World
+from knarr.scheduler.node_state import NodeState
+from knarr.scheduler.snapshot import World
 
 HARD_WEIGHT: Final = 1
 """Upstream's hardPodAffinityWeight."""

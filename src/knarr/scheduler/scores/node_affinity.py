@@ -1,7 +1,7 @@
 """NodeAffinity: the weight of the preferred terms that a node meets; normalised over the nodes in question."""
 
 from knarr.scheduler.filters.node_affinity import matches
-from knarr.scheduler.snapshot import NodeState
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.wanted import Wanted
 
 

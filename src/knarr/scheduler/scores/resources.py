@@ -1,6 +1,6 @@
 """NodeResourcesFit (least allocated) and balanced allocation: prefer the node with the most room, evenly used."""
 
-from knarr.scheduler.snapshot import NodeState
+from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.wanted import Wanted
 
 SCORED = ("cpu", "memory")
