@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from knarr.base import failpoints
-from knarr.builder import sweep
+from knarr.base import failpoints, linux
 from knarr.builder.dockerfile.faults import DockerfileFault
 from knarr.builder.progress import Output, StepFailed
 from knarr.images.image_store import Image
@@ -62,7 +61,7 @@ def leftovers(node: Node) -> list[object]:
     """Mounts, mount points and unfinished snapshots that no build needs any more."""
     run_dir = node.builder.tools.machine.run_dir
     drafts = [key for key in node.snapshots.keys() if not node.snapshots.is_committed(key)]  # noqa: SIM118
-    mounted = sweep.mounted_below(run_dir, Path("/proc/self/mountinfo").read_text())
+    mounted = linux.mounts_below(run_dir)
     return [*run_dir.iterdir(), *mounted, *drafts]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from knarr.builder import sweep
+from knarr.base import linux
 from knarr.cli import printing
 
 BUSYBOX = shutil.which("busybox")
@@ -190,9 +190,9 @@ def test_a_server_killed_in_a_build_leaves_nothing_after_its_restart(serve: Serv
     serve.kill()
     build.wait(30)
     build.stderr.close()
-    assert sweep.mounted_below(serve.run_dir / "build", Path("/proc/self/mountinfo").read_text())
+    assert linux.mounts_below(serve.run_dir / "build")
     serve.start()
-    assert sweep.mounted_below(serve.run_dir / "build", Path("/proc/self/mountinfo").read_text()) == []
+    assert linux.mounts_below(serve.run_dir / "build") == []
     assert list((serve.run_dir / "runtime" / "containers").iterdir()) == []
     assert list((serve.run_dir / "build").iterdir()) == []
     serve.knarr("build", "-t", "web:v1", "-f", "-", str(context), stdin=DOCKERFILE)

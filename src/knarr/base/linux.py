@@ -5,6 +5,7 @@ their own. Not here: what is mounted where, and which namespace is for what (run
 """
 
 import ctypes
+import errno
 import os
 import re
 from pathlib import Path
@@ -31,6 +32,7 @@ RESOLVE_BENEATH: Final = 0x08
 RESOLVE_IN_ROOT: Final = 0x10
 
 _SYS_OPENAT2: Final = 437  # the same number on every architecture
+_OPEN_TRIES: Final = 128
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -53,7 +55,7 @@ def umount(target: str | Path, flags: int = MNT_DETACH) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        if error.errno != 22:
+        if error.errno != errno.EINVAL:
             raise
 
 
@@ -89,12 +91,22 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
-    """openat2(2): open `path` below `directory` under the rules in `resolve`."""
+def openat2(directory: int, path: str | bytes, flags: int, resolve: int, mode: int = 0) -> int:
+    """openat2(2): open `path` below `directory` under the rules in `resolve`.
+
+    The kernel gives up with EAGAIN when somebody renames on the way; whoever renames for ever gets that error.
+    """
+    encoded = os.fsencode(path)
+    if b"\0" in encoded:
+        raise OSError(errno.EINVAL, "embedded NUL", os.fsdecode(path))
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
-    opened = _libc.syscall(_SYS_OPENAT2, directory, os.fsencode(path), ctypes.byref(how), ctypes.sizeof(how))
-    _check(opened, path)
-    return int(opened)
+    opened = -1
+    for _ in range(_OPEN_TRIES):
+        opened = int(_libc.syscall(_SYS_OPENAT2, directory, encoded, ctypes.byref(how), ctypes.sizeof(how)))
+        if opened >= 0 or ctypes.get_errno() not in (errno.EAGAIN, errno.EINTR):
+            break
+    _check(opened, os.fsdecode(path))
+    return opened
 
 
 def _check(returned: int, subject: object) -> None:

@@ -7,6 +7,7 @@ no record owns.
 import shutil
 from pathlib import Path
 
+from knarr.base import linux
 from knarr.builder.layering import SNAPSHOT_PREFIX
 from knarr.images import mounting
 from knarr.images.overlay import OverlaySnapshots
@@ -14,18 +15,11 @@ from knarr.images.overlay import OverlaySnapshots
 
 def sweep(run_dir: Path, snapshots: OverlaySnapshots) -> None:
     """Everything below `run_dir`, and snapshots that were being built. Nothing is removed below a mount that stays."""
-    for place in mounted_below(run_dir, Path("/proc/self/mountinfo").read_text()):
+    for place in linux.mounts_below(run_dir):
         mounting.unmount(place)
-    if mounted_below(run_dir, Path("/proc/self/mountinfo").read_text()):
+    if linux.mounts_below(run_dir):
         return
     shutil.rmtree(run_dir, ignore_errors=True)
     for key in reversed(snapshots.keys()):
         if key.startswith(SNAPSHOT_PREFIX) and not snapshots.is_committed(key):
             snapshots.remove(key)
-
-
-def mounted_below(directory: Path, mountinfo: str) -> list[Path]:
-    """Mount points below the directory, the latest first (proc(5), mountinfo: field 5, octal escapes)."""
-    prefix = f"{directory}/"
-    places = [line.split()[4].encode().decode("unicode_escape") for line in mountinfo.splitlines()]
-    return [Path(place) for place in reversed(places) if place.startswith(prefix)]

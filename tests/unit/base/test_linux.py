@@ -1,0 +1,34 @@
+"""System calls that look things up; what changes the machine is tested end to end."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from knarr.base import linux
+
+BENEATH = linux.RESOLVE_BENEATH | linux.RESOLVE_NO_MAGICLINKS
+
+
+def test_a_path_cannot_lead_out_of_its_directory(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "file").write_text("words")
+    (tmp_path / "in" / "out").symlink_to("/etc")
+    directory = os.open(tmp_path / "in", os.O_PATH)
+    try:
+        for path in ("..", "/etc/passwd", "out/passwd", "file\0name", "absent"):
+            with pytest.raises(OSError, match=r"\[Errno"):
+                linux.openat2(directory, path, os.O_RDONLY, BENEATH)
+        for name in ("file", b"file"):
+            opened = linux.openat2(directory, name, os.O_RDONLY, BENEATH)
+            assert (os.read(opened, 9), os.get_inheritable(opened)) == (b"words", False)
+            os.close(opened)
+    finally:
+        os.close(directory)
+
+
+def test_mount_points_are_found_the_deepest_first() -> None:
+    found = linux.mounts_below(Path("/"))
+    assert found[-1] == Path("/") or Path("/") not in found
+    assert [len(path.parts) for path in found] == sorted((len(path.parts) for path in found), reverse=True)
+    assert linux.mounts_below(Path("/nothing/is/mounted/here")) == []
