@@ -36,10 +36,14 @@ class ImageRoots:
         return Root(target, str(found.id), str(found.id), found.config.config)
 
     async def remove(self, container: ContainerId, target: Path) -> None:
+        # The kernel takes milliseconds to let a mount go.
+        await asyncio.to_thread(self._remove, container, target)
+
+    def _remove(self, container: ContainerId, target: Path) -> None:
         mounting.unmount(target)
         if target.is_dir():
             target.rmdir()
-        await asyncio.to_thread(self._images.snapshots.remove, snapshot_key(container))
+        self._images.snapshots.remove(snapshot_key(container))
 
     def usage(self, container: ContainerId) -> tuple[int, int]:
         try:
