@@ -37,7 +37,7 @@ _ROWS = (
         "bring requests and limits nearer to each other",
     ),
     ("serviceaccount", "its pods name a service account that does not exist", "kubectl create serviceaccount NAME"),
-    ("priority class", "its pods name a PriorityClass that does not exist", "create it, or mend priorityClassName"),
+    ("PriorityClass", "its pods name a PriorityClass that does not exist", "create it, or mend priorityClassName"),
     ("webhook", "an admission webhook refuses its pods", "mend what the webhook says, or the webhook"),
 )
 _OTHER = ("", "its pods cannot be created", "mend what the message names in the pod template")

@@ -62,7 +62,7 @@ def stuck(scene: Scene, each: Json) -> Finding | None:
             f"used by pod {', '.join(users)}" if users else "",
         ),
         "start the controller that owns the finalizer; if it is gone for good: kubectl patch "
-        f"{scenes.title(each)} --type=merge "
+        f"{scenes.title(each)}{_in_namespace(each)} --type=merge "
         '-p \'{"metadata":{"finalizers":null}}\'',
     )
 
@@ -116,6 +116,10 @@ def _blocked(budget: Json) -> Finding:
         evidence(f"{healthy} healthy, {wanted} wanted of {status.get('expectedPods')}", rule),
         "mend the unhealthy pods" if short else "run more replicas, or relax minAvailable or maxUnavailable",
     )
+
+
+def _in_namespace(each: Json) -> str:
+    return f" -n {scenes.namespace(each)}" if scenes.namespace(each) else ""
 
 
 def _users(scene: Scene, claim: Json) -> list[str]:

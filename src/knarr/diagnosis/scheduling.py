@@ -206,7 +206,7 @@ _ROWS = (
     _Row("were unschedulable", lambda _, __: "every node is cordoned", "kubectl uncordon NODE"),
     _Row(
         "unbound immediate PersistentVolumeClaims",
-        lambda _, __: "the pod waits for a claim that is not bound to a volume",
+        lambda pod, _: f"the pod waits for a claim that is not bound to a volume ({', '.join(_claims(pod))})",
         "knarr why pvc/NAME: the claim needs a volume or a storage class that makes one",
     ),
     _Row(
@@ -231,6 +231,11 @@ _ROWS = (
     ),
 )
 _OTHER = _Row("", lambda _, __: "no node suits the pod", "mend what the scheduler's sentence names")
+
+
+def _claims(pod: Json) -> list[str]:
+    claims = [each.get("persistentVolumeClaim") or {} for each in scenes.spec(pod).get("volumes") or ()]
+    return [str(claim["claimName"]) for claim in claims if claim.get("claimName")]
 
 
 def _quoted(said: str) -> str:

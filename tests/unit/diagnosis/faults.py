@@ -248,9 +248,15 @@ PLACES = (
     Fault("no nodes", scene(pending()), "unschedulable", "the cluster has no node"),
     Fault(
         "claim not bound",
-        scene(pending("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims."), node()),
+        scene(
+            pending(
+                "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
+                volumes=[{"persistentVolumeClaim": {"claimName": "db"}}],
+            ),
+            node(),
+        ),
         "unschedulable",
-        "not bound",
+        "not bound to a volume (db)",
     ),
     Fault(
         "claim missing",

@@ -80,6 +80,7 @@ CREATION = (
         "LimitRange", refused("maximum memory usage per Container is 10Mi, but limit is 1Gi"), "refused", "LimitRange"
     ),
     Fault("service account", refused('serviceaccount "x" not found'), "refused", "service account"),
+    Fault("priority class", refused("no PriorityClass with name x was found"), "refused", "PriorityClass"),
     Fault("webhook", refused('admission webhook "x" denied the request'), "refused", "webhook refuses"),
 )
 WORKLOADS = (
