@@ -75,8 +75,7 @@ def selected(pods: Iterable[Json], selector: labels.Selector) -> list[Json]:
 
 
 def metadata(each: Json) -> Json:
-    found: Json = each.get("metadata") or {}
-    return found
+    return _mapping(each.get("metadata"))
 
 
 def name(each: Json) -> str:
@@ -96,13 +95,11 @@ def owners(each: Json) -> set[str]:
 
 
 def spec(each: Json) -> Json:
-    found: Json = each.get("spec") or {}
-    return found
+    return _mapping(each.get("spec"))
 
 
 def status(each: Json) -> Json:
-    found: Json = each.get("status") or {}
-    return found
+    return _mapping(each.get("status"))
 
 
 def title(each: Json) -> str:
@@ -112,7 +109,9 @@ def title(each: Json) -> str:
 
 def condition(each: Json, type_: str) -> Json:
     """The condition of that type; {} if it is not there."""
-    return next((found for found in status(each).get("conditions") or () if found.get("type") == type_), {})
+    conditions = status(each).get("conditions")
+    found = [_mapping(every) for every in conditions] if isinstance(conditions, list) else []
+    return next((every for every in found if every.get("type") == type_), {})
 
 
 def is_ready(pod: Json) -> bool:
@@ -126,6 +125,11 @@ def is_over(pod: Json) -> bool:
 def event_time(event: Json) -> str:
     series = (event.get("series") or {}).get("lastObservedTime")
     return str(series or event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+def _mapping(value: Any) -> Json:
+    """The value, if it is an object: custom resources may put anything under the well-known names."""
+    return value if isinstance(value, dict) else {}
 
 
 def _is_about(event: Json, about: Json) -> bool:

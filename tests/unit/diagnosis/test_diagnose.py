@@ -124,3 +124,8 @@ def test_an_object_with_nothing_in_it_is_no_error() -> None:
     ):
         diagnose.diagnose(Scene({"kind": kind, "metadata": {"name": "x"}}))
         diagnose.diagnose(Scene({"kind": kind, "metadata": {"name": "x"}, "spec": None, "status": None}))
+
+
+@pytest.mark.parametrize("status", ["x", 1, [], {"conditions": "x"}, {"conditions": ["x"]}], ids=repr)
+def test_a_custom_resource_of_another_shape_is_no_error(status: object) -> None:
+    assert rules(Scene({"kind": "Widget", "metadata": {"name": "x"}, "spec": "y", "status": status})) == []
