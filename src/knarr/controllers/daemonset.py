@@ -14,9 +14,8 @@ from knarr.base.clock import Instant
 from knarr.base.errors import KnarrError
 from knarr.client.client import DeleteOptions, Json
 from knarr.client.view import View
-from knarr.controllers import claims, conditions, history, nodelifecycle, pods, selectors, templates
+from knarr.controllers import claims, conditions, history, pods, selectors, templates
 from knarr.controllers.controller import Action, Controller, Create, Delete, EventNote, Key, Patch, Plan
-from knarr.controllers.nodematch import matches_affinity
 from knarr.kinds.apps import CONTROLLERREVISION, DAEMONSET
 from knarr.kinds.core_config import NODE
 from knarr.kinds.core_pod import POD
@@ -24,6 +23,7 @@ from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.scheduling import Toleration
 from knarr.kinds.lens.sets import DaemonSet
+from knarr.kinds.nodes import matches_affinity, tolerates
 
 # key, effect: what every daemon pod tolerates.
 TOLERATED: Final = (
@@ -61,8 +61,7 @@ def wanted_on(daemon_set: DaemonSet, node: Node) -> Wanted:
     untolerated = [
         taint.effect
         for taint in node.spec.taints
-        if taint.effect in ("NoSchedule", "NoExecute")
-        and not any(nodelifecycle.tolerates(one, taint) for one in tolerations)
+        if taint.effect in ("NoSchedule", "NoExecute") and not any(tolerates(one, taint) for one in tolerations)
     ]
     return Wanted(runs=not untolerated, stays="NoExecute" not in untolerated)
 

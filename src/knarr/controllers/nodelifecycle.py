@@ -21,7 +21,8 @@ from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.events import Lease
 from knarr.kinds.lens.node import Node, NodeCondition
 from knarr.kinds.lens.pod import Pod
-from knarr.kinds.lens.scheduling import Taint, Toleration
+from knarr.kinds.lens.scheduling import Taint
+from knarr.kinds.nodes import tolerates
 
 LEASES: Final = "kube-node-lease"
 GRACE: Final = timedelta(seconds=50)
@@ -197,17 +198,6 @@ def evicted_at(pod: Pod, hard: Sequence[Taint], now: Instant) -> Instant | None:
         if limits:
             moments.append((taint.time_added or now) + timedelta(seconds=max(0, min(limits))))
     return min(moments, default=None)
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """Whether one toleration covers one taint."""
-    if toleration.effect and toleration.effect != taint.effect:
-        return False
-    if toleration.key and toleration.key != taint.key:
-        return False
-    if toleration.operator == "Exists":
-        return True
-    return bool(toleration.key) and toleration.value == taint.value
 
 
 def pod_keys(pod: Pod, view: View) -> Sequence[Key]:

@@ -212,13 +212,20 @@ class Scheduler:
             if not _says_gated(pod):
                 group.create_task(self._acts.gate(pod), name=f"gate {name}")
             return
-        match schedule(pod, self._snapshot):
+        try:
+            outcome = schedule(pod, self._snapshot)
+        except Exception:
+            # One pod that nobody foresaw must not end the control process, nor keep the others from being placed.
+            _log.exception("%s crashed the scheduler", name)
+            self._try_later(key, pod)
+            return
+        match outcome:
             case Bound(node):
                 self._assumed[pod.metadata.uid] = node
                 self._snapshot.nominated.pop(pod.metadata.uid, None)
                 self._snapshot.place(pod, node)
                 group.create_task(self._bind(key, pod, node), name=f"bind {name}")
-            case Unschedulable() as outcome:
+            case Unschedulable():
                 self._refused[key] = pod
                 if not Asking(pod).is_alone:
                     self._sociable.add(key)

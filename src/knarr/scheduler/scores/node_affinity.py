@@ -1,6 +1,6 @@
 """NodeAffinity: the weight of the preferred terms that a node meets; normalised over the nodes in question."""
 
-from knarr.scheduler.filters.node_affinity import matches
+from knarr.kinds.nodes import matches
 from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.wanted import Wanted
 

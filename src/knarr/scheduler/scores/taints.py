@@ -1,6 +1,6 @@
 """TaintToleration: how many PreferNoSchedule taints of a node the pod does not tolerate; the fewer the better."""
 
-from knarr.scheduler.filters.taints import is_tolerated
+from knarr.kinds.nodes import is_tolerated
 from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.wanted import Wanted
 
