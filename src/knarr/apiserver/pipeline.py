@@ -103,14 +103,25 @@ async def _dispatch(context: RequestContext) -> http.Response:
     if not route.verb:
         raise status.method_not_allowed()
     authorising.authorise(context)
+    if route.verb not in _offered(route):
+        raise status.method_not_allowed()
     if route.subresource:
         return await subresources.answer(context)
-    if route.verb not in route.resource.kind.verbs:
-        raise status.method_not_allowed()
     row = UNSTORED.get((route.resource.group, route.resource.plural))
     if row is not None:
         return await row(context)
     return await VERBS[route.verb](context)
+
+
+def _offered(route: routes.Route) -> tuple[str, ...]:
+    """The verbs of a path: a POST to eviction is none by GET, and nothing is created below a name."""
+    assert route.resource is not None
+    kind = route.resource.kind
+    if route.subresource:
+        return kind.subresources[route.subresource].verbs
+    if route.name:
+        return tuple(verb for verb in kind.verbs if verb != "create")
+    return kind.verbs if route.namespace or not kind.is_namespaced else ("list", "watch")
 
 
 def refusal(error: KnarrError, details: dict[str, Any]) -> http.Response:

@@ -83,7 +83,9 @@ def only_part(new: Json, old: Json, paths: tuple[str, ...]) -> Json:
     for path in paths:
         kept = _taken(kept, new, path.split("."))
     metadata = dict(old["metadata"])
-    for key in ("managedFields", "labels", "annotations", "finalizers", "ownerReferences"):
+    # Upstream keeps kubelets from losing a pod's owners by its status.
+    owners = () if old["kind"] == "Pod" else ("ownerReferences",)
+    for key in ("managedFields", "labels", "annotations", "finalizers", *owners):
         if key in new["metadata"]:
             metadata[key] = new["metadata"][key]
     kept["metadata"] = metadata

@@ -291,3 +291,23 @@ async def test_an_update_or_apply_that_creates_needs_create(ask: Asker) -> None:
     assert made["code"] == 403
     await ask("POST", f"{core}/configmaps", {"metadata": {"name": "c"}})
     assert (await dev("PATCH", f"{path}?fieldManager=m", applied, media=media))["data"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "serviceaccounts/default/token"), ("GET", "pods/p/binding"), ("GET", "pods/p/eviction"),
+        ("PUT", "pods/p/exec"), ("DELETE", "pods/p/status"), ("POST", "pods/p"), ("POST", "serviceaccounts/default"),
+        ("POST", "../../pods"), ("DELETE", "../../pods"),
+    ],
+)  # fmt: skip
+async def test_a_method_that_a_path_does_not_offer_does_nothing(ask: Asker, method: str, path: str) -> None:
+    core = "/api/v1/namespaces/default"
+    await ask("POST", f"{core}/serviceaccounts", {"metadata": {"name": "default"}})
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    await ask("POST", PODS, pod)
+    revision = ask.server.store.revision
+    target = f"{core}/{path}".replace("/namespaces/default/../..", "")
+    refused = await ask(method, f"{target}?command=x", {"metadata": {"name": "q"}, "target": {"name": "n"}})
+    assert (refused["code"], refused["reason"]) == (405, "MethodNotAllowed")
+    assert ask.server.store.revision == revision

@@ -147,3 +147,30 @@ async def test_deletecollection_deletes_what_the_selector_chooses(ask: Any) -> N
     assert [item["metadata"]["name"] for item in deleted["items"]] == ["a"]
     left = await ask("GET", CONFIGMAPS)
     assert [item["metadata"]["name"] for item in left["items"]] == ["b"]
+
+
+async def test_ephemeral_containers_are_only_added(ask: Any) -> None:
+    pods, smp = "/api/v1/namespaces/default/pods", "application/strategic-merge-patch+json"
+    await ask("POST", pods, {"metadata": {"name": "e"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+
+    async def changed(containers: Any, media: str = smp) -> Any:
+        return await ask(
+            "PATCH", f"{pods}/e/ephemeralcontainers", {"spec": {"ephemeralContainers": containers}}, media=media
+        )
+
+    assert (await changed([{"name": "d", "image": "i"}]))["kind"] == "Pod"
+    assert (await changed([{"name": "d2", "image": "i"}]))["kind"] == "Pod"
+    refused = await changed([{"name": "d", "image": "j"}])
+    assert refused["message"] == (
+        'Pod "e" is invalid: spec.ephemeralContainers: Forbidden: existing ephemeral containers "d" may not be changed'
+    )
+    assert (await changed(None, "application/merge-patch+json"))["code"] == 422
+
+
+async def test_a_pods_status_leaves_its_owners_alone(ask: Any) -> None:
+    pods, merge = "/api/v1/namespaces/default/pods", "application/merge-patch+json"
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}
+    await ask("POST", pods, {"metadata": {"name": "o"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+    change = {"metadata": {"ownerReferences": [owner], "labels": {"a": "b"}}, "status": {"phase": "Running"}}
+    written = await ask("PATCH", f"{pods}/o/status", change, media=merge)
+    assert ("ownerReferences" in written["metadata"], written["status"]["phase"]) == (False, "Running")

@@ -35,6 +35,19 @@ def pod(new: Json, old: Json) -> Iterator[Cause]:
         if not (was is not None and was < 0 and given.get("terminationGracePeriodSeconds") == 1):
             yield faults.forbidden("spec.terminationGracePeriodSeconds", "may only be set to 1 if it was negative")
     yield from _gates(given, held)
+    yield from _ephemeral(given, held)
+
+
+def _ephemeral(given: Json, held: Json) -> Iterator[Cause]:
+    """What was put into a pod to look at it stays as it is."""
+    now = {each.get("name"): each for each in given.get("ephemeralContainers") or ()}
+    for was in held.get("ephemeralContainers") or ():
+        name = was.get("name")
+        if now.get(name) != was:
+            verb = "changed" if name in now else "removed"
+            yield faults.forbidden(
+                "spec.ephemeralContainers", f'existing ephemeral containers "{name}" may not be {verb}'
+            )
 
 
 def _gates(given: Json, held: Json) -> Iterator[Cause]:
