@@ -89,7 +89,7 @@ def test_nothing_is_left_of_pods_made_and_deleted_while_processes_die(cluster: C
 
 
 def _without_processes(cluster: Cluster) -> list[str]:
-    """The inventory but for knarr's own two processes, whose numbers change, and the folder that the first pod makes."""
+    """The inventory but for knarr's own two processes, whose numbers change, and a folder that the first pod makes."""
     pins = f"file /run/knarr/{cluster.name}/ns"
     lines = [line for line in inventory(cluster.name) if line != pins]
     return [line for line in lines if not line.startswith("process") or "conmon" in line]
