@@ -1,6 +1,6 @@
 """Nodes and pods: does a node match what a pod asks for, does a pod tolerate what a node repels? Pure, over lenses.
 
-The scheduler, the DaemonSet controller and taint eviction ask the same questions. Spec: "Assigning Pods to Nodes": terms
+The scheduler, the DaemonSet controller and taint eviction ask the same questions. "Assigning Pods to Nodes": terms
 are alternatives, the requirements of a term all hold, a term without any matches nothing. "Taints and Tolerations": an
 empty key with Exists tolerates everything, an empty effect matches all effects.
 """
