@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from knarr.objects.schema import ObjectType, Schema, Types
+from knarr.objects.schema import ObjectType, Schema, Types, reachable, ways
 
 Json = dict[str, Any]
 Segments = tuple[str, ...]
@@ -68,35 +68,12 @@ def plan(kind: ObjectType) -> Plan:
 
 def _compile(root: ObjectType) -> None:
     """Compile everything reachable; a type that can reach no row gets EMPTY, and no walk enters it."""
-    reached: dict[str, ObjectType] = {}
-    below: dict[str, list[tuple[str, str, Schema]]] = {}
-    queue = [root]
-    while queue:
-        kind = queue.pop()
-        if kind.name in reached:
-            continue
-        reached[kind.name] = kind
-        below[kind.name] = places = []
-        for key, schema in kind.fields.items():
-            inner = schema.element if schema.form in ("list", "map") else schema
-            if inner.form == "struct":
-                places.append((key, schema.form, schema))
-                queue.append(inner.type)
+    reached = reachable(root)
     rows = {name: _rows(kind) for name, kind in reached.items()}
-    useful = {name for name in reached if rows[name]}
-    has_grown = True
-    while has_grown:
-        more = {name for name, places in below.items() if any(_below(place) in useful for place in places)} - useful
-        useful |= more
-        has_grown = bool(more)
+    leading = ways(reached, (name for name in reached if rows[name]))
     for name, kind in reached.items():
-        fields = tuple(place for place in below[name] if _below(place) in useful)
-        kind.defaults = Plan(rows[name], fields) if name in useful else EMPTY
-
-
-def _below(place: tuple[str, str, Schema]) -> str:
-    _, form, schema = place
-    return schema.type.name if form == "struct" else schema.element.type.name
+        fields = tuple((key, schema.form, schema) for key, schema in leading.get(name, ()))
+        kind.defaults = Plan(rows[name], fields) if name in leading else EMPTY
 
 
 def _rows(kind: ObjectType) -> tuple[Callable[[Json], None], ...]:

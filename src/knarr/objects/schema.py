@@ -7,7 +7,7 @@ Vocabulary: `form` is the JSON form; a *list-map* is a list whose entries are na
 Spec: the x-kubernetes-* extensions of OpenAPI; Go's omitempty as `zero` (see the facts' description).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 Json = dict[str, Any]
@@ -125,6 +125,41 @@ class Schema:
 
 
 _BOUNDS: Final = ("min", "max", "minItems", "maxItems", "minLength", "maxLength", "maxBytes", "pattern", "fmt")
+
+
+def inner_type(schema: Schema) -> ObjectType | None:
+    """The object type at a place or, for a list or map, of its elements; None where there is none."""
+    inner = schema.element if schema.form in ("list", "map") else schema
+    return inner.type if inner.form == "struct" else None
+
+
+def reachable(root: ObjectType) -> "dict[str, ObjectType]":
+    """The type and every type below it, by name."""
+    found: dict[str, ObjectType] = {}
+    queue = [root]
+    while queue:
+        kind = queue.pop()
+        if kind.name not in found:
+            found[kind.name] = kind
+            queue.extend(inner for field in kind.fields.values() if (inner := inner_type(field)) is not None)
+    return found
+
+
+def ways(reached: "Mapping[str, ObjectType]", wanted: Iterable[str]) -> "dict[str, tuple[tuple[str, Schema], ...]]":
+    """For every type that is wanted or leads to one that is: its fields on the way. A walk enters nothing else."""
+    leads = set(wanted)
+    places = {
+        name: [
+            (key, field, inner.name) for key, field in kind.fields.items() if (inner := inner_type(field)) is not None
+        ]
+        for name, kind in reached.items()
+    }
+    has_grown = True
+    while has_grown:
+        more = {name for name, each in places.items() if any(below in leads for _, _, below in each)} - leads
+        leads |= more
+        has_grown = bool(more)
+    return {name: tuple((key, field) for key, field, below in places[name] if below in leads) for name in leads}
 
 
 class Types:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from knarr.base.errors import Cause
 from knarr.objects import faults, names
-from knarr.objects.schema import ObjectType, Schema
+from knarr.objects.schema import ObjectType, Schema, reachable, ways
 
 Json = dict[str, Any]
 SKIPPED: Final = frozenset(("metadata", "status", "apiVersion", "kind"))
@@ -105,29 +105,11 @@ def _checks(kind: ObjectType) -> Checks:
 
 
 def _compile(root: ObjectType) -> None:
-    reached: dict[str, ObjectType] = {}
-    places: dict[str, list[tuple[str, Schema, str]]] = {}
-    queue = [root]
-    while queue:
-        kind = queue.pop()
-        if kind.name in reached:
-            continue
-        reached[kind.name] = kind
-        places[kind.name] = []
-        for key, schema in kind.fields.items():
-            inner = schema.element if schema.form in ("list", "map") else schema
-            if inner.form == "struct":
-                places[kind.name].append((key, schema, inner.type.name))
-                queue.append(inner.type)
+    reached = reachable(root)
     made = {name: _own(kind) for name, kind in reached.items()}
-    useful = {name for name, checks in made.items() if not checks.is_empty}
-    has_grown = True
-    while has_grown:
-        more = {name for name, each in places.items() if any(below in useful for _, _, below in each)} - useful
-        useful |= more
-        has_grown = bool(more)
+    leading = ways(reached, (name for name, checks in made.items() if not checks.is_empty))
     for name, kind in reached.items():
-        made[name].below = tuple((key, schema) for key, schema, below in places[name] if below in useful)
+        made[name].below = leading.get(name, ())
         kind.checks = made[name]
 
 
