@@ -150,8 +150,9 @@ async def test_logs_are_cut_and_followed_to_the_containers_end(path: str, runnin
     running.log.write_text("2026-01-01T00:00:07.1+00:00 stdout F after the rotation\n")
     running.service.stop("c")
     assert await following == (0, b"line 4\nafter the rotation\n", b"")
-    code, stdout, _ = await kubectl(path, running.url, "logs", "web", "-c", "c", "--previous")
-    assert stdout == b"after the rotation\n"
+    code, stdout, stderr = await kubectl(path, running.url, "logs", "web", "-c", "c", "--previous")
+    assert (code, stdout) == (1, b"")
+    assert b'previous terminated container "c" in pod "web" not found' in stderr
 
 
 @pytest.mark.parametrize("path", KUBECTLS[-1:], ids=lambda path: Path(path).name)

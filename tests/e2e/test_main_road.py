@@ -53,6 +53,17 @@ def page(address: str) -> str:
         return str(answer.read().decode())
 
 
+def page_soon(cluster: Cluster, seconds: float = 30) -> str:
+    """The first pod's page, once its container listens: after a restart the API still says what was true before."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return page(first(cluster)["status"]["podIP"])  # type: ignore[index]  # kubectl's JSON
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.1)  # an outside view has to look again
+
+
 def test_the_pod_answers_logs_and_runs_commands(cluster: Cluster, application: str) -> None:
     pod = first(cluster)
     name, address = pod["metadata"]["name"], pod["status"]["podIP"]  # type: ignore[index]  # kubectl's JSON
@@ -115,6 +126,6 @@ def test_down_leaves_no_container_and_up_brings_the_pods_back(cluster: Cluster, 
     cluster.ok(cluster.knarr("down", "--grace", "1"))
     assert cluster.run("pgrep", "-f", f"conmon.*/knarr/{cluster.name}/").out == ""
     cluster.up()
+    assert page_soon(cluster) == "hello version v1\n"
     cluster.ok(cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s"))
-    assert page(first(cluster)["status"]["podIP"]) == "hello version v1\n"  # type: ignore[index]
     cluster.ok(cluster.kubectl("delete", "deployment", "web"))
