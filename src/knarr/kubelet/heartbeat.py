@@ -1,6 +1,7 @@
 """Registers the node, reports its status every five minutes or when it changed, and renews its Lease every 10 s.
 
-Acts only; what is said is node_status.py's. Nothing is sent more often, so an idle node costs next to nothing.
+Acts only; what is said is node_status.py's. Nothing is sent more often, so an idle node costs next to nothing. The
+runtime is asked for its health every 10 s, as upstream: a foreign one that has died tells nobody.
 """
 
 import asyncio
@@ -22,6 +23,8 @@ _log = logs.log("kubelet")
 LEASE_NAMESPACE = "kube-node-lease"
 LEASE_RENEW_SECONDS = 10.0
 STATUS_SECONDS = 300.0
+RUNTIME_SECONDS = 10.0
+"""Upstream's nodeStatusUpdateFrequency."""
 RETRY_SECONDS = 0.2
 RETRY_SECONDS_MAX = 5.0
 
@@ -42,6 +45,7 @@ class Heartbeat:
         self._uid = ""
         self._poked = asyncio.Event()
         self._pressures: frozenset[str] = frozenset()
+        self._faults: tuple[str, ...] = ()
         self.version = ""
 
     @property
@@ -75,6 +79,7 @@ class Heartbeat:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._renew_forever(), name="node lease")
             group.create_task(self._report_forever(), name="node status")
+            group.create_task(self._watch_runtime(), name="runtime health")
 
     async def _register(self) -> None:
         body = node_status.node(self._settings, self._machine)
@@ -96,18 +101,30 @@ class Heartbeat:
         self._reported = written.get("status", wanted)
 
     async def _status(self) -> Json:
-        faults: list[str] = []
+        self._faults = await self._runtime_faults()
         try:
-            answer = await self._runtime.status(cri_runtime.StatusRequest())
-            found = answer.status.conditions if answer.status else ()
-            faults += [f"container runtime: {c.type}: {c.message or c.reason}" for c in found if not c.status]
             images = (await self._images.list_images(ListImagesRequest())).images
-        except (KnarrError, OSError) as error:
-            faults.append(f"container runtime is down: {error}")
-            images = ()
-        health = node_status.Health(tuple(faults), self._pressures)
+        except (KnarrError, OSError):
+            images = ()  # the runtime is down, as its faults say
+        health = node_status.Health(self._faults, self._pressures)
         now = self._clock.now()
         return node_status.status(self._settings, self._machine, self.version, images, health=health, now=now)
+
+    async def _runtime_faults(self) -> tuple[str, ...]:
+        """What keeps the runtime from running pods, in words; nothing when it is well."""
+        try:
+            answer = await self._runtime.status(cri_runtime.StatusRequest())
+        except (KnarrError, OSError) as error:
+            return (f"container runtime is down: {error}",)
+        found = answer.status.conditions if answer.status else ()
+        return tuple(f"container runtime: {c.type}: {c.message or c.reason}" for c in found if not c.status)
+
+    async def _watch_runtime(self) -> None:
+        """Report at once that the runtime has died, or is well again."""
+        while True:
+            await asyncio.sleep(RUNTIME_SECONDS)
+            if bool(await self._runtime_faults()) != bool(self._faults):
+                self.poke()
 
     async def _report_forever(self) -> None:
         while True:
