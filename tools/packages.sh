@@ -20,6 +20,7 @@ if [ "${1:-run}" = test ]; then
   need podman podman
   need buildah buildah
   need strace strace
+  need pgrep procps
   need script bsdutils
   need runc runc
   need containerd containerd

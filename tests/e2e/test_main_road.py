@@ -8,6 +8,7 @@ import urllib.request
 import pytest
 
 from tests.e2e.cluster import Cluster
+from tests.e2e.inventory import inventory
 
 SERVE = """#!/bin/sh
 mkdir -p /www && echo "$GREETING version $VERSION" >/www/index.html
@@ -124,7 +125,7 @@ def test_a_killed_process_is_started_again_by_its_sibling(cluster: Cluster, appl
 
 def test_down_leaves_no_container_and_up_brings_the_pods_back(cluster: Cluster, application: str) -> None:
     cluster.ok(cluster.knarr("down", "--grace", "1"))
-    assert cluster.run("pgrep", "-f", f"conmon.*/knarr/{cluster.name}/").out == ""
+    assert [line for line in inventory(cluster.name) if line.startswith("process")] == []
     cluster.up()
     assert page_soon(cluster) == "hello version v1\n"
     cluster.ok(cluster.kubectl("rollout", "status", "deployment/web", "--timeout=60s"))
