@@ -1,6 +1,7 @@
 """The leak inventory: what knarr may leave on a machine, as a sorted list of lines to compare before and after."""
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -57,6 +58,7 @@ def _cgroups(name: str) -> Iterator[str]:
 
 
 def _files(name: str) -> Iterator[str]:
-    run = Path("/run/knarr") / name
-    if run.exists():
-        yield from (f"file {path}" for path in run.rglob("*"))
+    # os.walk passes over what vanishes meanwhile; mounted file systems are listed as mounts, not walked.
+    for directory, below, files in os.walk(Path("/run/knarr") / name):
+        yield from (f"file {directory}/{entry}" for entry in (*below, *files))
+        below[:] = [entry for entry in below if not os.path.ismount(f"{directory}/{entry}")]
