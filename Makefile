@@ -18,8 +18,9 @@ check: .venv/.test
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/pytest -n 2 tests/tidy tests/unit
 
-bench: .venv/.run
-	@for claim in bench/*.py; do echo "== $$claim"; $(BIN)/python $$claim || exit 1; done
+bench: packages-test .venv/.run
+	@for claim in cluster api controllers scheduler images builds; do \
+	  echo "== bench/$$claim.py"; $(BIN)/python -m bench.$$claim || exit 1; done
 
 soak: .venv/.test
 	KNARR_SOAK=1 $(BIN)/pytest --timeout 3600 tests/simulation tests/contracts tests/e2e
