@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: run test check unit e2e bench soak lock clean packages packages-test
+.PHONY: run test check bench soak lock clean packages packages-test
 
 run: packages .venv/.run
 	@tools/main-job.sh
@@ -23,7 +23,7 @@ bench: packages-test .venv/.run
 	  echo "== bench/$$claim.py"; $(BIN)/python -m bench.$$claim || exit 1; done
 
 soak: .venv/.test
-	KNARR_SOAK=1 $(BIN)/pytest --timeout 3600 tests/simulation tests/contracts tests/e2e
+	KNARR_SEEDS=2000 SEEDS=500 $(BIN)/pytest --timeout 3600 tests/simulation tests/unit/kubelet/test_survival.py
 
 packages:
 	@tools/packages.sh run
