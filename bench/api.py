@@ -162,7 +162,7 @@ class Bench:
 
 
 async def expect(connection: Connection, code: int, *request: object) -> bytes:
-    status, body = await connection.ask(*request)  # type: ignore[arg-type]
+    status, body = await connection.ask(*request)  # type: ignore[arg-type]  # the arguments of ask, passed on
     assert status == code, body
     return body
 

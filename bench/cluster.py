@@ -58,7 +58,9 @@ def cold_start(kubeconfig: Path, rounds: int) -> outside.Api:
         began = time.monotonic()
         steps = outside.knarr_talk("up", "--name", NAME)
         node_ready.append(time.monotonic() - began)
-        api_ready.append(float(re.search(r"API server answers.*\(([0-9.]+) s\)", steps)[1]))  # type: ignore[index]
+        told = re.search(r"API server answers.*\(([0-9.]+) s\)", steps)
+        assert told is not None, steps
+        api_ready.append(float(told[1]))
         api = outside.Api(kubeconfig)
         since = api.call("GET", PODS)["metadata"]["resourceVersion"]
         api.call("POST", PODS, pod(f"first-{attempt}"))

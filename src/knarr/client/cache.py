@@ -14,7 +14,7 @@ import msgspec
 
 from knarr.base import logs, tasks
 from knarr.base.clock import Instant
-from knarr.base.ids import Revision, Uid
+from knarr.base.ids import Revision
 from knarr.client.client import WatchEvent
 from knarr.client.view import Lens
 from knarr.kinds.core_pod import POD
@@ -338,7 +338,3 @@ class Cache:
         shelf = self._by_lens.get(lens)
         assert shelf is not None, f"{lens.__name__} is not in this view: name its kind in owns or watches"
         return shelf
-
-
-def uid_of(held: Held) -> Uid:
-    return Uid(held.metadata.uid)

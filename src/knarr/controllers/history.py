@@ -22,7 +22,6 @@ from knarr.kinds.lens.sets import ControllerRevision
 from knarr.kinds.registry import Kind
 
 HASH: Final = "controller-revision-hash"
-REVISION_HASH: Final = "controller.kubernetes.io/hash"
 DEFAULT_LIMIT: Final = 10
 
 

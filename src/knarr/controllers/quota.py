@@ -45,7 +45,6 @@ COUNTED: Final[tuple[Kind, ...]] = (
 PLAIN: Final = frozenset(
     {"pods", "configmaps", "secrets", "services", "persistentvolumeclaims", "replicationcontrollers", "resourcequotas"}
 )
-COMPUTE: Final = ("cpu", "memory", "ephemeral-storage")
 
 
 def plan(quota: ResourceQuota, view: View, _now: Instant) -> Plan:

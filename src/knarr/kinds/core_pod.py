@@ -4,4 +4,3 @@ from knarr.kinds import registry
 from knarr.kinds.lens.pod import Pod
 
 POD = registry.row("", "v1", "Pod", Pod)
-POD_TEMPLATE = registry.row("", "v1", "PodTemplate")

@@ -18,7 +18,6 @@ _value = re.compile(_VALUE)
 _port_letters = re.compile("[a-z0-9-]+")
 _env = re.compile("[-._a-zA-Z][-._a-zA-Z0-9]*")
 _config_key = re.compile("[-._a-zA-Z0-9]+")
-_path_segment = re.compile("[^/%]*")
 
 LABEL_MAX: Final = 63
 SUBDOMAIN_MAX: Final = 253

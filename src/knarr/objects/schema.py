@@ -19,7 +19,6 @@ SCALARS: Final = frozenset((
 # fmt: on
 _WRITTEN: Final = frozenset(("struct", "string", "integer", "boolean"))
 """Forms that Go writes even when they are zero; a zero time or list is null, which is the same as absent."""
-METADATA: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 
 class ObjectType:

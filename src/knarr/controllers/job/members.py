@@ -20,7 +20,6 @@ from knarr.kinds.lens.pod import Pod
 
 FINALIZER: Final = "batch.kubernetes.io/job-tracking"
 FAILURE_COUNT: Final = "batch.kubernetes.io/job-index-failure-count"
-IGNORED_COUNT: Final = "batch.kubernetes.io/job-index-ignored-failure-count"
 
 
 @dataclass(frozen=True, slots=True)
