@@ -6,6 +6,7 @@ Counting is one dictionary look-up and a few additions per request; the text is 
 import resource as limits
 import time
 from bisect import bisect_left
+from collections.abc import Sequence
 from typing import Final
 
 from knarr.apiserver.routes import Route
@@ -39,8 +40,8 @@ class Metrics:
         buckets[bisect_left(BUCKETS, seconds)] += 1
         self._sums[verb] += seconds
 
-    def text(self, revision: int) -> bytes:
-        """All metrics now."""
+    def text(self, revision: int, further: Sequence[str] = ()) -> bytes:
+        """All metrics now, and the further lines of other parts."""
         lines = ["# TYPE apiserver_request_total counter"]
         for (verb, plural, sub, code), count in sorted(self._requests.items()):
             labels = f'code="{code}",resource="{plural}",subresource="{sub}",verb="{verb.upper()}"'
@@ -58,6 +59,7 @@ class Metrics:
             f"process_start_time_seconds {self.started:.3f}",
             "# TYPE process_resident_memory_bytes gauge",
             f"process_resident_memory_bytes {_resident()}",
+            *further,
         ]
         return ("\n".join(lines) + "\n").encode()
 

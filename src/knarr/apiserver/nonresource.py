@@ -64,7 +64,8 @@ async def health(context: RequestContext) -> http.Response:
 
 async def metrics(context: RequestContext) -> http.Response:
     """/metrics for Prometheus."""
-    body = context.server.metrics.text(context.server.store.revision)
+    gate = context.server.gate
+    body = context.server.metrics.text(context.server.store.revision, gate.lines() if gate is not None else [])
     return http.Response(200, (("content-type", "text/plain; version=0.0.4; charset=utf-8"),), body)
 
 

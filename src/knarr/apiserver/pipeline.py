@@ -92,7 +92,9 @@ async def _answered(context: RequestContext) -> http.Response:
     if impersonation.is_asked(context.request):
         context.impersonator = context.user
         context.user = impersonation.user(context.server, context.user, context.request)
-    return await answers.finished(context, await _dispatch(context))
+    gate = context.server.gate
+    response = await (_dispatch(context) if gate is None else gate.passed(context, _dispatch))
+    return await answers.finished(context, response)
 
 
 async def _dispatch(context: RequestContext) -> http.Response:

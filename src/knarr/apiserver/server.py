@@ -13,6 +13,7 @@ from knarr.apiserver.admission.services import Allocations
 from knarr.apiserver.authn import Authenticator
 from knarr.apiserver.context import RequestContext, User
 from knarr.apiserver.discovery import Discovery
+from knarr.apiserver.fairness.gate import Gate
 from knarr.apiserver.kubelets import Kubelets
 from knarr.apiserver.metrics import Metrics
 from knarr.apiserver.nodes import NodeAuthorizer
@@ -42,6 +43,7 @@ class ApiServer:
     discovery: Discovery = field(default_factory=lambda: Discovery([*served_kinds(), *metrics.ROWS]))
     tokens: Tokens | None = None
     kubelets: Kubelets = field(default_factory=Kubelets)
+    gate: Gate | None = None
     pki: Path | None = None
     pod_security: str = "privileged"
     service_network: str = "10.96.0.0/16"

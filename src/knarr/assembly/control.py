@@ -13,6 +13,7 @@ from knarr.apiserver import expiry
 from knarr.apiserver.authn import Authenticator
 from knarr.apiserver.bootstrap import objects as bootstrap
 from knarr.apiserver.context import User
+from knarr.apiserver.fairness.gate import Gate
 from knarr.apiserver.pipeline import Pipeline
 from knarr.apiserver.rbac import Rbac
 from knarr.apiserver.server import ApiServer
@@ -96,6 +97,7 @@ async def opened(
             port=settings.port,
             address="" if settings.api_only else pki.gateway(settings),
         )
+        server.gate = Gate(store)
         try:
             yield Control(store, pipeline, clock)
         finally:
@@ -115,7 +117,10 @@ async def _run_parts(control: Control, directory: Path, ready: Ready) -> None:
     controllers = Controllers(client, control.clock, root_ca=root_ca, kinds=scheduling.KINDS)
     recorder = EventRecorder(control.client(SCHEDULER), control.clock, scheduling.NAME)
     scheduler = scheduling.Scheduler(control.client(SCHEDULER), controllers.cache, control.clock, recorder)
+    gate = control.pipeline.server.gate
+    assert gate is not None
     async with asyncio.TaskGroup() as group:
+        await tasks.start(group, "priority and fairness", gate.run)
         await tasks.start(group, "controllers", controllers.run)
         await tasks.start(group, "scheduler events", recorder.run)
         await tasks.start(group, "scheduler", scheduler.run)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from knarr.apiserver.bootstrap import roles
 from knarr.apiserver.context import User
+from knarr.apiserver.fairness import configuration
 from knarr.apiserver.pipeline import Pipeline
 from knarr.base.errors import NotFound, Unavailable
 from knarr.client.inprocess import InProcessTransport
@@ -34,6 +35,7 @@ def objects(service_address: str, port: int) -> list[Json]:
         ("system-node-critical", SYSTEM_PRIORITY + 1000, "Pods that their node needs."),
     ):
         made.append(_object("scheduling.k8s.io/v1", "PriorityClass", name) | {"value": value, "description": purpose})
+    made += configuration.objects()
     made.append(_service(service_address, port))
     return made
 
