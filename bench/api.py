@@ -1,105 +1,51 @@
 """The API over TLS, durable: rates at 1, 16 and 64 connections, CPU per request, list, watch latency, memory.
 
-Run: `.venv/bin/python -m bench.api [--seconds 2]`. It starts a control plane of its own on a free port, without
-controllers, in a process of its own; the client is a raw keep-alive client on the same two cores, so rates are a floor.
-Peer figures (kube-apiserver 1.20 + etcd on such a machine) stand beside ours; see the README for the comparison.
+Run: `.venv/bin/python -m bench.api [--seconds 1] [--runs 3] [--only get,create] [--no-pods]`. It starts a control plane
+of its own (api_server.py) on a free port; the client (api_load.py) runs on the same two cores, so rates are a floor.
+Every figure is the median of the runs. Upstream (kube-apiserver 1.20 + etcd) was measured once on such a machine; the
+yardsticks of both runs tell how far the machines compare: see `yardsticks`.
 """
 
 import argparse
 import asyncio
+import contextlib
+import hashlib
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from knarr.assembly.settings import Settings
-from knarr.wire import tls
+import uvloop
 
-PEER = {
-    "create": {1: 575, 16: 1505, 64: 2093},
-    "pod create": {1: 352, 16: 540},
+from bench import api_load, api_watch
+from bench.api_load import Connection, Result, request
+from knarr.assembly.settings import Settings
+
+SIZES = (1, 16, 64)
+_CHANGE = {1: 416, 16: 900, 64: 1800}
+UPSTREAM = {
     "get": {1: 1042, 16: 2772, 64: 3536},
-    "update": {1: 416, 16: 900, 64: 1800},
-    "patch": {1: 416, 16: 900, 64: 1800},
+    "create": {1: 575, 16: 1505, 64: 2093},
+    "update": _CHANGE,
+    "merge patch": _CHANGE,
+    "strategic patch": _CHANGE,
+    "apply": _CHANGE,
+    "pod create": {1: 352, 16: 540},
     "delete": {1: 360, 16: 1048, 64: 1802},
 }
-COLLECTION = "/api/v1/namespaces/default/configmaps"
-SERVER = """
-import asyncio, gc, sys, signal
-from pathlib import Path
-import uvloop
-from knarr.assembly import control, pki
-from knarr.assembly.settings import Settings
-from knarr.base.clock import SystemClock
-from knarr.wire import tls
-from knarr.wire.http_server import Server
-
-async def main():
-    directory, port = Path(sys.argv[1]), int(sys.argv[2])
-    settings = Settings(name="bench", data_dir=directory, run_dir=directory / "run", port=port, node_name="bench")
-    made = pki.ensure(settings, SystemClock().now())
-    task = asyncio.current_task()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    profile = None
-    if len(sys.argv) > 3:
-        import cProfile
-        profile = cProfile.Profile()
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR1, profile.enable)
-        loop.add_signal_handler(signal.SIGUSR2, lambda: (profile.disable(), profile.dump_stats(sys.argv[3])))
-    async with control.opened(settings, made, SystemClock()) as running:
-        server = Server(running.pipeline.handle)
-        context = tls.server_context(made / "apiserver.crt", made / "apiserver.key", client_authority=made / "ca.crt")
-        bound = await server.listen_tcp("127.0.0.1", port, tls=context)
-        gc.collect(); gc.freeze(); gc.set_threshold(50_000, 20, 50)
-        print(bound, flush=True)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await server.close(0)
-
-with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-    try:
-        runner.run(main())
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        pass
-"""
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+PODS = "/api/v1/namespaces/default/pods"
+PODS_HELD = 10_000
 
 
-Answer = tuple[int, bytes]
-
-
-class Connection:
-    """One keep-alive connection."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def ask(
-        self, method: str, path: str, body: bytes = b"", media: str = "application/json"
-    ) -> tuple[int, bytes]:
-        head = f"{method} {path} HTTP/1.1\r\nHost: b\r\nUser-Agent: bench\r\nContent-Type: {media}\r\n"
-        head += f"Content-Length: {len(body)}\r\n\r\n"
-        self.writer.write(head.encode() + body)
-        answer = await self.reader.readuntil(b"\r\n\r\n")
-        lower = answer.lower()
-        length = int(lower.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0])
-        return int(answer[9:12]), await self.reader.readexactly(length)
-
-
-async def connect(port: int, pki: Path) -> Connection:
-    context = tls.client_context(authority=pki / "ca.crt", certificate=pki / "admin.crt", key=pki / "admin.key")
-    return Connection(*await asyncio.open_connection("127.0.0.1", port, ssl=context, limit=1 << 26))
-
-
-def configmap(name: str) -> bytes:
-    value = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"key": "v" * 500}}
+def configmap(name: str, number: int = 0) -> bytes:
+    text = f"{number:03d}" + "v" * 497
+    value = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"key": text}}
     return json.dumps(value).encode()
 
 
@@ -111,210 +57,198 @@ def pod(name: str) -> bytes:
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
         "env": [{"name": "A", "value": "b"}],
     }
-    spec = {"containers": [container]}
-    value = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "x"}}, "spec": spec}
-    return json.dumps(value).encode()
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def rss_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
-
-
-Act = Callable[[Connection, int], Awaitable[None]]
-
-
-class Done(Exception):
-    """Nothing is left to act on."""
+    metadata = {"name": name, "labels": {"app": "x"}}
+    return json.dumps(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+    ).encode()
 
 
 class Bench:
-    def __init__(self, pid: int, seconds: float) -> None:
-        self.pid, self.seconds, self.number = pid, seconds, 0
+    """One server under load; `rows` holds every run's result by (what, connections)."""
 
-    async def rate(self, name: str, connections: list[Connection], act: Act) -> None:
-        count, end = 0, time.perf_counter() + self.seconds
+    def __init__(self, pid: int, pool: list[Connection], seconds: float) -> None:
+        self.pid, self.pool, self.seconds = pid, pool, seconds
+        self.rows: dict[tuple[str, int], list[Result]] = {}
+        self._number = 0
+        self._created: list[str] = []
 
-        async def work(connection: Connection) -> None:
-            nonlocal count
-            while time.perf_counter() < end:
-                self.number += 1
-                try:
-                    await act(connection, self.number)
-                except Done:
-                    return
-                count += 1
+    def number(self) -> int:
+        self._number += 1
+        return self._number
 
-        before, start = cpu_seconds(self.pid), time.perf_counter()
-        await asyncio.gather(*(work(connection) for connection in connections))
-        took, used = time.perf_counter() - start, cpu_seconds(self.pid) - before
-        peer = PEER.get(name, {}).get(len(connections))
-        beside = f"   upstream {peer}/s  x{count / took / peer:.1f}" if peer else ""
-        print(
-            f"{name:12} {len(connections):3} conn {count / took:8.0f}/s {used / count * 1e6:7.0f} µs CPU{beside}",
-            flush=True,
-        )
+    async def rate(self, what: str, size: int, code: int, make: Callable[[str], bytes | None]) -> None:
+        """`make` gets the name of an object that is the connection's own."""
+        end = time.perf_counter() + self.seconds
+        produce = [api_load.until(end, lambda name=f"mine{n}": make(name)) for n in range(size)]  # type: ignore[misc]
+        result = await api_load.measured(self.pid, self.pool[:size], produce, code)
+        self.rows.setdefault((what, size), []).append(result)
+
+    async def prepare(self) -> None:
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+        body = json.dumps(account).encode()
+        with contextlib.suppress(AssertionError):  # the controllers may have been faster
+            await self.pool[0].ask(request("POST", "/api/v1/namespaces/default/serviceaccounts", body), 201)
+        for name in ("fixed", *(f"mine{n}" for n in range(len(self.pool)))):
+            await self.pool[0].ask(request("POST", CONFIG_MAPS, configmap(name)), 201)
+
+    async def run(self, chosen: list[str]) -> None:
+        for what in chosen:
+            if what == "delete":
+                await self.deletes()
+                continue
+            for size in SIZES:
+                await self.rate(what, size, 201 if "create" in what else 200, self.maker(what))
+
+    def maker(self, what: str) -> Callable[[str], bytes | None]:
+        get = request("GET", f"{CONFIG_MAPS}/fixed")
+        match what:
+            case "get":
+                return lambda name: get
+            case "create":
+                return lambda name: self._create()
+            case "pod create":
+                return lambda name: request("POST", PODS, pod(f"p{self.number()}"))
+            case "update":
+                return lambda name: request("PUT", f"{CONFIG_MAPS}/{name}", configmap(name, self.number() % 1000))
+            case "merge patch" | "strategic patch":
+                media = "application/merge-patch+json" if "merge" in what else "application/strategic-merge-patch+json"
+                return lambda name: request(
+                    "PATCH", f"{CONFIG_MAPS}/{name}", b'{"data":{"n":"%d"}}' % self.number(), media
+                )
+            case "apply":
+                return lambda name: request(
+                    "PATCH", f"{CONFIG_MAPS}/{name}?fieldManager=bench&force=true",
+                    configmap(name, self.number() % 1000), "application/apply-patch+yaml",
+                )  # fmt: skip
+        raise ValueError(f"{what}: choose from {', '.join(UPSTREAM)}")
+
+    def _create(self) -> bytes:
+        name = f"c{self.number()}"
+        self._created.append(name)
+        return request("POST", CONFIG_MAPS, configmap(name))
+
+    async def deletes(self) -> None:
+        """What the creates of this run left, in shares that each take about a run's time."""
+        names, self._created = self._created, []
+        while len(names) < 2000:
+            await self.rate("(create)", 64, 201, lambda name: self._create())
+            names, self._created = names + self._created, []
+        for size, share in ((1, 0.1), (16, 0.4), (64, 1.0)):
+            least = round(len(names) * (1 - share))
+
+            def next_one(least: int = least) -> bytes | None:
+                return request("DELETE", f"{CONFIG_MAPS}/{names.pop()}") if len(names) > least else None
+
+            result = await api_load.measured(self.pid, self.pool[:size], [next_one] * size, 200)
+            self.rows.setdefault(("delete", size), []).append(result)
+
+    def table(self) -> None:
+        print(f"{'':16}{'conn':>5}{'per s':>9}{'µs CPU':>8}{'upstream':>10}{'ratio':>7}   every run")
+        for (what, size), results in self.rows.items():
+            rate = statistics.median(each.rate for each in results)
+            cpu = statistics.median(each.cpu for each in results)
+            peer = UPSTREAM.get(what, {}).get(size)
+            beside = f"{peer:10}{rate / peer:6.1f}×" if peer else " " * 17
+            every = " ".join(f"{each.rate:.0f}" for each in results)
+            print(f"{what:16}{size:5}{rate:9.0f}{cpu:8.0f}{beside}   {every}")
 
 
-async def expect(connection: Connection, code: int, *request: object) -> bytes:
-    status, body = await connection.ask(*request)  # type: ignore[arg-type]  # the arguments of ask, passed on
-    assert status == code, body
-    return body
+async def fill(pool: list[Connection], count: int, make: Callable[[int], bytes]) -> None:
+    """Create so many objects over all connections."""
+    numbers = iter(range(count))
 
+    def one() -> bytes | None:
+        number = next(numbers, None)
+        return None if number is None else make(number)
 
-async def measure(port: int, pid: int, pki: Path, seconds: float) -> None:
-    pool = [await connect(port, pki) for _ in range(64)]
-    bench = Bench(pid, seconds)
-    print(f"RSS fresh {rss_mb(pid):.0f} MB")
-    account = json.dumps({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}).encode()
-    await expect(pool[0], 201, "POST", "/api/v1/namespaces/default/serviceaccounts", account)
-    for name in ("fixed", *(f"mine{n}" for n in range(64))):
-        await expect(pool[0], 201, "POST", COLLECTION, configmap(name))
-    mine = {id(connection): f"mine{n}" for n, connection in enumerate(pool)}
-
-    async def get(connection: Connection, number: int) -> None:
-        await expect(connection, 200, "GET", f"{COLLECTION}/fixed")
-
-    async def create(connection: Connection, number: int) -> None:
-        await expect(connection, 201, "POST", COLLECTION, configmap(f"c{number}"))
-
-    async def update(connection: Connection, number: int) -> None:
-        name = mine[id(connection)]
-        body = configmap(name).replace(b"vvv", str(number % 1000).zfill(3).encode(), 1)
-        await expect(connection, 200, "PUT", f"{COLLECTION}/{name}", body)
-
-    async def patch(connection: Connection, number: int) -> None:
-        body = json.dumps({"data": {"n": str(number)}}).encode()
-        await expect(
-            connection, 200, "PATCH", f"{COLLECTION}/{mine[id(connection)]}", body, "application/merge-patch+json"
-        )
-
-    async def apply(connection: Connection, number: int) -> None:
-        name = mine[id(connection)]
-        body = configmap(name).replace(b"vvv", str(number % 1000).zfill(3).encode(), 1)
-        path = f"{COLLECTION}/{name}?fieldManager=bench&force=true"
-        await expect(connection, 200, "PATCH", path, body, "application/apply-patch+yaml")
-
-    async def create_pod(connection: Connection, number: int) -> None:
-        await expect(connection, 201, "POST", "/api/v1/namespaces/default/pods", pod(f"p{number}"))
-
-    for name, act in (
-        ("get", get),
-        ("create", create),
-        ("update", update),
-        ("patch", patch),
-        ("pod create", create_pod),
-    ):
-        for size in (1, 16, 64):
-            await bench.rate(name, pool[:size], act)
-    await delete_all(bench, pool)
-    await lists(pool, pid)
-    await watches(port, pki, pool[0], pid)
-    print(f"RSS at the end {rss_mb(pid):.0f} MB")
-
-
-async def delete_all(bench: Bench, pool: list[Connection]) -> None:
-    body = json.loads(await expect(pool[0], 200, "GET", COLLECTION))
-    names = [item["metadata"]["name"] for item in body["items"] if item["metadata"]["name"].startswith("c")]
-    for size, share in ((1, 0.1), (16, 0.4), (64, 1.0)):
-        stop_at = round(len(names) * (1 - share))
-
-        async def delete(connection: Connection, number: int, least: int = stop_at) -> None:
-            if len(names) <= least:
-                raise Done
-            await expect(connection, 200, "DELETE", f"{COLLECTION}/{names.pop()}")
-
-        bench.seconds = 60.0
-        await bench.rate("delete", pool[:size], delete)
+    await asyncio.gather(*(each.run(one, 201) for each in pool))
 
 
 async def lists(pool: list[Connection], pid: int) -> None:
-    have = len(json.loads(await expect(pool[0], 200, "GET", COLLECTION))["items"])
-    numbers = iter(range(have, 10_000))
-
-    async def fill(connection: Connection) -> None:
-        for number in numbers:
-            await expect(connection, 201, "POST", COLLECTION, configmap(f"l{number}"))
-
-    await asyncio.gather(*(fill(connection) for connection in pool))
-    for query in ("", "?resourceVersion=0"):
+    have = len(json.loads(await pool[0].ask(request("GET", CONFIG_MAPS)))["items"])
+    await fill(pool, max(0, 10_000 - have), lambda n: request("POST", CONFIG_MAPS, configmap(f"l{n}")))
+    for query, peer in (("", 168), ("?resourceVersion=0", 112)):
         times = []
-        for _ in range(7):
+        for _ in range(9):
             start = time.perf_counter()
-            await expect(pool[0], 200, "GET", COLLECTION + query)
-            times.append(time.perf_counter() - start)
-        peer = "112 ms" if query else "168 ms"
-        print(f"list 10,000{query:20} {statistics.median(times) * 1e3:6.1f} ms   upstream {peer}")
-    print(f"RSS with 10,000 ConfigMaps {rss_mb(pid):.0f} MB")
+            await pool[0].ask(request("GET", CONFIG_MAPS + query))
+            times.append((time.perf_counter() - start) * 1e3)
+        middle = statistics.median(times)
+        print(f"list 10,000{query:20}{middle:7.1f} ms   upstream {peer} ms   {peer / middle:.1f}×")
+    print(f"RSS with 10,000 ConfigMaps {api_load.rss_mb(pid):.0f} MB")
 
 
-async def watches(port: int, pki: Path, writer: Connection, pid: int, watchers: int = 100, rate: int = 500) -> None:
-    latencies: list[float] = []
-    opened = [await connect(port, pki) for _ in range(watchers)]
-    revision = json.loads(await expect(writer, 200, "GET", f"{COLLECTION}?limit=1"))["metadata"]["resourceVersion"]
+@contextlib.contextmanager
+def server(*words: str) -> Iterator[tuple[int, int, Path]]:
+    """(port, pid, its keys) of a control plane that ends with the block."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, "-m", "bench.api_server", directory, *words]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        try:
+            port = int(process.stdout.readline())
+            yield port, process.pid, Settings(name="bench", data_dir=Path(directory), run_dir=Path(directory)).pki_dir
+        finally:
+            process.terminate()
+            process.wait(20)
 
-    async def follow(connection: Connection) -> None:
-        path = f"{COLLECTION}?watch=true&resourceVersion={revision}"
-        connection.writer.write(f"GET {path} HTTP/1.1\r\nHost: b\r\n\r\n".encode())
-        await connection.reader.readuntil(b"\r\n\r\n")
-        while True:
-            size = int(await connection.reader.readline(), 16)
-            chunk = await connection.reader.readexactly(size + 2)
-            now = time.perf_counter()
-            for part in chunk.split(b'"sent":"')[1:]:
-                latencies.append(now - float(part[: part.index(b'"')]))
 
-    tasks = [asyncio.create_task(follow(connection)) for connection in opened]
-    await asyncio.sleep(0.5)
-    before, start = cpu_seconds(pid), time.perf_counter()
-    for number in range(rate * 3):
-        delay = start + number / rate - time.perf_counter()
-        if delay > 0:
-            await asyncio.sleep(delay)
-        value = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"w{number}"},
-                 "data": {"sent": str(time.perf_counter())}}  # fmt: skip
-        await expect(writer, 201, "POST", COLLECTION, json.dumps(value).encode())
-    took = time.perf_counter() - start
-    await asyncio.sleep(0.5)
-    used = cpu_seconds(pid) - before
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    latencies.sort()
-    middle, late = latencies[len(latencies) // 2], latencies[int(len(latencies) * 0.99)]
-    print(f"watch {watchers} × {rate * 3 / took:.0f} events/s: p50 {middle * 1e3:.1f} ms p99 {late * 1e3:.1f} ms, "
-          f"{used / took * 100:.0f} % CPU, {len(latencies)} events   upstream p50 60 ms")  # fmt: skip
+async def api(arguments: argparse.Namespace, port: int, pid: int, pki: Path) -> None:
+    print(f"RSS fresh {api_load.rss_mb(pid):.0f} MB   upstream 357 MB, aim ≤ 80 MB")
+    pool = await api_load.connected(port, pki, SIZES[-1])
+    bench = Bench(pid, pool, arguments.seconds)
+    await bench.prepare()
+    chosen = arguments.only.split(",") if arguments.only else list(UPSTREAM)
+    for _ in range(arguments.runs):
+        await bench.run(chosen)
+    bench.table()
+    if not arguments.only:
+        await lists(pool, pid)
+        await api_watch.watches((port, pid, pki), pool[0])
+
+
+async def pods(port: int, pid: int, pki: Path) -> None:
+    """Memory with 10,000 pods while controllers and scheduler hold their own views of them."""
+    pool = await api_load.connected(port, pki, 16)
+    await Bench(pid, pool, 0).prepare()
+    fresh = api_load.rss_mb(pid)
+    await fill(pool, PODS_HELD, lambda n: request("POST", PODS, pod(f"p{n}")))
+    await asyncio.sleep(2)  # the controllers' share of the work ends
+    print(f"RSS with controllers {fresh:.0f} MB, with {PODS_HELD:,} pods {api_load.rss_mb(pid):.0f} MB   aim ≤ 200 MB")
+
+
+def yardsticks() -> str:
+    """What of the machine decides these figures: fdatasync of an appended page, and sha256 as plain computing."""
+    with tempfile.TemporaryFile() as file:
+        times = []
+        for _ in range(300):
+            os.write(file.fileno(), b"x" * 4096)
+            start = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - start) * 1e6)
+    content = b"x" * (32 << 20)
+    start = time.perf_counter()
+    hashlib.sha256(content).digest()
+    speed = 32 / (time.perf_counter() - start) * 1.048576
+    sync = statistics.median(times)
+    return f"yardsticks: fdatasync {sync:.0f} µs (upstream 120-200), sha256 {speed:.0f} MB/s (1,150)"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--profile", default="")
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", default="", help=f"some of: {','.join(UPSTREAM)}")
+    parser.add_argument("--no-pods", action="store_true")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, "-c", SERVER, directory, str(arguments.port)]
-        server = subprocess.Popen(
-            [*command, *([arguments.profile] if arguments.profile else [])], stdout=subprocess.PIPE
-        )
-        assert server.stdout is not None
-        try:
-            port = int(server.stdout.readline())
-            settings = Settings(name="bench", data_dir=Path(directory), run_dir=Path(directory))
-            if arguments.profile:
-                server.send_signal(signal.SIGUSR1)
-            asyncio.run(measure(port, server.pid, settings.pki_dir, arguments.seconds))
-            if arguments.profile:
-                server.send_signal(signal.SIGUSR2)
-                time.sleep(0.5)
-        finally:
-            server.terminate()
-            server.wait(10)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        print(yardsticks())
+        with server() as (port, pid, pki):
+            runner.run(api(arguments, port, pid, pki))
+        if not arguments.only and not arguments.no_pods:
+            with server("parts") as (port, pid, pki):
+                runner.run(pods(port, pid, pki))
+        print(yardsticks())
 
 
 if __name__ == "__main__":
