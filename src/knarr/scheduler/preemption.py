@@ -17,13 +17,12 @@ from knarr.kinds.lens.policy import PodDisruptionBudget
 from knarr.objects import labels
 from knarr.scheduler.asking import Asking
 from knarr.scheduler.node_state import NodeState
-from knarr.scheduler.schedule import Unschedulable, refused_on, sentence
+from knarr.scheduler.profile import DEFAULT, Profile
+from knarr.scheduler.schedule import Unschedulable, asking_of, refused_on, sentence
 from knarr.scheduler.snapshot import Snapshot
 
 NOT_HELPFUL: Final = "Preemption is not helpful for scheduling"
 NO_VICTIMS: Final = "No preemption victims found for incoming pod"
-CANDIDATES_MIN: Final = 100
-"""Upstream looks at a tenth of the nodes, at least at this many, and takes the best of them."""
 LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -65,6 +64,7 @@ def preempt(
     *,
     budgets: Sequence[PodDisruptionBudget] = (),
     going: Collection[str] = (),
+    profile: Profile = DEFAULT,
 ) -> Preemption | NoPreemption:
     """`going` are the uids of pods whose deletion was asked for though the snapshot does not show it yet."""
     if pod.spec.preemption_policy == "Never":
@@ -73,8 +73,8 @@ def preempt(
         return NoPreemption("not eligible due to a terminating pod on the nominated node.", is_waiting=True)
     reasons: dict[str, Sequence[str]] = dict.fromkeys(snapshot.nodes, (NOT_HELPFUL,))
     found: list[_Candidate] = []
-    enough = max(CANDIDATES_MIN, len(snapshot.nodes) // 10)
-    asking = Asking(pod)
+    enough = max(profile.candidates_min, len(snapshot.nodes) * profile.candidates_percentage // 100)
+    asking = asking_of(pod, snapshot, profile)
     for name in outcome.preemptable:
         candidate = _candidate(asking, snapshot, snapshot.nodes[name], budgets)
         if isinstance(candidate, _Candidate):

@@ -29,11 +29,11 @@ from knarr.kinds.policy import PODDISRUPTIONBUDGET
 from knarr.kinds.registry import Kind
 from knarr.scheduler import acts
 from knarr.scheduler.acts import Acts
-from knarr.scheduler.asking import Asking
 from knarr.scheduler.claims import Claim
 from knarr.scheduler.node_state import FINISHED_PHASES, NodeState
 from knarr.scheduler.preemption import NoPreemption, Preemption, preempt, priority
-from knarr.scheduler.schedule import Bound, Unschedulable, schedule
+from knarr.scheduler.profile import DEFAULT
+from knarr.scheduler.schedule import Bound, Unschedulable, asking_of, schedule
 from knarr.scheduler.snapshot import Snapshot
 
 _log = logs.log("scheduler")
@@ -227,7 +227,7 @@ class Scheduler:
                 group.create_task(self._bind(key, pod, node), name=f"bind {name}")
             case Unschedulable():
                 self._refused[key] = pod
-                if not Asking(pod).is_alone:
+                if not asking_of(pod, self._snapshot, DEFAULT).is_alone:
                     self._sociable.add(key)
                 self._refuse(group, pod, outcome)
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from knarr.kinds.lens.pod import Pod
+from knarr.objects.labels import NOTHING
 from knarr.scheduler.asking import Asking
 from knarr.scheduler.filters import inter_pod, node_affinity, spread, volumes
 from knarr.scheduler.node_state import NodeState
+from knarr.scheduler.profile import DEFAULT, Profile
 from knarr.scheduler.scores import inter_pod as inter_pod_score
 from knarr.scheduler.scores import spread as spread_score
 from knarr.scheduler.snapshot import Snapshot, Supposed, World
@@ -26,8 +28,11 @@ Score = Callable[[Asking, World, Sequence[str]], Mapping[str, int] | None]
 
 # Filters over the pods around, in upstream's order; prepared once per pod, then asked per node.
 AROUND: tuple[Prepare, ...] = (spread.prepare, inter_pod.prepare)
-# Scores over the pods around with upstream's weights; each 0…100 per fitting node.
-SCORES_AROUND: tuple[tuple[Score, int], ...] = ((spread_score.scores, 2), (inter_pod_score.scores, 2))
+# Scores over the pods around by plugin; each 0…100 per fitting node.
+SCORES_AROUND: tuple[tuple[str, Score], ...] = (
+    ("PodTopologySpread", spread_score.scores),
+    ("InterPodAffinity", inter_pod_score.scores),
+)
 NODES_MIN: Final = 100
 # No leaving of another pod helps against these.
 UNRESOLVABLE = frozenset({spread.NO_LABEL, inter_pod.AFFINITY})
@@ -62,34 +67,39 @@ def sentence(reasons: Iterable[Sequence[str]], nodes: int) -> str:
     return f"0/{nodes} nodes are available: {listed}." if listed else ""
 
 
-def schedule(pod: Pod, snapshot: Snapshot) -> Bound | Unschedulable:
+def asking_of(pod: Pod, snapshot: Snapshot, profile: Profile) -> Asking:
+    """The pod with what its profile adds."""
+    by_default = profile.default_spreads and not pod.spec.topology_spread_constraints
+    return Asking(pod, profile, snapshot.siblings.selector(pod) if by_default else NOTHING)
+
+
+def schedule(pod: Pod, snapshot: Snapshot, profile: Profile = DEFAULT) -> Bound | Unschedulable:
     """Where the pod goes. Among equal scores the name that sorts first wins: the same input gives the same answer."""
     held_back = volumes.refusal(pod, snapshot.claims) if pod.spec.volumes else ""
     if held_back:
         return Unschedulable(dict.fromkeys(snapshot.nodes, (held_back,)), held_back)
-    asking = Asking(pod)
-    is_alone = asking.is_alone and not snapshot.has_terms and not _others(pod, snapshot.nominated.values())
-    named = node_affinity.named_nodes(asking.wanted)
+    asking = asking_of(pod, snapshot, profile)
+    named = node_affinity.named_nodes(asking.wanted) if "NodeAffinity" in profile.filters else None
     if named is not None:
-        verdicts = {
-            name: judged(asking.wanted, snapshot.nodes[name], snapshot) for name in named if name in snapshot.nodes
-        }
-        return _weighed(asking, snapshot, verdicts)
-    standings = snapshot.kept(asking.wanted, lambda: Standings(asking.wanted, snapshot))
+        verdicts = {name: judged(asking, snapshot.nodes[name], snapshot) for name in named if name in snapshot.nodes}
+        return weighed(asking, snapshot, verdicts)
+    is_alone = asking.is_alone and not snapshot.has_terms
+    key = ("standings", profile.name, asking.wanted if is_alone else (asking.key, snapshot.has_terms))
+    standings = snapshot.kept(key, lambda: Standings(asking, snapshot))
     standings.refresh()
-    if is_alone and not snapshot.nominated_node(pod):
+    if snapshot.has_one_node_per_host and not snapshot.nominated_node(pod) and not _others(pod, snapshot):
         best = standings.best()
         if best is not None:
             return Bound(best)
-    return _weighed(asking, snapshot, standings.verdicts)
+    return weighed(asking, snapshot, standings.verdicts)
 
 
-def _weighed(asking: Asking, snapshot: Snapshot, verdicts: Mapping[str, Verdict]) -> Bound | Unschedulable:
-    """Every node is asked; needed where pods around, or pods to come, have a say."""
+def weighed(asking: Asking, snapshot: Snapshot, verdicts: Mapping[str, Verdict]) -> Bound | Unschedulable:
+    """Every node is asked: where pods to come have a say, and for the reasons of a refusal."""
     refuse = refuser(asking, snapshot)
     refused: dict[str, Sequence[str]] = {}
     fitting: list[str] = []
-    enough = enough_nodes(len(snapshot.nodes))
+    enough = enough_nodes(len(snapshot.nodes), asking.profile.percentage_of_nodes_to_score)
     for name in _in_turn(list(verdicts), snapshot.nominated_node(asking.pod), snapshot.generation):
         state, verdict = snapshot.nodes[name], verdicts[name]
         reasons = verdict.reasons or refuse(state) or _crowded(asking, snapshot, state)
@@ -107,9 +117,10 @@ def _weighed(asking: Asking, snapshot: Snapshot, verdicts: Mapping[str, Verdict]
     return Bound(_best(asking, snapshot, {name: verdicts[name] for name in fitting}))
 
 
-def enough_nodes(nodes: int) -> int:
-    """How many fitting nodes are enough to choose from: all of 100, half of a few hundred, a tenth of thousands."""
-    percentage = max(5, 50 - nodes // 125)
+def enough_nodes(nodes: int, percentage: int = 0) -> int:
+    """How many fitting nodes are enough to choose from; without a percentage all of 100, half of a few hundred, a
+    tenth of thousands. Where standings answer, all nodes are compared: that costs nothing there."""
+    percentage = percentage or max(5, 50 - nodes // 125)
     return min(nodes, max(NODES_MIN, nodes * percentage // 100))
 
 
@@ -135,7 +146,7 @@ def _crowded(asking: Asking, snapshot: Snapshot, state: NodeState) -> Sequence[s
     """Why the pod does not fit once the pods nominated to the node, of the same or a higher priority, are there."""
     if not snapshot.nominated:
         return ()
-    coming = _others(asking.pod, [each for each in snapshot.nominated.values() if each[1] == state.name])
+    coming = _others(asking.pod, snapshot, state.name)
     if not coming:
         return ()
     crowded = state.copy()
@@ -146,24 +157,29 @@ def _crowded(asking: Asking, snapshot: Snapshot, state: NodeState) -> Sequence[s
 
 def refused_on(asking: Asking, snapshot: Snapshot, state: NodeState) -> Sequence[str]:
     """Why the pod may not go to a node that is as it would be."""
-    reasons = judged(asking.wanted, state, snapshot).reasons
+    reasons = judged(asking, state, snapshot).reasons
     return reasons or refuser(asking, Supposed(snapshot, state))(state)
 
 
-def _others(pod: Pod, nominated: Iterable[tuple[Pod, str]]) -> list[Pod]:
+def _others(pod: Pod, snapshot: Snapshot, node: str = "") -> list[Pod]:
+    """Other pods of the same or a higher priority that are nominated (to that node, where one is named)."""
     own, priority = pod.metadata.uid, pod.spec.priority or 0
-    return [each for each, _ in nominated if each.metadata.uid != own and (each.spec.priority or 0) >= priority]
+    return [
+        each
+        for each, name in snapshot.nominated.values()
+        if each.metadata.uid != own and (each.spec.priority or 0) >= priority and node in ("", name)
+    ]
 
 
 def _best(asking: Asking, snapshot: Snapshot, fitting: Mapping[str, Verdict]) -> str:
     names = list(fitting)
     if len(names) == 1:
         return names[0]
-    norm = Norm(verdict.standing for verdict in fitting.values())
-    totals = {name: verdict.score + norm.total(verdict.standing) for name, verdict in fitting.items()}
-    for score, weight in SCORES_AROUND:
+    norm = Norm((verdict.likings for verdict in fitting.values()), asking.profile)
+    totals = {name: verdict.score + norm.total(verdict.likings) for name, verdict in fitting.items()}
+    for plugin, score in SCORES_AROUND:
         for name, points in (score(asking, snapshot, names) or {}).items():
-            totals[name] += weight * points
+            totals[name] += asking.profile.weight(plugin) * points
     return min(names, key=lambda name: (-totals[name], name))
 
 

@@ -15,6 +15,7 @@ from knarr.kinds.lens.pod import Pod
 from knarr.scheduler import terms, wanted
 from knarr.scheduler.claims import Claim
 from knarr.scheduler.node_state import FINISHED_PHASES, NodeState, Shape
+from knarr.scheduler.siblings import Siblings
 from knarr.scheduler.tally import Cell, Row, Tally
 
 SHAPES_MAX: Final = 100_000
@@ -65,7 +66,9 @@ class Snapshot:
         self.namespaces: dict[str, Mapping[str, str]] = dict(namespaces or {})
         self.claims: dict[tuple[str, str], Claim] = {}
         self.nominated: dict[str, tuple[Pod, str]] = {}
+        self.siblings = Siblings()
         self.images: Counter[str] = Counter()
+        self._hosts: Counter[str] = Counter()
         self.generation = 0
         self.epoch = 0
         self._recent: OrderedDict[str, None] = OrderedDict()
@@ -79,12 +82,18 @@ class Snapshot:
     def has_terms(self) -> bool:
         return bool(self._with_terms)
 
+    @property
+    def has_one_node_per_host(self) -> bool:
+        """Does every value of the host name's label stand for one node?"""
+        return len(self._hosts) == self._hosts.total()
+
     # -- what changed -------------------------------------------------------------------------------------------------
 
     def put(self, state: NodeState) -> None:
         """A node that is new here."""
         self.nodes[state.name] = state
         self.images.update(state.images.keys())
+        self._count_host(state.node, 1)
         self._forget()
         self._touch(state)
 
@@ -95,6 +104,8 @@ class Snapshot:
             state.node = node
             return
         before = state.images
+        self._count_host(state.node, -1)
+        self._count_host(node, 1)
         state.become(node)
         if before.keys() != state.images.keys():
             self.images.subtract(before.keys())
@@ -106,6 +117,7 @@ class Snapshot:
         state = self.nodes.pop(name, None)
         if state is not None:
             self.images.subtract(state.images.keys())
+            self._count_host(state.node, -1)
             self._recent.pop(name, None)
             self._with_terms.discard(name)
             self._forget()
@@ -195,6 +207,13 @@ class Snapshot:
             self._with_terms.add(state.name)
         else:
             self._with_terms.discard(state.name)
+
+    def _count_host(self, node: Node, change: int) -> None:
+        host = node.metadata.labels.get("kubernetes.io/hostname")
+        if host is not None:
+            self._hosts[host] += change
+            if not self._hosts[host]:
+                del self._hosts[host]
 
     def _shape(self, measure: tuple[object, ...]) -> Shape:
         found = self._shapes.get(measure)

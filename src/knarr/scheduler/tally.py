@@ -9,33 +9,33 @@ Row = Sequence[tuple[Cell, int]]
 
 
 class Tally:
-    """Sums per cell over all nodes, kept up node by node; a cell without any node is not there."""
+    """`sums` per cell over all nodes, kept up node by node; a cell without any of its `nodes` is not there."""
 
-    __slots__ = ("_nodes", "_rows", "seen", "sums")
+    __slots__ = ("_rows", "nodes", "seen", "sums")
 
     def __init__(self) -> None:
         self.seen = 0
         self.sums: Counter[Cell] = Counter()
-        self._nodes: Counter[Cell] = Counter()
+        self.nodes: Counter[Cell] = Counter()
         self._rows: dict[str, Row] = {}
 
     def put(self, name: str, row: Row) -> None:
         """What the node adds from now on."""
         for cell, count in self._rows.pop(name, ()):
             self.sums[cell] -= count
-            self._nodes[cell] -= 1
-            if not self._nodes[cell]:
-                del self.sums[cell], self._nodes[cell]
+            self.nodes[cell] -= 1
+            if not self.nodes[cell]:
+                del self.sums[cell], self.nodes[cell]
         if row:
             self._rows[name] = row
         for cell, count in row:
             self.sums[cell] += count
-            self._nodes[cell] += 1
+            self.nodes[cell] += 1
 
     def supposing(self, name: str, row: Row) -> Mapping[Cell, int]:
         """The sums if the node added this instead."""
         twin = Tally()
-        twin.sums, twin._nodes = self.sums.copy(), self._nodes.copy()
+        twin.sums, twin.nodes = self.sums.copy(), self.nodes.copy()
         twin._rows = {name: self._rows[name]} if name in self._rows else {}
         twin.put(name, row)
         return twin.sums

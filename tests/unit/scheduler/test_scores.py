@@ -7,6 +7,7 @@ import pytest
 
 from knarr.kinds.lens.pod import Pod
 from knarr.scheduler.node_state import NodeState
+from knarr.scheduler.profile import CPU_AND_MEMORY, Fit
 from knarr.scheduler.schedule import Bound, schedule
 from knarr.scheduler.scores import images, resources
 from knarr.scheduler.snapshot import Snapshot
@@ -19,14 +20,14 @@ BARE = [{"name": "c", "image": "web:1"}]
 
 def test_least_allocated_counts_what_containers_left_unsaid() -> None:
     state = node("a", allocatable={"cpu": "1", "memory": "400Mi"})
-    assert resources.least_allocated(of(pod("p", containers=BARE)), state) == (90 + 50) // 2
-    assert resources.least_allocated(of(pod("p", cpu="500m", memory="100Mi")), state) == (50 + 75) // 2
+    assert resources.fit_score(of(pod("p", containers=BARE)), state, Fit()) == (90 + 50) // 2
+    assert resources.fit_score(of(pod("p", cpu="500m", memory="100Mi")), state, Fit()) == (50 + 75) // 2
 
 
 def test_balance_is_highest_when_shares_are_alike() -> None:
     state = node("a", allocatable={"cpu": "1", "memory": "1000Mi"})
-    assert resources.balanced(of(pod("p", cpu="500m", memory="500Mi")), state) == 100
-    assert resources.balanced(of(pod("p", cpu="500m")), state) == 75
+    assert resources.balanced(of(pod("p", cpu="500m", memory="500Mi")), state, CPU_AND_MEMORY) == 100
+    assert resources.balanced(of(pod("p", cpu="500m")), state, CPU_AND_MEMORY) == 75
 
 
 @pytest.mark.parametrize(("size", "points"), [(10, 0), (1000, 100), (2000, 100), (511, 49)])

@@ -24,7 +24,7 @@ Domain = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class _Neighbours:
+class Neighbours:
     """Of one node: pods that meet all affinity terms, pods per anti-affinity term, keys of terms against the pod."""
 
     company: int
@@ -35,17 +35,19 @@ class _Neighbours:
 def prepare(asking: Asking, world: World) -> Callable[[NodeState], Sequence[str]] | None:
     """The filter for one pod, or None when no rule concerns it."""
     asked = asking.terms
+    if "InterPodAffinity" not in asking.profile.filters:
+        return None
     if not (asked.required_affinity or asked.required_anti_affinity or world.has_terms):
         return None
-    neighbours = world.per_node(
-        ("inter-pod filter", asking.key), lambda state: _neighbours(asking.pod, asked, state, world)
+    found_by_node = world.per_node(
+        ("inter-pod filter", asking.key), lambda state: neighbours(asking.pod, asked, state, world)
     )
-    if not neighbours and not asked.required_affinity:
+    if not found_by_node and not asked.required_affinity:
         return None
     company: Counter[Domain] = Counter()
     avoided: Counter[tuple[int, str]] = Counter()
     refused: dict[str, set[str]] = {}
-    for name, found in neighbours.items():
+    for name, found in found_by_node.items():
         labels = world.nodes[name].node.metadata.labels
         if found.company:
             keys = [term.topology_key for term in asked.required_affinity]
@@ -65,14 +67,15 @@ def prepare(asking: Asking, world: World) -> Callable[[NodeState], Sequence[str]
             if value is None or not (is_first or company[term.topology_key, value]):
                 return [AFFINITY]
         for index, term in enumerate(asked.required_anti_affinity):
-            if avoided[index, labels.get(term.topology_key, "")]:
+            value = labels.get(term.topology_key)
+            if value is not None and avoided[index, value]:
                 return [ANTI_AFFINITY]
         return [EXISTING] if any(labels.get(key) in values for key, values in refused.items()) else ()
 
     return refusals
 
 
-def _neighbours(pod: Pod, asked: PodTerms, state: NodeState, world: World) -> _Neighbours | None:
+def neighbours(pod: Pod, asked: PodTerms, state: NodeState, world: World) -> Neighbours | None:
     namespaces = world.namespaces
     near, far = asked.required_affinity, asked.required_anti_affinity
     company, avoided = 0, [0] * len(far)
@@ -89,4 +92,4 @@ def _neighbours(pod: Pod, asked: PodTerms, state: NodeState, world: World) -> _N
     }
     if not (company or any(avoided) or refused):
         return None
-    return _Neighbours(company, tuple(avoided), tuple(sorted(refused)))
+    return Neighbours(company, tuple(avoided), tuple(sorted(refused)))

@@ -1,20 +1,26 @@
 """NodeAffinity: is the node one of those the pod asks for by nodeSelector and node affinity?
 
-What a term matches is kinds/nodes.py's. Spec: "Assigning Pods to Nodes".
+A profile may add an affinity of its own to every pod. What a term matches is kinds/nodes.py's.
+Spec: "Assigning Pods to Nodes", "Node affinity per scheduling profile".
 """
 
 from collections.abc import Sequence
 
 from knarr.kinds.lens.node import Node
+from knarr.kinds.lens.scheduling import NodeAffinity
 from knarr.kinds.nodes import matches
-from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.wanted import Wanted
 
 REASON = "node(s) didn't match Pod's node affinity/selector"
+ENFORCED = "node(s) didn't match scheduler-enforced node affinity"
 
 
-def refusals(asked: Wanted, state: NodeState) -> Sequence[str]:
-    return () if is_meant(asked, state.node) else [REASON]
+def refusals(asked: Wanted, node: Node, added: NodeAffinity | None = None) -> Sequence[str]:
+    if added is not None:
+        required = added.required_during_scheduling_ignored_during_execution
+        if required is not None and not any(matches(term, node) for term in required.node_selector_terms):
+            return [ENFORCED]
+    return () if is_meant(asked, node) else [REASON]
 
 
 def is_meant(asked: Wanted, node: Node) -> bool:

@@ -6,7 +6,6 @@ Spec: "Pod Topology Spread Constraints".
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from knarr.scheduler.asking import Asking
@@ -20,42 +19,33 @@ SKEW = "node(s) didn't match pod topology spread constraints"
 NO_LABEL = f"{SKEW} (missing required label)"
 
 
-@dataclass(frozen=True, slots=True)
-class _Domains:
-    counts: Mapping[str, int]
-    limit: int
-    """More pods than this in a domain are too many, this pod included."""
-    own: int
-    """1 where the pod itself is counted."""
-
-
 def prepare(asking: Asking, world: World) -> Callable[[NodeState], Sequence[str]] | None:
     """The filter for one pod, or None when it has no gating constraint."""
     spreads = asking.hard_spreads
     if not spreads:
         return None
-    domains = [
-        _domains(asking, spread, counts) for spread, counts in zip(spreads, totals(asking, spreads, world), strict=True)
-    ]
+    counted = totals(asking, spreads, world)
+    rooms = [room(asking, spread, counts, len(counts)) for spread, counts in zip(spreads, counted, strict=True)]
 
     def refusals(state: NodeState) -> Sequence[str]:
         labels = state.node.metadata.labels
-        for spread, domain in zip(spreads, domains, strict=True):
+        for spread, counts, most in zip(spreads, counted, rooms, strict=True):
             value = labels.get(spread.topology_key)
             if value is None:
                 return [NO_LABEL]
-            if domain.counts.get(value, 0) + domain.own > domain.limit:
+            if counts.get(value, 0) > most:
                 return [SKEW]
         return ()
 
     return refusals
 
 
-def _domains(asking: Asking, spread: Spread, counts: Mapping[str, int]) -> _Domains:
-    is_short = len(counts) < (spread.constraint.min_domains or 1)
+def room(asking: Asking, spread: Spread, counts: Mapping[str, int] | Mapping[int, int], domains: int) -> int:
+    """How many pods a domain may hold already for the pod to go there."""
+    is_short = domains < (spread.constraint.min_domains or 1)
     least = 0 if is_short else min(counts.values(), default=0)
     own = int(spread.selector.matches(asking.pod.metadata.labels))
-    return _Domains(counts, least + spread.constraint.max_skew, own)
+    return least + spread.constraint.max_skew - own
 
 
 def totals(asking: Asking, spreads: Sequence[Spread], world: World) -> list[dict[str, int]]:
@@ -70,24 +60,40 @@ def totals(asking: Asking, spreads: Sequence[Spread], world: World) -> list[dict
 
 def _row(asking: Asking, spreads: Sequence[Spread], state: NodeState) -> Row:
     """The node's pods per (constraint, domain); nothing where the node is not eligible."""
-    labels = state.node.metadata.labels
-    if any(spread.topology_key not in labels for spread in spreads):
-        return ()
     return [
-        ((index, labels[each.topology_key]), pods_of_kind(asking, each, state))
-        for index, each in enumerate(spreads)
-        if _is_eligible(asking, each, state)
+        ((index, state.node.metadata.labels[spreads[index].topology_key]), pods)
+        for index, pods in enumerate(eligible_pods(asking, spreads, state))
+        if pods is not None
     ]
 
 
-def pods_of_kind(asking: Asking, spread: Spread, state: NodeState) -> int:
+def eligible_pods(asking: Asking, spreads: Sequence[Spread], state: NodeState) -> list[int | None]:
+    """Per constraint the counted pods on the node; None where the node is not eligible."""
+    labels = state.node.metadata.labels
+    if asking.needs_all_keys and any(spread.topology_key not in labels for spread in spreads):
+        return [None] * len(spreads)
+    counted: dict[int, int] = {}
+    found: list[int | None] = []
+    for spread in spreads:
+        if spread.topology_key not in labels or not _is_eligible(asking, spread, state):
+            found.append(None)
+            continue
+        number = counted.get(id(spread.selector))
+        if number is None:
+            number = counted[id(spread.selector)] = _pods_of_kind(asking, spread, state)
+        found.append(number)
+    return found
+
+
+def _pods_of_kind(asking: Asking, spread: Spread, state: NodeState) -> int:
     """Pods of the namespace on the node that the constraint counts; those that are going are not."""
-    return sum(
-        pod.metadata.namespace == asking.pod.metadata.namespace
-        and pod.metadata.deletion_timestamp is None
-        and spread.selector.matches(pod.metadata.labels)
-        for pod in state.pods.values()
-    )
+    namespace, matches = asking.pod.metadata.namespace, spread.selector.matches
+    number = 0
+    for pod in state.pods.values():
+        meta = pod.metadata
+        if meta.namespace == namespace and meta.deletion_timestamp is None and matches(meta.labels):
+            number += 1
+    return number
 
 
 def _is_eligible(asking: Asking, spread: Spread, state: NodeState) -> bool:
@@ -96,4 +102,6 @@ def _is_eligible(asking: Asking, spread: Spread, state: NodeState) -> bool:
         asking.wanted, state.node
     ):
         return False
-    return constraint.node_taints_policy != "Honor" or not taints.refusals(asking.wanted, state)
+    if constraint.node_taints_policy != "Honor":
+        return True
+    return not taints.unschedulable(asking.wanted, state.node) and not taints.untolerated(asking.wanted, state.node)

@@ -1,15 +1,19 @@
 """PodTopologySpread: prefer domains that hold fewer pods of the kind (`ScheduleAnyway` constraints).
 
-A domain's count weighs the more the more domains there are; nodes without one of the keys get 0.
-Spec: "Pod Topology Spread Constraints".
+A domain's count weighs the more the more domains there are; nodes without one of the keys get 0, unless the
+constraints are the system's defaults: then the other keys count. Spec: "Pod Topology Spread Constraints".
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 from knarr.scheduler.asking import Asking
 from knarr.scheduler.filters import spread
 from knarr.scheduler.snapshot import World
+from knarr.scheduler.terms import Spread
+
+K = TypeVar("K", bound=Hashable)
 
 
 def scores(asking: Asking, world: World, fitting: Sequence[str]) -> Mapping[str, int] | None:
@@ -18,17 +22,35 @@ def scores(asking: Asking, world: World, fitting: Sequence[str]) -> Mapping[str,
     if not spreads:
         return None
     labels = {name: world.nodes[name].node.metadata.labels for name in fitting}
-    rated = [name for name in fitting if all(each.topology_key in labels[name] for each in spreads)]
-    raw = dict.fromkeys(rated, 0.0)
-    for each, counts in zip(spreads, spread.totals(asking, spreads, world), strict=True):
-        sizes = {labels[name][each.topology_key] for name in rated}
-        weight = math.log(len(sizes) + 2)
-        for name in rated:
-            raw[name] += counts.get(labels[name][each.topology_key], 0) * weight + (each.constraint.max_skew - 1)
-    return {**dict.fromkeys(fitting, 0), **_normalised({name: round(score) for name, score in raw.items()})}
+    keys = [each.topology_key for each in spreads]
+    rated = {
+        name: tuple(labels[name].get(key) for key in keys)
+        for name in fitting
+        if not asking.needs_all_keys or all(key in labels[name] for key in keys)
+    }
+    counted = spread.totals(asking, spreads, world)
+    sizes = [len({values[index] for values in rated.values()}) for index in range(len(spreads))]
+    raw = {
+        name: rough(
+            spreads,
+            [None if value is None else each.get(value, 0) for value, each in zip(values, counted, strict=True)],
+            sizes,
+        )
+        for name, values in rated.items()
+    }
+    return {**dict.fromkeys(fitting, 0), **normalised(raw)}
 
 
-def _normalised(raw: Mapping[str, int]) -> Mapping[str, int]:
+def rough(spreads: Sequence[Spread], counts: Sequence[int | None], sizes: Sequence[int]) -> int:
+    """The sum over the constraints whose key the node has; the less the better."""
+    total = 0.0
+    for each, count, size in zip(spreads, counts, sizes, strict=True):
+        if count is not None:
+            total += count * math.log(size + 2) + (each.constraint.max_skew - 1)
+    return round(total)
+
+
+def normalised(raw: Mapping[K, int]) -> dict[K, int]:
     if not raw:
         return {}
     least, most = min(raw.values()), max(raw.values())
