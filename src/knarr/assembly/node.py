@@ -92,6 +92,7 @@ def kubelet_settings(settings: Settings) -> KubeletSettings:
         cgroup_root=settings.cgroup,
         removes_cgroups=bool(settings.cri),
         backoff=settings.backoff,
+        static_pod_dir=settings.static_pod_dir,
     )
 
 

@@ -38,6 +38,8 @@ class Settings:
     owner_gid: int = 0
     backoff: str = "standard"
     pod_security: str = "privileged"
+    pod_manifest_path: str = ""
+    """The folder of static pods' files; empty: DATA_DIR/manifests."""
     cri: str = ""
     """The socket of a foreign CRI runtime that runs the pods; empty: our own does."""
 
@@ -65,6 +67,10 @@ class Settings:
     @property
     def kubelet_dir(self) -> Path:
         return self.data_dir / "kubelet"
+
+    @property
+    def static_pod_dir(self) -> Path:
+        return Path(self.pod_manifest_path) if self.pod_manifest_path else self.data_dir / "manifests"
 
     @property
     def pod_log_dir(self) -> Path:

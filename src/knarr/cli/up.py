@@ -5,6 +5,7 @@ Not here: what the processes do (assembly/), where things lie (assembly/settings
 
 import argparse
 import errno
+import os
 import shutil
 import socket
 import time
@@ -49,6 +50,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a CRI runtime that runs the pods, all of which knarr then takes for its own, "
         "e.g. unix:///run/containerd/containerd.sock (default: knarr's own)",
     )
+    parser.add_argument(
+        "--pod-manifest-path",
+        metavar="DIR",
+        type=os.path.abspath,
+        default=None,
+        help="folder of static pods' files (default: manifests below the cluster's state)",
+    )
     parser.add_argument("--backoff", choices=("standard", "dev"), default=None, help="restart back-off; dev is quicker")
 
 
@@ -90,6 +98,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         pod_network=arguments.pod_network,
         service_network=arguments.service_network,
         backoff=arguments.backoff,
+        pod_manifest_path=arguments.pod_manifest_path,
         pod_security=arguments.pod_security,
         cri=arguments.cri if arguments.cri is None else arguments.cri.removeprefix("unix://"),
     )

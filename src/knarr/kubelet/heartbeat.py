@@ -52,6 +52,11 @@ class Heartbeat:
     def machine(self) -> node_status.Machine:
         return self._machine
 
+    @property
+    def node_uid(self) -> str:
+        """The uid of this machine's Node, "" before it is registered."""
+        return self._uid
+
     def poke(self) -> None:
         self._poked.set()
 

@@ -11,9 +11,8 @@ import struct
 from pathlib import Path
 from typing import Final
 
-_MODIFY: Final = 0x2
-_MOVED_TO: Final = 0x80
-_CREATE: Final = 0x100
+_EVENTS: Final = 0x2 | 0x40 | 0x80 | 0x100 | 0x200
+"""MODIFY, MOVED_FROM, MOVED_TO, CREATE and DELETE."""
 _HEAD: Final = struct.Struct("iIII")  # watch, mask, cookie, bytes of the name that follows
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -56,7 +55,7 @@ class _Shared:
 
     def add(self, folder: Path, event: asyncio.Event) -> int:
         """The number of the folder's watch, which all who watch that folder share."""
-        number = _libc.inotify_add_watch(self._descriptor, os.fsencode(folder), _MODIFY | _MOVED_TO | _CREATE)
+        number = _libc.inotify_add_watch(self._descriptor, os.fsencode(folder), _EVENTS)
         if number < 0:
             error = OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
             self._close_if_unused()

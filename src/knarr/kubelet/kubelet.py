@@ -8,6 +8,9 @@ timers). After a restart everything is found again: API and runtime are the only
 import asyncio
 import contextlib
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from knarr.base import logs, tasks
 from knarr.base.clock import Clock
@@ -36,16 +39,20 @@ from knarr.kubelet import (
     observed,
     orphans,
     restarts,
+    static_pods,
+    static_source,
     stats,
 )
 from knarr.kubelet.heartbeat import Heartbeat
 from knarr.kubelet.images import ImagePuller
+from knarr.kubelet.mirrors import Mirrors
 from knarr.kubelet.settings import KubeletSettings
 from knarr.kubelet.shared import Aside, Shared
 from knarr.kubelet.sources import ObjectSources
 from knarr.kubelet.worker import PodWorker
 
 _log = logs.log("kubelet")
+Json = dict[str, Any]
 RELIST_SECONDS = 1.0
 """How often a runtime without an event stream is asked (containerd before 1.7); the only polling in the kubelet."""
 RESTART_SECONDS = 10.0
@@ -79,6 +86,8 @@ class Kubelet:
         self._workers: dict[str, PodWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._shared: Shared | None = None
+        self._static: dict[str, Json] = {}
+        self._mirrors = Mirrors(client, lambda: (settings.node_name, self.heartbeat.node_uid))
 
     async def run(self, ready: Ready) -> None:
         """Take over what runs, register the node, then follow the API; ready once the node is registered."""
@@ -91,6 +100,9 @@ class Kubelet:
             async with asyncio.TaskGroup() as group:
                 await tasks.start(group, "kubelet events", self._recorder.run)
                 await tasks.start(group, "runtime events", self._follow_runtime)
+                if self.settings.static_pod_dir is not None:
+                    # Before the API is asked for anything: static pods do without it.
+                    await tasks.start(group, "static pods", self._follow_static)
                 await tasks.start(group, "kubelet watches", self._reflect)
                 await tasks.start(group, "orphans", self._end_orphans)
                 await tasks.start(group, "log rotation", self._rotate_logs)
@@ -102,6 +114,7 @@ class Kubelet:
                 task.cancel()
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=10)
+            await self._mirrors.close()
             await self._sources.close()
 
     # -- look-ups for the HTTP server ---
@@ -138,7 +151,9 @@ class Kubelet:
             return
         uid = changed.held.metadata.uid
         worker = self._workers.get(uid)
-        if changed.new is None:
+        if changed.held.raw and static_pods.is_mirror(changed.held.lens(Pod)):
+            self._saw_mirror(changed)
+        elif changed.new is None:
             if worker is not None:
                 worker.gone()
         elif worker is not None:
@@ -149,9 +164,12 @@ class Kubelet:
     def _take(self, pod: Pod, raw: bytes) -> None:
         """Give a pod its worker."""
         assert self._shared is not None, "watches begin after the runtime is known"
-        worker = PodWorker(self._shared, pod, raw)
+        self._employ(PodWorker(self._shared, pod, raw))
+
+    def _employ(self, worker: PodWorker) -> None:
         self._workers[worker.uid] = worker
-        task = asyncio.create_task(self._work(worker), name=f"pod {pod.metadata.namespace}/{pod.metadata.name}")
+        meta = worker.pod.metadata
+        task = asyncio.create_task(self._work(worker), name=f"pod {meta.namespace}/{meta.name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -164,13 +182,63 @@ class Kubelet:
                 meta = worker.pod.metadata
                 _log.exception("pod worker broke %s", logs.fields(namespace=meta.namespace, pod=meta.name))
                 await asyncio.sleep(RESTART_SECONDS)
-                held = self._cache.held(POD, meta.namespace, meta.name)
-                if held is not None and held.metadata.uid == worker.uid and self._shared is not None:
-                    worker = PodWorker(self._shared, held.lens(Pod), held.raw)
-                    self._workers[worker.uid] = worker
+                if (again := self._successor(worker)) is not None:
+                    worker = self._workers[worker.uid] = again
                     continue
             break
         self._workers.pop(worker.uid, None)
+        if worker.is_static:
+            self._mirrors.forget((worker.pod.metadata.namespace, worker.pod.metadata.name), worker.uid)
+            self._start_static()
+
+    def _successor(self, worker: PodWorker) -> PodWorker | None:
+        """A new worker for the pod of one that broke; None if the pod has gone meanwhile."""
+        meta = worker.pod.metadata
+        if worker.is_static:
+            return self._static_worker(self._static[worker.uid]) if worker.uid in self._static else None
+        held = self._cache.held(POD, meta.namespace, meta.name)
+        if held is None or held.metadata.uid != worker.uid or self._shared is None:
+            return None
+        return PodWorker(self._shared, held.lens(Pod), held.raw)
+
+    # -- static pods ---
+
+    async def _follow_static(self, ready: Ready) -> None:
+        assert self.settings.static_pod_dir is not None, "asked only with a folder"
+        folder, name = self.settings.static_pod_dir, self.settings.node_name
+        await static_source.follow(folder, name, self._clock, self.static_changed, ready)
+
+    def static_changed(self, found: dict[str, Json]) -> None:
+        """End what no file asks for any more, begin what one asks for now."""
+        self._static = found
+        for worker in self._workers.values():
+            if worker.is_static and worker.uid not in found:
+                worker.withdraw()
+        self._start_static()
+
+    def _start_static(self) -> None:
+        """A changed file is another pod of the same name: it waits until the one before has ended."""
+        busy = {(w.pod.metadata.namespace, w.pod.metadata.name) for w in self._workers.values() if w.is_static}
+        for pod in self._static.values():
+            if (pod["metadata"]["namespace"], pod["metadata"]["name"]) not in busy:
+                self._mirrors.want(pod)
+                self._employ(self._static_worker(pod))
+
+    def _static_worker(self, pod: Json) -> PodWorker:
+        assert self._shared is not None, "files are read after the runtime is known"
+        meta = pod["metadata"]
+        worker = PodWorker(self._shared, msgspec.convert(pod, Pod), b"", is_static=True)
+        if (shown := self._mirrors.mirror_of((meta["namespace"], meta["name"]), meta["uid"])) is not None:
+            worker.mirrored(*shown)
+        return worker
+
+    def _saw_mirror(self, changed: Changed) -> None:
+        key = changed.held.key
+        self._mirrors.saw(key, (changed.new.lens(Pod), changed.new.raw) if changed.new is not None else None)
+        for worker in self._workers.values():
+            if worker.is_static and (worker.pod.metadata.namespace, worker.pod.metadata.name) == key:
+                shown = self._mirrors.mirror_of(key, worker.uid)
+                worker.mirrored(*(shown or (None, b"")))
 
     async def _reflect(self, ready: Ready) -> None:
         selections = {POD: Selection(fields=f"spec.nodeName={self.settings.node_name}")}

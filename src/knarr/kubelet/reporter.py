@@ -1,19 +1,21 @@
 """Keeps the API's picture of one pod and writes the pod's status to it, only when it differs.
 
-A status is held back for a moment while a start is under way: what follows at once needs no write of its own. What the
-status says is pod_status.py's; when a write may begin is the worker's.
+A static pod's status goes to its mirror: the reporter then holds the file's pod with the mirror's status, and writes
+nothing while there is no mirror. A status is held back for a moment while a start is under way: what follows at once
+needs no write of its own. What the status says is pod_status.py's; when a write may begin is the worker's.
 """
 
 from datetime import timedelta
 
 import msgspec
+from msgspec.structs import replace
 
 from knarr.base.clock import Instant
 from knarr.base.errors import NotFound
 from knarr.client.client import Json
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import pod_status
+from knarr.kubelet import ending, pod_status
 from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.shared import Shared
 from knarr.kubelet.standing import SANDBOX, Standing
@@ -25,10 +27,12 @@ HOLD = timedelta(seconds=0.3)
 class Reporter:
     """`pod` is the newest version known, from the watch or from the answer to an own write."""
 
-    def __init__(self, shared: Shared, pod: Pod, raw: bytes) -> None:
+    def __init__(self, shared: Shared, pod: Pod, raw: bytes, *, is_static: bool = False) -> None:
         self._shared = shared
         self.pod = pod
-        self._status: Json = _status_of(raw)
+        self.is_static = is_static
+        self._api_uid = "" if is_static else pod.metadata.uid
+        self._status: Json = {} if is_static else _status_of(raw)
         self._held_since: Instant | None = None
 
     def update(self, pod: Pod, raw: bytes) -> bool:
@@ -38,6 +42,28 @@ class Reporter:
         self.pod, self._status = pod, _status_of(raw)
         return True
 
+    def mirrored(self, mirror: Pod | None, raw: bytes) -> None:
+        """The API shows a static pod by this mirror, or by none: then the next one is told everything anew."""
+        if mirror is None:
+            self._api_uid, self._status = "", {}
+        elif mirror.metadata.uid != self._api_uid or _revision(mirror) >= _revision(self.pod):
+            # A mirror that is new has no status: what the pod knows of itself stays.
+            self._api_uid, self._status = mirror.metadata.uid, _status_of(raw)
+            self._take_status(mirror if self._status.get("startTime") else replace(mirror, status=self.pod.status))
+
+    def _take_status(self, mirror: Pod) -> None:
+        metadata = replace(self.pod.metadata, resource_version=mirror.metadata.resource_version)
+        self.pod = replace(self.pod, metadata=metadata, status=mirror.status)
+
+    def withdraw(self, now: Instant) -> None:
+        """The file of a static pod is gone: its pod ends as one that was deleted."""
+        if self.pod.metadata.deletion_timestamp is not None:
+            return
+        seconds = ending.grace(self.pod)
+        moment = now + timedelta(seconds=seconds)
+        metadata = replace(self.pod.metadata, deletion_timestamp=moment, deletion_grace_period_seconds=seconds)
+        self.pod = replace(self.pod, metadata=metadata)
+
     @property
     def due_at(self) -> Instant | None:
         """When a status that is held back must be written."""
@@ -45,11 +71,13 @@ class Reporter:
 
     def patch(self, observed: ObservedPod, standing: Standing, now: Instant) -> Json | None:
         """What to write now; None if the API says it already, or if more is about to follow."""
+        if not self._api_uid:
+            return None
         shared = self._shared
         wanted = pod_status.pod_status(
             self.pod, observed, standing, now, runtime=shared.runtime_name, host_ip=shared.settings.node_ip
         )
-        patch = pod_status.status_patch(self._status, wanted, self.pod.metadata.uid)
+        patch = pod_status.status_patch(self._status, wanted, self._api_uid)
         if patch is not None and _is_starting(standing):
             self._held_since = self._held_since or now
             if now < self._held_since + HOLD:
@@ -67,7 +95,11 @@ class Reporter:
         except NotFound:
             return
         pod = msgspec.convert(written, Pod)
-        if _revision(pod) >= _revision(self.pod):
+        if self.is_static:
+            if pod.metadata.uid == self._api_uid and _revision(pod) >= _revision(self.pod):
+                self._status = written.get("status", {})
+                self._take_status(pod)
+        elif _revision(pod) >= _revision(self.pod):
             self.pod, self._status = pod, written.get("status", {})
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 class KubeletSettings:
     """`backoff` names a row of restarts.RULES; `cgroup_root` is the parent of all pod cgroups.
 
-    `removes_cgroups`: a foreign runtime makes a pod's cgroup and leaves it behind; our own removes it itself.
+    `static_pod_dir` holds the files of static pods. `removes_cgroups`: a foreign runtime makes a pod's cgroup and
+    leaves it behind; our own removes it itself.
     """
 
     node_name: str
@@ -27,6 +28,7 @@ class KubeletSettings:
     removes_cgroups: bool = False
     backoff: str = "standard"
     version: str = "v1.37.0"
+    static_pod_dir: Path | None = None
     container_log_bytes_max: int = 10 * 1024 * 1024
     container_log_files_max: int = 5
     pulls_max: int = 3

@@ -40,10 +40,10 @@ RETRY_SECONDS = 1.0
 class PodWorker:
     """Owns one pod, by uid, from its arrival on the node until nothing of it is left."""
 
-    def __init__(self, shared: Shared, pod: Pod, raw: bytes) -> None:
+    def __init__(self, shared: Shared, pod: Pod, raw: bytes, *, is_static: bool = False) -> None:
         self._shared = shared
         self.uid = pod.metadata.uid
-        self._reporter = Reporter(shared, pod, raw)
+        self._reporter = Reporter(shared, pod, raw, is_static=is_static)
         self.observed = ObservedPod()
         self._woken = asyncio.Event()
         self._is_dirty = True
@@ -80,6 +80,20 @@ class PodWorker:
             self._use_sources()
         if (before.metadata.labels, before.metadata.annotations) != (pod.metadata.labels, pod.metadata.annotations):
             self._refresh_volumes()  # the downward API shows them
+        self.wake()
+
+    @property
+    def is_static(self) -> bool:
+        return self._reporter.is_static
+
+    def mirrored(self, mirror: Pod | None, raw: bytes) -> None:
+        """The API shows this static pod by that mirror, or by none."""
+        self._reporter.mirrored(mirror, raw)
+        self.wake()
+
+    def withdraw(self) -> None:
+        """The file of this static pod is gone."""
+        self._reporter.withdraw(self._shared.clock.now())
         self.wake()
 
     def gone(self) -> None:
@@ -382,7 +396,10 @@ class PodWorker:
         return self._standing.is_gone
 
     async def _delete(self) -> None:
-        """Ask the API to remove the pod now; the watch will say when it has."""
+        """Ask the API to remove the pod; the watch will say when it has. It has no more than a static pod's mirror."""
+        if self.is_static:
+            self._standing = replace(self._standing, is_gone=True)
+            return
         options = DeleteOptions(grace_period_seconds=0, uid=self.uid)
         meta = self.pod.metadata
         try:

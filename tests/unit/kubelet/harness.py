@@ -37,7 +37,12 @@ class Node:
         self.client = NodeApi(self.clock)
         self.runtime = MemoryRuntime(self.clock)
         self.images = MemoryImages(present=("web:v1", "web:v2"), pullable=("far:v1",))
-        self.settings = KubeletSettings(node_name="n1", root_dir=root / "kubelet", pod_log_dir=root / "logs")
+        self.settings = KubeletSettings(
+            node_name="n1",
+            root_dir=root / "kubelet",
+            pod_log_dir=root / "logs",
+            static_pod_dir=root / "manifests",
+        )
         self.kubelet: Kubelet
         self._running: list[asyncio.Task[None]] = []
 
