@@ -8,10 +8,10 @@ import re
 
 from knarr.base.errors import NotFound
 from knarr.images import gc
-from knarr.images.ingestion import file_chunks
 from knarr.registry.call import Call, State, parse_digest
 from knarr.registry.errors import Failure
 from knarr.wire.http import Headers, Response
+from knarr.wire.http_file import FileBody
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _SMALL = 64 << 10
@@ -44,7 +44,7 @@ async def get(state: State, call: Call) -> Response:
         return Response(status, headers)
     if blob.size <= _SMALL:
         return Response(status, headers, path.read_bytes()[start:end])
-    return Response(status, headers, file_chunks(path, start, end - start))
+    return Response(status, headers, FileBody(path, start, end - start))
 
 
 async def delete(state: State, call: Call) -> Response:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httptools
 
 from knarr.base import errors, logs
-from knarr.wire import http, http_head, http_request
+from knarr.wire import http, http_file, http_head, http_request
 from knarr.wire.connection import READ_AHEAD, StreamConnection
 from knarr.wire.http_body import ArrivingBody
 from knarr.wire.http_request import Exchange
@@ -295,10 +295,13 @@ class ServerConnection(asyncio.Protocol):
         if not is_plain:
             extra = f"transfer-encoding: chunked\r\n{extra}"
         try:
-            self._transport.write(http_head.response_head(response.status, response.headers, extra))
-            if request.method == "HEAD":
+            head = http_head.response_head(response.status, response.headers, extra)
+            self._is_streaming = request.method != "HEAD"
+            if self._is_streaming and isinstance(body, http_file.FileBody) and await self._send_file(head, body):
                 return
-            self._is_streaming = True
+            self._transport.write(head)
+            if not self._is_streaming:
+                return
             async for content in body:
                 if content:
                     self._transport.write(content if is_plain else http_head.chunk(content))
@@ -313,6 +316,14 @@ class ServerConnection(asyncio.Protocol):
             closing = getattr(body, "aclose", None)
             if closing is not None:
                 await closing()
+
+    async def _send_file(self, head: bytes, body: http_file.FileBody) -> bool:
+        """Let the kernel send head and file, if nothing else is on its way to this socket; False if it did not."""
+        await asyncio.sleep(0)  # uvloop writes at the end of a turn
+        if self._is_tls or self._transport.is_closing() or self._transport.get_write_buffer_size():
+            return False
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        return await http_file.send(descriptor, head, body, self._limits.write_seconds)
 
     async def _until_drained(self) -> None:
         """Wait for a client that reads slowly; one that does not read at all is given up."""
