@@ -41,7 +41,8 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 class MemoryKubelet:
     """Binds pods to `nodes` in turn, starts them after `start_seconds` and stops them after `stop_seconds`.
 
-    Annotations steer a pod: `test/never-ready`, `test/exit` (code) with `test/after` (seconds).
+    Annotations steer a pod: `test/never-ready`, `test/exit` (code) with `test/after` (seconds), `test/fails` (percent
+    of the pods that exit with 1 instead, chosen by their uid).
     """
 
     def __init__(self, api: Client, clock: Clock, nodes: Sequence[str] = ("n1", "n2")) -> None:
@@ -107,7 +108,8 @@ class MemoryKubelet:
             if due > now:
                 self._queue.add_after(key, (due - now).total_seconds())
                 return
-            await self._status(pod, finished(now, int(meta.annotations["test/exit"]), since))
+            is_doomed = int(meta.uid[:8], 16) % 100 < int(meta.annotations.get("test/fails", "0"))
+            await self._status(pod, finished(now, 1 if is_doomed else int(meta.annotations["test/exit"]), since))
 
     async def _status(self, pod: Pod, status: Json) -> None:
         meta = pod.metadata

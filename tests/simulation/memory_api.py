@@ -1,21 +1,23 @@
 """A small API in memory that implements client.client.Client: enough semantics for controllers, and room for faults.
 
 Objects have uid, resourceVersion, generation, finalizers and graceful deletion; deletion cascades are the garbage
-collector's affair. `Faults` may refuse or crash each write before and after it happens, and delays each watch event.
+collector's affair. `Faults` may refuse or crash each write before and after it happens, and delays, doubles or
+loses each watch event.
 The real API server has its own contract suite; this one exists because a seeded simulation needs thousands of runs.
 """
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from knarr.base import ids
 from knarr.base.clock import Clock, rfc3339
-from knarr.base.errors import AlreadyExists, Conflict, NotFound
+from knarr.base.errors import AlreadyExists, Conflict, Expired, NotFound
 from knarr.base.ids import Revision
 from knarr.client.client import DeleteOptions, Json, ListResult, PatchType, WatchEvent
 from knarr.kinds.apps import DAEMONSET, DEPLOYMENT, STATEFULSET
@@ -35,6 +37,19 @@ WITH_GENERATION = {
 Key = tuple[str, str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How an event reaches a watcher: `late_seconds` after it happened, `is_doubled` if it and the one before come
+    again, `silent_seconds` if the watch says nothing for so long and is then cut: what happened meanwhile is lost."""
+
+    late_seconds: float = 0.0
+    is_doubled: bool = False
+    silent_seconds: float = 0.0
+
+
+PLAIN: Final = Delivery()
+
+
 class Faults:
     """No faults; subclasses make some."""
 
@@ -44,9 +59,9 @@ class Faults:
     def after_write(self, verb: str, kind: Kind, name: str) -> None:
         """May raise although the write happened."""
 
-    def lag(self, kind: Kind) -> float:
-        """Seconds by which a watch of this kind is late."""
-        return 0.0
+    def delivery(self, kind: Kind) -> Delivery:
+        """How the next event of this kind reaches a watcher."""
+        return PLAIN
 
 
 def merge(target: Any, patch: Any) -> Any:
@@ -99,13 +114,20 @@ class MemoryApi:
             if name == kind.kind and revision > since:
                 queue.put_nowait(event)
         self._watchers.setdefault(kind.kind, []).append(queue)
+        before: tuple[WatchEvent, ...] = ()
         try:
             while True:
                 event = await queue.get()
-                lag = self.faults.lag(kind)
-                if lag:
-                    await asyncio.sleep(lag)
+                delivery = self.faults.delivery(kind)
+                if delivery.silent_seconds:
+                    await asyncio.sleep(delivery.silent_seconds)
+                    raise Expired(f"{kind.plural}: the watch was cut and its history is gone")
+                if delivery.late_seconds:
+                    await asyncio.sleep(delivery.late_seconds)
                 yield event
+                for again in (*before, event) if delivery.is_doubled else ():
+                    yield again
+                before = (event,)
         finally:
             self._watchers[kind.kind].remove(queue)
 

@@ -14,7 +14,7 @@ from knarr.kinds.lens.config import ConfigMap, Namespace
 from knarr.kinds.registry import Kind
 from tests.simulation import virtual_time
 from tests.simulation.cluster import START
-from tests.simulation.memory_api import Faults, MemoryApi
+from tests.simulation.memory_api import Delivery, Faults, MemoryApi
 
 
 def create(name: str) -> Create:
@@ -64,8 +64,8 @@ class Script(Faults):
         if kind == CONFIGMAP and self.creates == 2:
             raise Unavailable("it happened")
 
-    def lag(self, kind: Kind) -> float:
-        return 2.0 if kind == CONFIGMAP else 0.0
+    def delivery(self, kind: Kind) -> Delivery:
+        return Delivery(late_seconds=2.0 if kind == CONFIGMAP else 0.0)
 
 
 def test_nothing_is_made_twice_although_answers_get_lost_and_the_view_is_late() -> None:
