@@ -91,7 +91,7 @@ def schedule(pod: Pod, snapshot: Snapshot, profile: Profile = DEFAULT) -> Bound 
         best = standings.best()
         if best is not None:
             return Bound(best)
-    return weighed(asking, snapshot, standings.verdicts)
+    return weighed(asking, snapshot, standings.verdicts())
 
 
 def weighed(asking: Asking, snapshot: Snapshot, verdicts: Mapping[str, Verdict]) -> Bound | Unschedulable:

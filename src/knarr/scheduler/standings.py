@@ -36,13 +36,14 @@ SHAPES_MAX = 10_000
 
 Class = tuple[int, int, Cell]
 """(disliked taints, preferred affinity weight, cell)."""
+_Entry = tuple[int, str]
+"""(the negative local score, the node)."""
 
 
 class Verdict(Struct, frozen=True, gc=False):
-    """Of one node in one generation, the pods around left aside. `can_preempt`: the refusal could end with another
-    pod's leaving. `likings`: (disliked taints, preferred affinity weight)."""
+    """About one node, the pods around left aside. `can_preempt`: the refusal could end with another pod's leaving.
+    `likings`: (disliked taints, preferred affinity weight)."""
 
-    generation: int
     reasons: Sequence[str] = ()
     can_preempt: bool = False
     likings: tuple[int, int] = (0, 0)
@@ -52,7 +53,7 @@ class Verdict(Struct, frozen=True, gc=False):
 class _About(Struct, frozen=True):
     """What the node itself means for the template."""
 
-    node: Node
+    node: Node | None
     reasons: Sequence[str]
     likings: tuple[int, int]
 
@@ -65,16 +66,19 @@ class _Room(Struct, frozen=True):
     score: int
 
 
+_NOTHING_SAID = _About(None, (), (0, 0))
+
+
 def judged(asking: Asking, state: NodeState, snapshot: Snapshot) -> Verdict:
     """The verdict about a node as it is, remembering nothing."""
-    return _verdict(state, _about(asking, state.node), lambda: _room(asking, state, snapshot))
+    about = _about(asking, state.node)
+    return _verdict(about, _room(asking, state, snapshot) if not about.reasons else None)
 
 
-def _verdict(state: NodeState, about: _About, room: Callable[[], _Room]) -> Verdict:
-    if about.reasons:
-        return Verdict(state.generation, about.reasons)
-    found = room()
-    return Verdict(state.generation, found.reasons, found.can_preempt, about.likings, found.score)
+def _verdict(about: _About, room: _Room | None) -> Verdict:
+    if room is None:
+        return Verdict(about.reasons)
+    return Verdict(room.reasons, room.can_preempt, about.likings, room.score)
 
 
 def _about(asking: Asking, node: Node) -> _About:
@@ -114,19 +118,32 @@ def _room_score(asking: Asking, state: NodeState, snapshot: Snapshot) -> int:
 
 
 class Standings:
-    """The verdicts of one template over the snapshot that made it."""
+    """The verdicts of one template over the snapshot that made it. Of each fitting node it keeps the class and the
+    entry in the class's heap; an entry that is no longer its node's is outdated."""
 
     def __init__(self, asking: Asking, snapshot: Snapshot) -> None:
         self._asking = asking
         self._snapshot = snapshot
         self._seen = 0
         self._around = None if asking.is_alone and not snapshot.has_terms else Surroundings(asking, snapshot)
+        asked = asking.wanted
+        self._names_nodes = bool(
+            asked.node_selector or asked.required or asked.preferred or asking.profile.added_affinity
+        )
         self._rooms: dict[Shape, _Room] = {}
         self._abouts: dict[str, _About] = {}
         self._classes: dict[str, Class] = {}
+        self._entries: dict[str, _Entry] = {}
         self._fitting: Counter[Class] = Counter()
-        self._heaps: dict[Class, list[tuple[int, str, int]]] = {}
-        self.verdicts: dict[str, Verdict] = {}
+        self._heaps: dict[Class, list[_Entry]] = {}
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """Of every node, as of now."""
+        found = {}
+        for state in self._snapshot.nodes.values():
+            about = self._about(state.node)
+            found[state.name] = _verdict(about, None if about.reasons else self._room(state))
+        return found
 
     def refresh(self) -> None:
         """Judge the nodes that changed since."""
@@ -149,35 +166,54 @@ class Standings:
                 self._judge(state, cell)
         self._seen = self._snapshot.generation
 
-    def _judge(self, state: NodeState, cell: Cell) -> None:
-        name, node = state.node.metadata.name, state.node
+    def _about(self, node: Node) -> _About:
+        if not self._names_nodes and not node.spec.taints and not node.spec.unschedulable:
+            return _NOTHING_SAID
+        name = node.metadata.name
         about = self._abouts.get(name)
         if about is None or about.node is not node:
             about = self._abouts[name] = _about(self._asking, node)
-        room: _Room | None = None
-        if not about.reasons:
-            room = self._rooms.get(state.shape)
-            if room is None:
-                room = self._rooms[state.shape] = _room(self._asking, state, self._snapshot)
-        before = self._classes.pop(name, None)
-        if before is not None:
-            self._fitting[before] -= 1
-        if room is None:
-            self.verdicts[name] = Verdict(state.generation, about.reasons)
-            return
-        self.verdicts[name] = Verdict(state.generation, room.reasons, room.can_preempt, about.likings, room.score)
-        if not room.reasons:
-            self._rank((*about.likings, cell), name, room.score, state.generation)
+        return about
 
-    def _rank(self, standing: Class, name: str, score: int, generation: int) -> None:
-        self._classes[name] = standing
-        self._fitting[standing] += 1
+    def _room(self, state: NodeState) -> _Room:
+        room = self._rooms.get(state.shape)
+        if room is None:
+            room = self._rooms[state.shape] = _room(self._asking, state, self._snapshot)
+        return room
+
+    def _judge(self, state: NodeState, cell: Cell) -> None:
+        node = state.node
+        name = node.metadata.name
+        about = self._about(node)
+        room = None if about.reasons else self._room(state)
+        before = self._classes.get(name)
+        if room is None or room.reasons:
+            if before is not None:
+                self._fitting[before] -= 1
+                del self._classes[name], self._entries[name]
+            return
+        standing = (*about.likings, cell)
+        if before != standing:
+            if before is not None:
+                self._fitting[before] -= 1
+            self._classes[name] = standing
+            self._fitting[standing] += 1
+        elif self._entries[name][0] == -room.score:
+            return
+        entry = self._entries[name] = (-room.score, name)
+        self._push(standing, entry)
+
+    def _push(self, standing: Class, entry: _Entry) -> None:
         heap = self._heaps.get(standing)
         if heap is None:
             heap = self._heaps[standing] = []
-        heapq.heappush(heap, (-score, name, generation))
+        heapq.heappush(heap, entry)
         if len(heap) > 64 + 2 * self._fitting[standing]:
-            self._rebuild(standing)
+            heap[:] = [each for each in heap if self._is_current(each, standing)]
+            heapq.heapify(heap)
+
+    def _is_current(self, entry: _Entry, standing: Class) -> bool:
+        return self._entries.get(entry[1]) is entry and self._classes[entry[1]] == standing
 
     def best(self) -> str | None:
         """The fitting node with the highest score, the first by name among equals."""
@@ -186,10 +222,10 @@ class Standings:
             return None
         norm = Norm(((one, other) for one, other, _ in numbers), self._asking.profile)
         nearby = self._nearby(numbers)
-        found: tuple[int, str] | None = None
+        found: _Entry | None = None
         for standing in numbers:
-            score, name = self._top(standing)
-            ranked = (-score - norm.total(standing) - nearby.get(standing[2], 0), name)
+            negative, name = self._top(standing)
+            ranked = (negative - norm.total(standing) - nearby.get(standing[2], 0), name)
             if found is None or ranked < found:
                 found = ranked
         assert found is not None
@@ -217,23 +253,11 @@ class Standings:
             by_cell[standing[2]] += number
         return self._around.scores(by_cell)
 
-    def _top(self, standing: Class) -> tuple[int, str]:
+    def _top(self, standing: Class) -> _Entry:
         heap = self._heaps[standing]
-        while True:
-            negative, name, generation = heap[0]
-            if self.verdicts[name].generation == generation and self._classes.get(name) == standing:
-                return -negative, name
+        while not self._is_current(heap[0], standing):
             heapq.heappop(heap)
-
-    def _rebuild(self, standing: Class) -> None:
-        """Leave the outdated entries behind."""
-        heap = [
-            entry
-            for entry in self._heaps[standing]
-            if self.verdicts[entry[1]].generation == entry[2] and self._classes.get(entry[1]) == standing
-        ]
-        heapq.heapify(heap)
-        self._heaps[standing] = heap
+        return heap[0]
 
 
 class Norm:
