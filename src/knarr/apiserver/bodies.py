@@ -58,7 +58,7 @@ def decoded(context: RequestContext, content: bytes, media: str) -> Json:
         case "application/yaml" | "application/apply-patch+yaml":
             value = yaml_value(context, content)
         case "application/vnd.kubernetes.protobuf":
-            value = _protobuf(content)
+            value = protobuf_value(content)
         case other:
             raise unsupported(other, SUPPORTED)
     if not isinstance(value, dict):
@@ -123,7 +123,8 @@ def yaml_value(context: RequestContext, content: bytes) -> Any:
     return _reported(context, content, strict_yaml)
 
 
-def _protobuf(content: bytes) -> Any:
+def protobuf_value(content: bytes) -> Any:
+    """The JSON value of a Kubernetes protobuf body. Raises BadRequest."""
     return _protobuf_decoder().decode(content)
 
 

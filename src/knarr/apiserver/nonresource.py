@@ -64,8 +64,8 @@ async def health(context: RequestContext) -> http.Response:
 
 async def metrics(context: RequestContext) -> http.Response:
     """/metrics for Prometheus."""
-    gate = context.server.gate
-    body = context.server.metrics.text(context.server.store.revision, gate.lines() if gate is not None else [])
+    further = [line for lines in context.server.metric_lines for line in lines()]
+    body = context.server.metrics.text(context.server.store.revision, further)
     return http.Response(200, (("content-type", "text/plain; version=0.0.4; charset=utf-8"),), body)
 
 

@@ -46,6 +46,7 @@ UNSTORED: Final[dict[tuple[str, str], Verb]] = {
     (metrics.GROUP, "nodes"): usage.nodes,
     (metrics.GROUP, "pods"): usage.pods,
 }
+CRASHED: Final = "Internal error occurred"
 log = logs.log("apiserver")
 
 
@@ -83,7 +84,7 @@ class Pipeline:
             response = refusal(error, _details(context))
         except Exception:
             log.exception("request failed %s", logs.fields(method=request.method, path=request.path))
-            response = refusal(status.Refusal(500, "InternalError", "Internal error occurred"), {})
+            response = refusal(status.Refusal(500, "InternalError", CRASHED), {})
         self.server.metrics.count(context.route if context else None, response.status, time.perf_counter() - start)
         return response
 

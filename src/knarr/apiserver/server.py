@@ -53,6 +53,7 @@ class ApiServer:
     nodes: NodeAuthorizer = field(init=False)
     metrics: Metrics = field(default_factory=Metrics)
     frames: Frames = field(default_factory=Frames)
+    metric_lines: list[Callable[[], list[str]]] = field(default_factory=list)
     ready_checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

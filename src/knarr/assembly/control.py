@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from knarr.apiserver import expiry
+from knarr.apiserver.audit import policy
+from knarr.apiserver.audit.log import AuditLog
+from knarr.apiserver.audit.pipeline import AuditedPipeline
 from knarr.apiserver.authn import Authenticator
 from knarr.apiserver.bootstrap import objects as bootstrap
 from knarr.apiserver.context import User
@@ -90,7 +93,7 @@ async def opened(
             service_network=settings.service_network,
         )
         server.ready_checks["store"] = store.trouble
-        pipeline = Pipeline(server)
+        pipeline = _pipeline(server, settings)
         await bootstrap.run(
             pipeline,
             service_address=bootstrap.first_address(settings.service_network),
@@ -98,12 +101,25 @@ async def opened(
             address="" if settings.api_only else pki.gateway(settings),
         )
         server.gate = Gate(store)
+        server.metric_lines.append(server.gate.lines)
         try:
             yield Control(store, pipeline, clock)
         finally:
             await server.kubelets.client.close()
+            if isinstance(pipeline, AuditedPipeline):
+                await asyncio.to_thread(pipeline.log.close)
     finally:
         await store.close()
+
+
+def _pipeline(server: ApiServer, settings: Settings) -> Pipeline:
+    """The pipeline, with an audit log where one is wanted. Raises Invalid for a bad policy."""
+    if not settings.audit_log:
+        return Pipeline(server)
+    wanted = policy.parsed(Path(settings.audit_policy).read_bytes()) if settings.audit_policy else policy.DEFAULT
+    written = AuditLog(None if settings.audit_log == "-" else Path(settings.audit_log))
+    server.metric_lines.append(written.lines)
+    return AuditedPipeline(server, written, wanted)
 
 
 async def _run_parts(control: Control, directory: Path, ready: Ready) -> None:

@@ -40,6 +40,10 @@ class Settings:
     pod_security: str = "privileged"
     pod_manifest_path: str = ""
     """The folder of static pods' files; empty: DATA_DIR/manifests."""
+    audit_log: str = ""
+    """Where the API server writes audit events: a file, "-" for its standard output, empty for nowhere."""
+    audit_policy: str = ""
+    """The file of the audit policy; empty: who did what, once per request."""
     cri: str = ""
     """The socket of a foreign CRI runtime that runs the pods; empty: our own does."""
 

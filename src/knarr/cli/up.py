@@ -14,6 +14,7 @@ from pathlib import Path
 from knarr.assembly import settings as settings_module
 from knarr.assembly import supervise
 from knarr.assembly.settings import Settings
+from knarr.base.errors import KnarrError
 from knarr.cli import kubeconfig, networks, printing, requirements, target
 from knarr.cli.printing import Failure
 
@@ -56,6 +57,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=os.path.abspath,
         default=None,
         help="folder of static pods' files (default: manifests below the cluster's state)",
+    )
+    parser.add_argument(
+        "--audit-log",
+        default=None,
+        metavar="FILE",
+        help="write an audit event for each request: to a file, to - (knarr logs control), or '' for none (default)",
+    )
+    parser.add_argument(
+        "--audit-policy",
+        default=None,
+        metavar="FILE",
+        help="an audit.k8s.io/v1 Policy (default: Metadata of everything)",
     )
     parser.add_argument("--backoff", choices=("standard", "dev"), default=None, help="restart back-off; dev is quicker")
 
@@ -100,6 +113,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         backoff=arguments.backoff,
         pod_manifest_path=arguments.pod_manifest_path,
         pod_security=arguments.pod_security,
+        audit_log=_absolute(arguments.audit_log),
+        audit_policy=_absolute(arguments.audit_policy),
         cri=arguments.cri if arguments.cri is None else arguments.cri.removeprefix("unix://"),
     )
     if wanted != kept and supervise.running_pid(kept, "control"):
@@ -110,6 +125,22 @@ def _settings(arguments: argparse.Namespace) -> Settings:
             printing.EXIT_IN_USE,
         )
     return wanted
+
+
+def _absolute(path: str | None) -> str | None:
+    """The path as another process finds it; "-", the empty one and None stay."""
+    return str(Path(path).absolute()) if path and path != "-" else path
+
+
+def _check_audit(settings: Settings) -> None:
+    if not settings.audit_policy:
+        return
+    from knarr.apiserver.audit import policy  # loaded by those who audit
+
+    try:
+        policy.parsed(Path(settings.audit_policy).read_bytes())
+    except (OSError, KnarrError) as error:
+        raise Failure("--audit-policy cannot be used", str(error), "correct the file, or give another") from error
 
 
 def _check_machine(settings: Settings, *, is_fresh: bool) -> None:
@@ -124,6 +155,7 @@ def _check_machine(settings: Settings, *, is_fresh: bool) -> None:
     if not settings.api_only:
         requirements.check()
         _check_cri(settings.cri)
+    _check_audit(settings)
     networks.check(settings, [] if settings.api_only else networks.running(settings))
     if is_fresh:
         ports = [("API", settings.port)]

@@ -1,0 +1,1 @@
+"""Audit: who asked what, when, and how it ended."""
