@@ -24,6 +24,7 @@ from knarr.images.names import Names
 from knarr.images.overlay import OverlaySnapshots
 from knarr.nodeapi import builds
 from knarr.nodeapi.messages import ContextEntry
+from knarr.oci.platform import Platform
 from knarr.oci.reference import Reference
 from knarr.oci.reference import parse as reference
 from knarr.runtime.cgroups import Cgroups
@@ -93,7 +94,7 @@ async def _nothing_missing(_digests: list[str]) -> None:
     return
 
 
-async def _no_fetch(wanted: Reference) -> Image:
+async def _no_fetch(wanted: Reference, _platform: Platform) -> Image:
     raise NotFound(f"image {wanted.familiar} is not here")
 
 

@@ -21,13 +21,15 @@ RECORDS_MAX = 50_000
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`layer` None is a step that added nothing. `created` is RFC 3339; `used` in seconds of the wall clock.
 
-    `content` is set instead in records of selections: the content key that a path in a file system has.
+    `chain` names the file system after the step. `content` is set instead in records of selections: the content key
+    that a path in a file system has.
     """
 
     key: str
     created: str = ""
     diff_id: Digest = Digest("")
     layer: Descriptor | None = None
+    chain: str = ""
     content: str = ""
     used: float = 0.0
 
@@ -61,13 +63,18 @@ class Cache:
 
     def keep(self, keys: list[str]) -> None:
         """Forget every other record."""
-        kept = {key: self._records[key] for key in keys}
+        kept = {key: msgspec.structs.replace(self._records[key], used=self.used(self._records[key])) for key in keys}
         self._records = kept
         if self._path is not None:
             draft = self._path.with_suffix(".tmp")
             draft.touch(mode=0o600)
             draft.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in kept.values()))
             draft.rename(self._path)
+
+    @property
+    def layer_bytes(self) -> int:
+        """At least the size of all layers; one that several records share may count several times."""
+        return sum(record.layer.size for record in self._records.values() if record.layer is not None)
 
     def used(self, record: Record) -> float:
         """When the record was last of use, in seconds of the wall clock."""

@@ -24,22 +24,22 @@ def state_after(chain_id: str, step_key: str, *, is_empty: bool) -> str:
     return key_of("state", step_key) if is_empty else chain_id
 
 
-def run_key(state: str, run: Run, mounted: Sequence[str], epoch: int | None) -> str:
-    """`mounted` are the states or contents of what bind mounts show, in their order."""
+def run_key(state: str, run: Run, mounted: Sequence[str], around: object) -> str:
+    """`mounted` are the states or contents of what mounts show, in their order; `around` what the request says."""
     mounts = [[mount.type, sorted(mount.options.items())] for mount in run.mounts]
     what = [run.arguments, run.env, run.cwd, run.user, mounts, run.network, run.is_insecure, run.script]
-    return key_of("run", state, what, list(mounted), epoch)
+    return key_of("run", state, what, list(mounted), around)
 
 
-def copy_key(state: str, copy: CopyFiles, content: str, epoch: int | None) -> str:
+def copy_key(state: str, copy: CopyFiles, content: str, times: object) -> str:
     """`content` is content_key of what the sources mean."""
     inline = [[name, text] for name, text in copy.inline]
     what = [copy.target, copy.chown, copy.chmod, copy.keeps_parents, copy.unpacks, copy.unpacks_downloads, inline]
-    return key_of("copy", state, what, content, epoch)
+    return key_of("copy", state, what, content, times)
 
 
-def directory_key(state: str, directory: MakeDirectory, epoch: int | None) -> str:
-    return key_of("directory", state, directory.path, epoch)
+def directory_key(state: str, directory: MakeDirectory, times: object) -> str:
+    return key_of("directory", state, directory.path, times)
 
 
 def content_key(tree: Tree, picks: Iterable[Pick]) -> str:

@@ -19,7 +19,7 @@ class ContextStore:
     """A directory `context/` with one file for each digest."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left_over in root.glob(".*"):
             left_over.unlink(missing_ok=True)
@@ -52,11 +52,11 @@ class ContextStore:
 
     def writer(self) -> "ContentWriter":
         """Content on its way in, piece by piece."""
-        return ContentWriter(self._root / f".{secrets.token_hex(8)}", self._path)
+        return ContentWriter(self.root / f".{secrets.token_hex(8)}", self._path)
 
     def prune(self, size_max: int) -> int:
         """Remove what was not used for longest until at most `size_max` bytes are left; the bytes freed."""
-        found = sorted(((path.stat(), path) for path in self._root.iterdir()), key=lambda pair: pair[0].st_mtime)
+        found = sorted(((path.stat(), path) for path in self.root.iterdir()), key=lambda pair: pair[0].st_mtime)
         total = sum(stat.st_size for stat, _ in found)
         freed = 0
         for stat, path in found:
@@ -71,7 +71,7 @@ class ContextStore:
         is_hex = len(encoded) == 64 and all(character in "0123456789abcdef" for character in encoded)
         if algorithm != "sha256" or not is_hex:
             raise Invalid(f"context: {digest[:80]!r} is not a sha256 digest")
-        return self._root / encoded
+        return self.root / encoded
 
 
 class ContentWriter:

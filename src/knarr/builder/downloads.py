@@ -96,7 +96,7 @@ class Downloads:
         is_tls = parts.scheme == "https"
         port = parts.port or (443 if is_tls else 80)
         target = Target(
-            host=str(await self._address(parts.hostname, port)),
+            host=str(await self.address(parts.hostname, port)),
             port=port,
             tls=ssl.create_default_context() if is_tls else None,
             server_name=parts.hostname if is_tls else "",
@@ -104,7 +104,8 @@ class Downloads:
         headers = (("host", parts.netloc.rpartition("@")[2]), ("user-agent", "knarr"))
         return await self._client.request(target, Request("GET", parts.path or "/", parts.query, headers))
 
-    async def _address(self, host: str, port: int) -> Address:
+    async def address(self, host: str, port: int) -> Address:
+        """An address of the host that may be reached. Raises Unavailable, Forbidden."""
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except OSError as error:

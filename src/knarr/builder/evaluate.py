@@ -7,7 +7,7 @@ no caching and no order between stages (graph.py). Rules: Dockerfile reference, 
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -17,7 +17,7 @@ from knarr.builder.dockerfile import instructions as kinds
 from knarr.builder.dockerfile.faults import Place, fault
 from knarr.builder.dockerfile.instructions import Command, Instruction
 from knarr.builder.dockerfile.lexer import Heredoc
-from knarr.builder.operations import SCRIPT_PATH, CopyFiles, MakeDirectory, Operation, Run
+from knarr.builder.operations import SCRIPT_PATH, CopyFiles, MakeDirectory, Network, Operation, Run
 from knarr.oci.image_config import ContainerConfig, Healthcheck
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -170,7 +170,7 @@ def _run(stage: _Stage, instruction: kinds.Run) -> Run:
             kinds.RunMount(mount.type, {key: stage.expand(instruction, value) for key, value in mount.options.items()})
             for mount in instruction.mounts
         ),
-        network=cast(Literal["default", "none", "host"], instruction.network),
+        network=cast(Network, instruction.network),
         is_insecure=instruction.security == "insecure",
         script=script,
     )
@@ -214,6 +214,7 @@ def _copy(stage: _Stage, instruction: kinds.Copy) -> CopyFiles:
         unpacks_downloads=instruction.unpacks is True,
         is_add=instruction.is_add,
         checksum=stage.expand(instruction, instruction.checksum),
+        keeps_git=instruction.keeps_git,
     )
 
 

@@ -1,9 +1,10 @@
 """Which stages a build needs, and on which others each waits. Pure.
 
-A stage's base, `COPY --from` and `RUN --mount=from` name an earlier stage by name or number, else an image. Stages that
-the target does not need are not built.
+A stage's base, `COPY --from` and `RUN --mount=from` name a context given on the command line, else an earlier stage by
+name or number, else an image. Stages that the target does not need are not built.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from knarr.builder.dockerfile import expand
@@ -19,23 +20,31 @@ SCRATCH = "scratch"
 class Node:
     """One stage to build. `base` is the number of a stage, or an image's text ("scratch" is none).
 
-    `origins` maps what `--from` says to the number of a stage; what is not in it is an image.
+    `origins` maps what `--from` says to the number of a stage, or to the name of a context that is a directory; what is
+    not in it is an image, under the reference in `images` where a context of that name is one.
     """
 
     stage: Stage
     base: int | str
     platform: str
-    origins: dict[str, int]
+    origins: dict[str, int | str]
+    images: dict[str, str]
 
     @property
     def needs(self) -> frozenset[int]:
         bases = {self.base} if isinstance(self.base, int) else set()
-        return frozenset(bases | set(self.origins.values()))
+        return frozenset(bases | {origin for origin in self.origins.values() if isinstance(origin, int)})
 
 
-def needed(dockerfile: Dockerfile, arguments: Arguments, target: str = "") -> tuple[Node, ...]:
+Contexts = Mapping[str, str]
+"""Named contexts: the reference of an image, or "" for a directory."""
+
+
+def needed(
+    dockerfile: Dockerfile, arguments: Arguments, target: str = "", contexts: Contexts | None = None
+) -> tuple[Node, ...]:
     """The stages that `target` (a name or number, "" is the last) needs, itself last, each after what it needs."""
-    nodes = [_node(dockerfile, stage, arguments) for stage in dockerfile.stages]
+    nodes = [_node(dockerfile, stage, arguments, contexts or {}) for stage in dockerfile.stages]
     wanted, pending = set(), [_target(dockerfile, target)]
     while pending:
         number = pending.pop()
@@ -66,7 +75,7 @@ def find_stage(stages: tuple[Stage, ...], text: str) -> int | None:
     return None
 
 
-def _node(dockerfile: Dockerfile, stage: Stage, arguments: Arguments) -> Node:
+def _node(dockerfile: Dockerfile, stage: Stage, arguments: Arguments, contexts: Contexts) -> Node:
     earlier = dockerfile.stages[: stage.number]
     variables = {**arguments.platform, **arguments.globals}
     try:
@@ -76,16 +85,30 @@ def _node(dockerfile: Dockerfile, stage: Stage, arguments: Arguments) -> Node:
         raise fault(stage.base.place, str(error), stage.base.image) from error
     if not image:
         raise fault(stage.base.place, f"the base name {stage.base.image} is empty: no ARG gives it a value")
-    named = next((other.number for other in reversed(earlier) if other.name and other.name == image.lower()), None)
-    origins = {}
+    origins: dict[str, int | str] = {}
     for text in _origins(stage):
         number = find_stage(earlier, text)
-        if number is not None:
+        if text.lower() in contexts:
+            if not contexts[text.lower()]:
+                origins[text] = text.lower()
+        elif number is not None:
             origins[text] = number
         elif find_stage(dockerfile.stages, text) is not None and not text.isdigit():
             what = f"--from={text}: that stage comes later; only earlier ones can be copied from"
             raise fault(_place_of(stage, text), what, f"from={text}")
-    return Node(stage, image if named is None else named, platform, origins)
+    images = {name: image for name, image in contexts.items() if image}
+    return Node(stage, _base(stage, image, earlier, contexts), platform, origins, images)
+
+
+def _base(stage: Stage, image: str, earlier: tuple[Stage, ...], contexts: Contexts) -> int | str:
+    """The number of a stage, or an image."""
+    if image.lower() in contexts:
+        if not contexts[image.lower()]:
+            what = f"the context {image} is a directory; FROM needs an image (docker-image://…), COPY --from takes both"
+            raise fault(stage.base.place, what, image)
+        return contexts[image.lower()]
+    named = next((other.number for other in reversed(earlier) if other.name and other.name == image.lower()), None)
+    return image if named is None else named
 
 
 def _origins(stage: Stage) -> list[str]:

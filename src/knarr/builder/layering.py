@@ -82,12 +82,17 @@ class Layering:
             with contextlib.suppress(OSError):
                 root.rmdir()
 
-    async def commit(self, draft: Draft, *, mtime_max: int | None) -> Layer:
-        """Pack what the draft adds; the snapshot is from now on the file system with that layer."""
+    async def commit(self, draft: Draft, *, mtime_max: int | None, sets_times: bool = False) -> Layer:
+        """Pack what the draft adds; the snapshot is from now on the file system with that layer.
+
+        No file is later than `mtime_max`; with `sets_times` each has exactly that time.
+        """
         mounting.unmount(draft.root)
         snapshots = self._images.snapshots
         upper = snapshots.upper(draft.key)
-        layer = await asyncio.to_thread(layer_diff.pack, upper, self._images.content, mtime_max=mtime_max)
+        layer = await asyncio.to_thread(
+            layer_diff.pack, upper, self._images.content, mtime_max=mtime_max, sets_times=sets_times
+        )
         failpoint("builder.before_commit")
         if not layer.is_empty and mtime_max is None:
             with contextlib.suppress(AlreadyExists):

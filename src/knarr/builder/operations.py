@@ -8,6 +8,8 @@ from typing import Literal
 
 from knarr.builder.dockerfile.instructions import RunMount
 
+Network = Literal["default", "none", "host"]
+
 
 @dataclass(frozen=True, slots=True)
 class CopyFiles:
@@ -28,6 +30,7 @@ class CopyFiles:
     unpacks_downloads: bool = False
     is_add: bool = False
     checksum: str = ""
+    keeps_git: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Run:
     user: str
     hidden_env: tuple[str, ...] = ()
     mounts: tuple[RunMount, ...] = ()
-    network: Literal["default", "none", "host"] = "default"
+    network: Network = "default"
     is_insecure: bool = False
     script: str = ""
 

@@ -66,16 +66,19 @@ def after(base: StageResult, filesystem: Filesystem, config: ContainerConfig, do
     return StageResult(filesystem, config, tuple(history), author, created)
 
 
-def image_config(result: StageResult, platform: Platform, labels: dict[str, str], created: str) -> ImageConfig:
-    """`created` fills in where no step gave a time."""
+def image_config(
+    result: StageResult, platform: Platform, labels: dict[str, str], created: str, *, is_limited: bool = False
+) -> ImageConfig:
+    """`created` fills in where no step gave a time; `is_limited`: nothing is later than it."""
     config = result.config
     if labels:
         config = msgspec.structs.replace(config, labels={**config.labels, **labels})
     history = tuple(
         entry if entry.created else msgspec.structs.replace(entry, created=created) for entry in result.history
     )
+    latest = result.created or created
     return ImageConfig(
-        created=result.created or created,
+        created=min(latest, created) if is_limited else latest,
         author=result.author,
         architecture=platform.architecture,
         os=platform.os,
@@ -86,17 +89,22 @@ def image_config(result: StageResult, platform: Platform, labels: dict[str, str]
     )
 
 
-def image_manifest(config: Descriptor, layers: Iterable[Descriptor]) -> Manifest:
-    """An OCI manifest; layers of a Docker base get OCI's name for the same bytes."""
+def image_manifest(
+    config: Descriptor, layers: Iterable[Descriptor], annotations: dict[str, str], *, is_docker: bool
+) -> Manifest:
+    """An OCI or a Docker manifest; layers get the same format's name for the same bytes."""
+    renamed = _DOCKER_TYPES if is_docker else _OCI_TYPES
     return Manifest(
         schema_version=2,
-        media_type=manifest.OCI_MANIFEST,
+        media_type=manifest.DOCKER_MANIFEST if is_docker else manifest.OCI_MANIFEST,
         config=config,
-        layers=tuple(_oci(layer) for layer in layers),
+        layers=tuple(
+            msgspec.structs.replace(layer, media_type=renamed.get(layer.media_type, layer.media_type))
+            for layer in layers
+        ),
+        annotations=annotations,
     )
 
 
-def _oci(layer: Descriptor) -> Descriptor:
-    if layer.media_type != manifest.DOCKER_LAYER_GZIP:
-        return layer
-    return msgspec.structs.replace(layer, media_type=manifest.OCI_LAYER_GZIP)
+_OCI_TYPES = {manifest.DOCKER_LAYER_GZIP: manifest.OCI_LAYER_GZIP}
+_DOCKER_TYPES = {manifest.OCI_LAYER_GZIP: manifest.DOCKER_LAYER_GZIP}

@@ -2,17 +2,56 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
+from knarr.builder.operations import Network
 from knarr.builder.trees import ContextTree
 from knarr.oci.digest import Digest
 from knarr.oci.reference import Reference
+
+NETWORK_HOST, INSECURE = "network.host", "security.insecure"
+ENTITLEMENTS = (NETWORK_HOST, INSECURE)
+"""What `--allow` may give to RUN; without it the Dockerfile cannot have it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What the command line says about every RUN.
+
+    `hosts` are name and address; `ulimits` name → soft and hard limit; `network` is for a RUN that does not say.
+    """
+
+    hosts: tuple[tuple[str, str], ...] = ()
+    shm_bytes: int = 0
+    ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    network: Network = "default"
+    allows: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What becomes of the result beside its names.
+
+    `is_docker`: Docker's media types instead of OCI's. `provenance` "" is none.
+    """
+
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    index_annotations: Mapping[str, str] = field(default_factory=dict)
+    is_docker: bool = False
+    provenance: Literal["", "min", "max"] = ""
+    has_inline_cache: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """`dockerfile` is its text, `file` its name in messages. `secrets` by id; they are never stored.
 
-    `epoch` is SOURCE_DATE_EPOCH: no file and no record gets a later time.
+    `contexts` are named contexts: a tree, or an image's reference. `ssh` are agents' sockets by id. `uncached` are
+    stages that run again (--no-cache-filter). `platforms`: one image for each; none is this machine's.
+    `epoch` is SOURCE_DATE_EPOCH: no file and no record gets a later time; with `sets_times` all get exactly that.
+    `cache_from` are references of images or exported caches that steps may be answered from; `cache_to` names caches to
+    export, True with the steps of all stages.
     """
 
     dockerfile: str
@@ -22,16 +61,29 @@ class BuildRequest:
     arguments: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    ssh: Mapping[str, Path] = field(default_factory=dict)
+    contexts: Mapping[str, ContextTree | str] = field(default_factory=dict)
+    run: RunSettings = field(default_factory=RunSettings)
+    publication: Publication = field(default_factory=Publication)
     target: str = ""
-    platform: str = ""
+    platforms: tuple[str, ...] = ()
     uses_cache: bool = True
+    uncached: tuple[str, ...] = ()
     pulls: bool = False
     epoch: int | None = None
+    sets_times: bool = False
+    cache_from: tuple[Reference, ...] = ()
+    cache_to: tuple[tuple[Reference, bool], ...] = ()
+
+    @property
+    def times(self) -> tuple[int, bool] | int | None:
+        """What the times of files depend on, for keys."""
+        return (self.epoch or 0, True) if self.sets_times else self.epoch
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """`digest` is the manifest's, `id` the configuration's."""
+    """`digest` is the manifest's or the index's, `id` the configuration's of the (first) image."""
 
     digest: Digest
     id: Digest

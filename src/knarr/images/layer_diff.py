@@ -38,19 +38,21 @@ class Layer:
     is_empty: bool = False
 
 
-def pack(upper: Path, content: ContentStore, *, mtime_max: int | None = None) -> Layer:
+def pack(upper: Path, content: ContentStore, *, mtime_max: int | None = None, sets_times: bool = False) -> Layer:
     """Pack the directory `upper` into the content store as one gzip layer."""
-    return pack_all(_entries(os.fsencode(upper), b"", {}), content, mtime_max=mtime_max)
+    return pack_all(_entries(os.fsencode(upper), b"", {}), content, mtime_max=mtime_max, sets_times=sets_times)
 
 
-def pack_all(entries: "Iterator[PackEntry]", content: ContentStore, *, mtime_max: int | None = None) -> Layer:
-    """Pack entries that come sorted, parents first."""
+def pack_all(
+    entries: "Iterator[PackEntry]", content: ContentStore, *, mtime_max: int | None = None, sets_times: bool = False
+) -> Layer:
+    """Pack entries that come sorted, parents first; `sets_times` gives every one the time `mtime_max`."""
     writer = _Writer(content.ingest())
     is_empty = True
     try:
         for entry in entries:
             is_empty = False
-            if mtime_max is not None and entry.header.mtime > mtime_max:
+            if mtime_max is not None and (sets_times or entry.header.mtime > mtime_max):
                 entry.header.mtime = mtime_max
             writer.add(entry)
         return writer.end(is_empty)

@@ -32,6 +32,7 @@ from knarr.oci import digest as digests
 from knarr.oci import image_config, manifest
 from knarr.oci.digest import Digest
 from knarr.oci.manifest import Descriptor, Index, Manifest
+from knarr.oci.platform import Platform
 from knarr.oci.reference import Reference
 from knarr.wire.http_client import Client, ClientResponse
 
@@ -67,17 +68,41 @@ class Puller:
         self._store.add(reference, digest, "pulled")
         return self._store.image(digest)
 
+    def of(self, wanted: Platform) -> "Puller":
+        """A puller of images for another platform into the same content."""
+        if wanted == self._store.platform:
+            return self
+        store = ImageStore(self._store.content, self._store.names, self._store.snapshots, wanted)
+        return Puller(store, self._client, self._settings)
+
+    async def manifest_of(self, reference: Reference, credentials: Credentials | None = None) -> Manifest:
+        """The manifest alone, for this platform; it gets no name."""
+        remote = self._origin(reference, credentials)
+        _, parsed = await self._manifest(remote, reference.digest or reference.tag)
+        if isinstance(parsed, Index):
+            _, parsed = await self._manifest(remote, manifest.select(parsed, self._store.platform).digest)
+        if isinstance(parsed, Index):
+            raise Invalid(f"{reference.familiar}: an index inside an index")
+        return parsed
+
+    async def part(self, reference: Reference, part: Descriptor, credentials: Credentials | None = None) -> None:
+        """One blob of that repository."""
+        await self._blob(self._origin(reference, credentials), part, silent)
+
+    def _origin(self, reference: Reference, credentials: Credentials | None) -> Remote:
+        origin = self._settings.places(reference.domain)[-1]
+        return Remote(self._client, origin, reference.path, credentials=credentials, settings=self._settings)
+
     async def _from_any(self, reference: Reference, credentials: Credentials | None, report: Report) -> Digest:
         """From the first mirror that has it, or the registry itself, which alone gets the credentials."""
-        *mirrors, origin = self._settings.places(reference.domain)
+        *mirrors, _ = self._settings.places(reference.domain)
         for domain in mirrors:
             remote = Remote(self._client, domain, reference.path, settings=self._settings)
             try:
                 return await self._pull(remote, reference, report)
             except (NotFound, Unavailable, DeadlineExceeded, Unauthenticated, Forbidden) as error:
                 _log.info("mirror passed over %s", logs.fields(image=reference, mirror=domain, reason=str(error)))
-        remote = Remote(self._client, origin, reference.path, credentials=credentials, settings=self._settings)
-        return await self._pull(remote, reference, report)
+        return await self._pull(self._origin(reference, credentials), reference, report)
 
     async def _pull(self, remote: Remote, reference: Reference, report: Report) -> Digest:
         top_digest, parsed = await self._manifest(remote, reference.digest or reference.tag)

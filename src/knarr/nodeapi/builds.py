@@ -6,22 +6,26 @@ A build that lacks content says `need` with digests and its id; the CLI posts th
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from knarr.base import tasks
 from knarr.base.errors import BadRequest, Invalid, NotFound
 from knarr.base.ids import hex_id
+from knarr.builder.cache_exchange import Found
 from knarr.builder.context_store import ContextStore
 from knarr.builder.progress import Event, Output, StepEnded, StepStarted, Warned
-from knarr.builder.request import BuildRequest, Built
+from knarr.builder.request import ENTITLEMENTS, BuildRequest, Built, Publication, RunSettings
 from knarr.builder.solve import Builder
 from knarr.builder.trees import ContextTree, Entry
 from knarr.images.credentials import from_docker_config
 from knarr.images.image_store import Image
 from knarr.images.pull import Puller
+from knarr.nodeapi import cache_source
 from knarr.nodeapi.messages import BuildBody, ContextEntry
 from knarr.nodeapi.streams import Say
 from knarr.oci import reference as references
+from knarr.oci.platform import Platform
 from knarr.oci.reference import Reference
 
 CONTENT_SECONDS = 600.0
@@ -34,6 +38,7 @@ class Builds:
 
     def __init__(self, builder: Builder, puller: Puller) -> None:
         self._builder = builder
+        self._images = builder.tools.images
         self._puller = puller
         self._running: dict[str, Content] = {}
 
@@ -42,13 +47,17 @@ class Builds:
         contexts = self._builder.tools.contexts
         content = self._running[identifier] = Content(contexts, identifier, say)
 
-        async def fetch(reference: Reference) -> Image:
+        async def fetch(reference: Reference, wanted: Platform) -> Image:
             credentials = from_docker_config({"auths": body.auths}, reference.domain)
-            return await self._puller.pull(reference, credentials)
+            return await self._puller.of(wanted).pull(reference, credentials)
+
+        async def imports(reference: Reference) -> Found:
+            credentials = from_docker_config({"auths": body.auths}, reference.domain)
+            return await cache_source.find(self._puller, self._images, reference, credentials)
 
         try:
             request = await asyncio.to_thread(_request, body, contexts)
-            built = await self._builder.build(request, lambda event: _say(say, event), content.need, fetch)
+            built = await self._builder.build(request, lambda event: _say(say, event), content.need, fetch, imports)
         finally:
             del self._running[identifier]
         return _result(built)
@@ -150,19 +159,51 @@ class _Reader:
 
 
 def _request(body: BuildBody, contexts: ContextStore) -> BuildRequest:
+    named: dict[str, ContextTree | str] = {name: _tree(rows, contexts) for name, rows in body.contexts.items()}
     return BuildRequest(
         dockerfile=body.dockerfile,
-        context=ContextTree(dict(map(entry, body.context)), contexts),
+        context=_tree(body.context, contexts),
         file=body.file,
         names=tuple(references.parse(name) for name in body.names),
         arguments=body.arguments,
         labels=body.labels,
         secrets=body.secrets,
+        ssh={name: Path(path) for name, path in body.ssh.items()},
+        contexts={**named, **body.images},
+        run=_run_settings(body),
+        publication=Publication(
+            annotations=body.annotations,
+            index_annotations=body.index_annotations,
+            is_docker=body.is_docker,
+            provenance=body.provenance,
+            has_inline_cache=body.has_inline_cache,
+        ),
         target=body.target,
-        platform=body.platform,
+        platforms=tuple(body.platforms),
         uses_cache=body.uses_cache,
+        uncached=tuple(body.uncached),
         pulls=body.pulls,
         epoch=body.epoch,
+        sets_times=body.sets_times,
+        cache_from=tuple(references.parse(text) for text in body.cache_from),
+        cache_to=tuple((references.parse(target.reference), target.is_max) for target in body.cache_to),
+    )
+
+
+def _tree(rows: list[ContextEntry], contexts: ContextStore) -> ContextTree:
+    return ContextTree(dict(map(entry, rows)), contexts)
+
+
+def _run_settings(body: BuildBody) -> RunSettings:
+    for name in body.allows:
+        if name not in ENTITLEMENTS:
+            raise Invalid(f"--allow {name}: it is none of {', '.join(ENTITLEMENTS)}")
+    return RunSettings(
+        hosts=tuple(body.hosts),
+        shm_bytes=body.shm_bytes,
+        ulimits=body.ulimits,
+        network=body.network,
+        allows=frozenset(body.allows),
     )
 
 

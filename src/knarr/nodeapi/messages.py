@@ -3,7 +3,7 @@
 One side is the CLI, which builds these as plain dictionaries so that it starts fast; names here and there must agree.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -24,8 +24,19 @@ class ContextEntry(msgspec.Struct, frozen=True, array_like=True):
     content: str = ""
 
 
+class CacheTarget(msgspec.Struct, frozen=True):
+    """Where a build's cache is exported to; `is_max`: the steps of all stages, not of the image's alone."""
+
+    reference: str
+    is_max: bool = False
+
+
 class BuildBody(msgspec.Struct, frozen=True, kw_only=True):
-    """`secrets` are base64 by id; `auths` the registries' part of the user's Docker configuration."""
+    """`secrets` are base64 by id; `auths` the registries' part of the user's Docker configuration.
+
+    `contexts` are named contexts that are directories, `images` those that are images. `ssh` maps ids to paths of
+    agents' sockets. `ulimits` maps a name to its soft and hard limit.
+    """
 
     dockerfile: str
     context: list[ContextEntry]
@@ -33,12 +44,29 @@ class BuildBody(msgspec.Struct, frozen=True, kw_only=True):
     names: list[str] = []
     arguments: dict[str, str] = {}
     labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    index_annotations: dict[str, str] = {}
     secrets: dict[str, bytes] = {}
+    ssh: dict[str, str] = {}
+    contexts: dict[str, list[ContextEntry]] = {}
+    images: dict[str, str] = {}
+    hosts: list[tuple[str, str]] = []
+    shm_bytes: int = 0
+    ulimits: dict[str, tuple[int, int]] = {}
+    network: Literal["default", "none", "host"] = "default"
+    allows: list[str] = []
     target: str = ""
-    platform: str = ""
+    platforms: list[str] = []
     uses_cache: bool = True
+    uncached: list[str] = []
     pulls: bool = False
     epoch: int | None = None
+    sets_times: bool = False
+    cache_from: list[str] = []
+    cache_to: list[CacheTarget] = []
+    has_inline_cache: bool = False
+    is_docker: bool = False
+    provenance: Literal["", "min", "max"] = ""
     auths: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -68,11 +96,14 @@ class TransferBody(msgspec.Struct, frozen=True):
 
 
 class PruneBody(msgspec.Struct, frozen=True):
-    """`cache_age_seconds`: build records unused for that long go. `grace_seconds`: younger blobs stay."""
+    """`cache_age_seconds`: build records unused for that long go; `cache_bytes_max`: the oldest beyond that size too.
+    `grace_seconds`: younger blobs stay. `cache_mounts`: directories of RUN --mount=type=cache go."""
 
     cache_age_seconds: float = 7 * 86400.0
+    cache_bytes_max: int = 10 << 30
     context_bytes_max: int = 1 << 30
     grace_seconds: float = 600.0
+    cache_mounts: bool = False
 
 
 def decode(body: bytes, kind: type[Any]) -> Any:

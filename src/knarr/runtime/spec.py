@@ -48,7 +48,8 @@ class DeviceNode:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSettings:
     """What a container shall be. `namespaces` maps an OCI namespace to the path of one to join, "" for a new one;
-    a type that is not in it is the host's. `seccomp_profile` None is unconfined."""
+    a type that is not in it is the host's. `seccomp_profile` None is unconfined. `rlimits` are soft and hard limits by
+    ulimit's name ("nofile")."""
 
     rootfs: Path
     arguments: Sequence[str]
@@ -73,6 +74,7 @@ class ContainerSettings:
     apparmor_profile: str = ""
     devices: Sequence[DeviceNode] = ()
     sysctls: Mapping[str, str] = field(default_factory=dict)
+    rlimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -129,6 +131,11 @@ def _process(settings: ContainerSettings) -> dict[str, Any]:
     }
     if settings.apparmor_profile:
         process["apparmorProfile"] = settings.apparmor_profile
+    if settings.rlimits:
+        process["rlimits"] = [
+            {"type": f"RLIMIT_{name.upper()}", "soft": soft, "hard": hard}
+            for name, (soft, hard) in settings.rlimits.items()
+        ]
     if settings.oom_score_adj is not None:
         process["oomScoreAdj"] = settings.oom_score_adj
     return process

@@ -1,4 +1,4 @@
-"""Prepare what `RUN --mount` shows: bind, cache, tmpfs and secret, each a directory or file to mount.
+"""Prepare what `RUN --mount` shows: bind, cache, tmpfs, secret and ssh, each a directory, file or socket to mount.
 
 Secrets lie on the tmpfs of run_dir for as long as the command runs. Cache directories are kept between builds, by id;
 `sharing=locked` lets one command in at a time.
@@ -9,19 +9,33 @@ import contextlib
 import hashlib
 import os
 import secrets as random
+import shutil
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from knarr.base.errors import Invalid, Unimplemented
+from knarr.base.errors import Invalid
 from knarr.builder.dockerfile.instructions import RunMount
 from knarr.builder.operations import Run
+from knarr.builder.steps import ssh
 from knarr.runtime.spec import VolumeMount
 
 SHARINGS = ("shared", "private", "locked")
 Bind = Callable[[RunMount, Path], Awaitable[Path]]
 """Makes the source of a bind mount visible below the given directory; the path to mount."""
+Seed = Callable[[RunMount, Path], Awaitable[None]]
+"""Fills the new directory of a cache mount with what its `from=` names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the request gives to mounts: secrets and agents' sockets by id, and who makes sources visible."""
+
+    secrets: Mapping[str, bytes]
+    agents: Mapping[str, Path]
+    bind: Bind
+    seed: Seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +52,19 @@ class CacheMounts:
     def __init__(self, root: Path) -> None:
         self._root = root
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for draft in root.glob(".*"):
+            shutil.rmtree(draft, ignore_errors=True)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._used: defaultdict[str, int] = defaultdict(int)
 
     @contextlib.asynccontextmanager
-    async def use(self, options: Mapping[str, str]) -> AsyncIterator[Path]:
+    async def use(self, mount: RunMount, seed: Seed) -> AsyncIterator[Path]:
         """The directory of that id, for one command."""
+        options = mount.options
         identifier = options.get("id") or options["target"]
         sharing = options.get("sharing", "shared")
         if sharing not in SHARINGS:
             raise Invalid(f"--mount=type=cache: sharing is shared, private or locked, not {sharing!r}")
-        if options.get("from"):
-            raise Unimplemented("--mount=type=cache,from=…: a cache cannot begin with an image's files yet")
         async with contextlib.AsyncExitStack() as stack:
             key = hashlib.sha256(identifier.encode()).hexdigest()[:32]
             lock = self._locks[key]
@@ -57,39 +73,90 @@ class CacheMounts:
                 key += random.token_hex(4)
             elif sharing != "shared":
                 await stack.enter_async_context(lock)
-            yield self._directory(key, options)
+            self._used[key] += 1
+            try:
+                yield await self._directory(key, mount, seed)
+            finally:
+                self._used[key] -= 1
+                if not self._used[key]:
+                    del self._used[key]
 
-    def _directory(self, key: str, options: Mapping[str, str]) -> Path:
-        path = self._root / key
-        if not path.exists():
-            path.mkdir(parents=True)
-            os.chown(path, _number(options, "uid"), _number(options, "gid"))
-            path.chmod(_number(options, "mode", "0755", base=8))
+    async def _directory(self, key: str, mount: RunMount, seed: Seed) -> Path:
+        options, path = mount.options, self._root / key
+        if path.exists():
+            return path
+        # Two that share it may come at once: the first that is ready wins.
+        draft = self._root / f".{key}.{random.token_hex(4)}"
+        draft.mkdir(parents=True)
+        try:
+            if options.get("from"):
+                await seed(mount, draft)
+            os.chown(draft, _number(options, "uid"), _number(options, "gid"))
+            draft.chmod(_number(options, "mode", "0755", base=8))
+            with contextlib.suppress(OSError):
+                draft.rename(path)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
         return path
+
+    def prune(self) -> int:
+        """Remove every directory that no command uses now; the bytes freed."""
+        freed = 0
+        for path in list(self._root.iterdir()):
+            if not self._locks[path.name].locked() and path.name not in self._used:
+                freed += _bytes_below(path)
+                shutil.rmtree(path, ignore_errors=True)
+        return freed
+
+
+def _bytes_below(path: Path) -> int:
+    return sum(found.lstat().st_size for found in path.rglob("*") if not found.is_dir())
 
 
 @contextlib.asynccontextmanager
-async def prepared(
-    run: Run, work: Path, caches: CacheMounts, secrets: Mapping[str, bytes], bind: Bind
-) -> AsyncIterator[Mounted]:
+async def prepared(run: Run, work: Path, caches: CacheMounts, given: Given) -> AsyncIterator[Mounted]:
     """Everything that the command's mounts show, for as long as it runs."""
     mounted = Mounted()
     async with contextlib.AsyncExitStack() as stack:
         for number, mount in enumerate(run.mounts):
             options = mount.options
             if mount.type == "bind":
-                source = await bind(mount, work / f"bind{number}")
+                source = await given.bind(mount, work / f"bind{number}")
                 mounted.mounts.append(VolumeMount(_target(options), str(source), _flags(options, is_readonly=True)))
             elif mount.type == "cache":
-                source = await stack.enter_async_context(caches.use(options))
+                source = await stack.enter_async_context(caches.use(mount, given.seed))
                 mounted.mounts.append(VolumeMount(_target(options), str(source), _flags(options, is_readonly=False)))
             elif mount.type == "tmpfs":
                 mounted.mounts.append(_tmpfs(options))
             elif mount.type == "secret":
-                _secret(mounted, work / f"secret{number}", options, secrets)
+                _secret(mounted, work / f"secret{number}", options, given.secrets)
             else:
-                raise Unimplemented("--mount=type=ssh: forwarding an SSH agent is not there yet")
+                await _ssh(mounted, work, options, given.agents, stack)
         yield mounted
+
+
+async def _ssh(
+    mounted: Mounted,
+    work: Path,
+    options: Mapping[str, str],
+    agents: Mapping[str, Path],
+    stack: contextlib.AsyncExitStack,
+) -> None:
+    """The agent's socket, and SSH_AUTH_SOCK for the first of them."""
+    name = options.get("id") or "default"
+    if name not in agents:
+        if options.get("required", "false") == "true":
+            raise Invalid(f"the SSH agent {name!r} is required: give it with --ssh {name}")
+        return
+    count = sum(mount.source.startswith(f"{work}/ssh") for mount in mounted.mounts)
+    place = work / f"ssh{count}"
+    owner = _number(options, "uid"), _number(options, "gid")
+    mode = _number(options, "mode", "0600", base=8)
+    await stack.enter_async_context(ssh.forwarded(agents[name], place, mode=mode, owner=owner))
+    target = options.get("target") or f"/run/buildkit/ssh_agent.{count}"
+    mounted.mounts.append(VolumeMount(target, str(place), ("rbind", "rprivate", "nosuid", "nodev", "noexec")))
+    if count == 0:
+        mounted.env.append(f"SSH_AUTH_SOCK={target}")
 
 
 def _target(options: Mapping[str, str]) -> str:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from knarr.base.errors import Forbidden, Invalid
+from knarr.base.errors import Invalid
 from knarr.base.ids import ContainerId, SandboxId, hex_id
 from knarr.builder import users
 from knarr.builder.operations import SCRIPT_PATH, Run
+from knarr.builder.request import RunSettings
 from knarr.builder.rootfs import Rootfs
 from knarr.builder.steps import stubs
 from knarr.builder.trees import clean_path
@@ -61,18 +62,26 @@ class RunResult:
 
 
 async def run(
-    machine: Machine, root: Path, operation: Run, mounts: Sequence[VolumeMount], *, env: Sequence[str], write: Write
+    machine: Machine,
+    root: Path,
+    operation: Run,
+    asked: RunSettings,
+    mounts: Sequence[VolumeMount],
+    *,
+    env: Sequence[str],
+    write: Write,
 ) -> RunResult:
-    """The command's end. `env` adds to the operation's; `write` gets its output as it comes."""
-    if operation.is_insecure:
-        raise Forbidden("RUN --security=insecure is not allowed here: the command would own this machine")
+    """The command's end. `env` adds to the operation's; `write` gets its output as it comes.
+
+    What the operation asks for beyond a plain container was allowed before.
+    """
     identifier = ContainerId(hex_id())
     work = machine.run_dir / identifier
     work.mkdir(parents=True, mode=0o700)
     rootfs = Rootfs(root)
     try:
         _guard(rootfs)
-        volumes = [_inside(rootfs, volume) for volume in (*_own_files(work, operation), *mounts)]
+        volumes = [_inside(rootfs, volume) for volume in (*_own_files(work, operation, asked), *mounts)]
         targets = [volume.target for volume in volumes]
         made_here = stubs.missing(rootfs, [*targets, *(target for target, *_ in defaults.MOUNTS)])
         user = users.identity(operation.user or "0", rootfs.read_text("etc/passwd"), rootfs.read_text("etc/group"))
@@ -88,6 +97,8 @@ async def run(
                 namespaces=joined,
                 mounts=volumes,
                 resources=Resources(pids_limit=PIDS_MAX),
+                is_privileged=operation.is_insecure,
+                rlimits=asked.ulimits,
             )
             result = await _contained(machine, identifier, settings, write)
         stubs.remove(rootfs, made_here)
@@ -160,9 +171,14 @@ def _inside(rootfs: Rootfs, volume: VolumeMount) -> VolumeMount:
     return dataclasses.replace(volume, target=f"/{resolved}")
 
 
-def _own_files(work: Path, operation: Run) -> list[VolumeMount]:
-    files = {"/etc/resolv.conf": _resolv_conf(), "/etc/hosts": f"127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost\n"}
+def _own_files(work: Path, operation: Run, asked: RunSettings) -> list[VolumeMount]:
+    hosts = f"127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost\n"
+    hosts += "".join(f"{address}\t{name}\n" for name, address in asked.hosts)
+    files = {"/etc/resolv.conf": _resolv_conf(), "/etc/hosts": hosts}
     mounts = []
+    if asked.shm_bytes:
+        options = ("nosuid", "noexec", "nodev", "mode=1777", f"size={asked.shm_bytes}")
+        mounts.append(VolumeMount(defaults.SHM, "shm", options, type="tmpfs"))
     for target, text in files.items():
         source = work / target.rpartition("/")[2]
         source.write_text(text)
