@@ -210,7 +210,8 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(directory: Path) -> AsyncIterator[Stage]:
+async def stage(directory: Path, *, is_in_process: bool = False) -> AsyncIterator[Stage]:
+    """`is_in_process`: the kubelet asks its runtime's streaming server directly, as in a cluster with our runtime."""
     certificates(directory)
     runtime = HostRuntime()
     streaming = StreamingServer(cast(Runtime, runtime), cast(Monitor, runtime))
@@ -219,7 +220,8 @@ async def stage(directory: Path) -> AsyncIterator[Stage]:
     log.parent.mkdir(parents=True)
     log.touch()
     service = HostService(streaming, log)
-    kubelet = KubeletServer(cast(RuntimeService, service), directory / "logs")
+    own = streaming.answer if is_in_process else None
+    kubelet = KubeletServer(cast(RuntimeService, service), directory / "logs", streaming=own)
     kubelet_server = Server(kubelet.answer)
     context = tls.server_context(
         directory / "kubelet.crt", directory / "kubelet.key", client_authority=directory / "ca.crt"

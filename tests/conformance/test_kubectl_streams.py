@@ -30,9 +30,9 @@ pytestmark = pytest.mark.skipif(not KUBECTLS, reason="no kubectl on this machine
 BLOB = os.urandom(1_000_000)
 
 
-@pytest.fixture
-async def running(tmp_path: Path) -> AsyncIterator[Stage]:
-    async with stage(tmp_path) as found:
+@pytest.fixture(params=[True, False], ids=["in_process", "over_loopback"])
+async def running(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
+    async with stage(tmp_path, is_in_process=request.param) as found:
         yield found
 
 

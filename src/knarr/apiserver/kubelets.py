@@ -93,7 +93,7 @@ class Kubelets:
     """Connections to kubelets, kept alive. `client` serves plain HTTP (pods/proxy) too."""
 
     def __init__(self) -> None:
-        self.client = Client(head_seconds=30.0)
+        self.client = Client(head_seconds=30.0, keeps_spare=True)
         self._context: ssl.SSLContext | None = None
         self._local = socket.gethostname().lower()
         self._kept: dict[str, _Kept] = {}

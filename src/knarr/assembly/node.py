@@ -192,7 +192,7 @@ async def _serve_cri(settings: Settings, machinery: Machinery, ready: Ready) -> 
 async def _pod_runtime(settings: Settings, machinery: Machinery) -> AsyncIterator[PodRuntime]:
     """Who runs the pods: the runtime of `--cri`, or ours."""
     if not settings.cri:
-        yield PodRuntime(machinery.server, machinery.image_server)
+        yield PodRuntime(machinery.server, machinery.image_server, machinery.streaming.answer)
         return
     async with pod_runtime.foreign(settings.cri) as pods:
         yield pods
@@ -226,6 +226,7 @@ async def _serve_kubelet(settings: Settings, pods: PodRuntime, part: Kubelet, re
         settings.pod_log_dir,
         pages=pages.pages(part, SystemClock()),
         is_spdy_only=bool(settings.cri),
+        streaming=pods.streaming,
         previous=part.previous_container,
     )
     await server.run(ready, host=LOOPBACK, port=settings.kubelet_port, context=context)

@@ -15,6 +15,7 @@ from knarr.base.logs import fields, log
 from knarr.cri.messages.container import ListContainersRequest, StopContainerRequest
 from knarr.cri.messages.sandbox import ListPodSandboxRequest, RemovePodSandboxRequest, StopPodSandboxRequest
 from knarr.cri.protocol import ImageService, RuntimeService
+from knarr.wire import http
 
 ANSWER_SECONDS: Final = 10.0
 """How long a foreign runtime may take to answer on its socket."""
@@ -22,8 +23,11 @@ ANSWER_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class PodRuntime:
+    """`streaming` answers the streaming URLs where that is in this process."""
+
     runtime: RuntimeService
     images: ImageService
+    streaming: http.Handler | None = None
 
 
 @contextlib.asynccontextmanager

@@ -32,7 +32,7 @@ class StreamingServer:
     def __init__(self, runtime: Runtime, monitor: Monitor) -> None:
         self._runtime = runtime
         self._monitor = monitor
-        self._server = Server(self._answer)
+        self._server = Server(self.answer)
         self._address = ""
         self._waiting: dict[str, tuple[float, Serve]] = {}
 
@@ -85,7 +85,8 @@ class StreamingServer:
         self._waiting[token] = (now + URL_SECONDS, serve)
         return f"{self._address}/{kind}/{token}"
 
-    async def _answer(self, request: http.Request) -> http.Response:
+    async def answer(self, request: http.Request) -> http.Response:
+        """The response to one request for a URL; the kubelet of this process asks without a connection."""
         parts = request.path.split("/")
         due, serve = self._waiting.pop(parts[2], (0.0, None)) if len(parts) == 3 else (0.0, None)
         if serve is None or due < asyncio.get_running_loop().time():

@@ -1,7 +1,8 @@
 """From a client's upgrade request to the streaming URL that the runtime gave for it.
 
-The upgrade is tunnelled as it is, with one exception: a runtime that speaks SPDY only gets a WebSocket client's streams
-translated (docs/decisions/0002). Which runtime is which is assembly's to say. Not here: whose streams (streams.py).
+The upgrade is tunnelled as it is, with two exceptions: a runtime that speaks SPDY only gets a WebSocket client's
+streams translated (docs/decisions/0002), and one in this process answers itself: no loopback, no copies in between.
+Which runtime is which is assembly's to say. Not here: whose streams (streams.py).
 """
 
 import contextlib
@@ -21,10 +22,12 @@ REFUSAL_BYTES_MAX: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """`is_spdy_only`: the runtime's streaming server cannot be trusted to know WebSocket v5 (containerd)."""
+    """`is_spdy_only`: the runtime's streaming server cannot be trusted to know WebSocket v5 (containerd).
+    `own`: the streaming server of the runtime in this process, if it is the one that gives the URLs."""
 
     client: Client
     is_spdy_only: bool = False
+    own: http.Handler | None = None
 
     async def remote_command(self, request: http.Request, url: str, wanted: channels.Wanted) -> http.Response:
         """The response to an exec or attach request."""
@@ -66,6 +69,8 @@ class Relay:
 
     async def _tunnel(self, request: http.Request, url: str, query: str = "") -> http.Response:
         target, path, own_query = _place(url)
+        if self.own is not None:
+            return await self.own(replace(request, path=path, query=query or own_query))
         return await tunnel.tunnel(self.client, target, request, path, query or own_query)
 
     async def _dial(self, url: str, protocol: str) -> http.Connection | http.Response:

@@ -54,7 +54,7 @@ def administrators_only(_user: str, groups: tuple[str, ...], _request: http.Requ
 class KubeletServer:
     """`pages` are further GET paths, e.g. /pods, /metrics, /stats/summary, /metrics/resource.
 
-    `is_spdy_only` is relay.py's; `previous` says whose log `--previous` asks for.
+    `is_spdy_only` and `streaming` are relay.py's; `previous` says whose log `--previous` asks for.
     """
 
     runtime: RuntimeService
@@ -64,6 +64,7 @@ class KubeletServer:
     clock: Clock = field(default_factory=SystemClock)
     client: Client = field(default_factory=Client)
     is_spdy_only: bool = False
+    streaming: http.Handler | None = None
     previous: Previous = no_previous
 
     async def run(self, ready: Ready, *, host: str, port: int, context: ssl.SSLContext) -> None:
@@ -92,7 +93,7 @@ class KubeletServer:
 
     async def _route(self, request: http.Request) -> http.Response:
         parts = [unquote(part) for part in request.path.strip("/").split("/")]
-        relay = Relay(self.client, self.is_spdy_only)
+        relay = Relay(self.client, self.is_spdy_only, self.streaming)
         match parts:
             case ["healthz"]:
                 return http.Response(200, (("content-type", "text/plain; charset=utf-8"),), b"ok")

@@ -5,6 +5,7 @@ credentials. Failures are Unavailable (no connection, or it broke) and DeadlineE
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -78,14 +79,20 @@ class ClientResponse:
 
 
 class Client:
-    """Keeps idle connections per target. One instance serves any number of concurrent requests."""
+    """Keeps idle connections per target. One instance serves any number of concurrent requests.
 
-    def __init__(self, *, connect_seconds: float = 10.0, head_seconds: float = 60.0) -> None:
+    With `keeps_spare` an upgrade, which uses its connection up, is followed by opening another one: where upgrades come
+    one after another (kubectl exec), the next finds TCP and TLS set up.
+    """
+
+    def __init__(self, *, connect_seconds: float = 10.0, head_seconds: float = 60.0, keeps_spare: bool = False) -> None:
         self._connect_seconds = connect_seconds
         self._head_seconds = head_seconds
         self._idle: dict[Target, list[_ClientConnection]] = {}
         self._open: set[_ClientConnection] = set()
         self._closing: asyncio.Future[None] | None = None
+        self._keeps_spare = keeps_spare
+        self._dialling: dict[Target, asyncio.Task[None]] = {}
 
     async def request(
         self, target: Target, request: http.Request, *, head_seconds: float | None = None
@@ -109,15 +116,39 @@ class Client:
     ) -> tuple[ClientResponse, http.Connection | None]:
         """Send a request that asks to upgrade; the raw stream is there if and only if the answer was 101."""
         seconds = self._head_seconds if head_seconds is None else head_seconds
+        used, response = await self._exchanged(target, request, seconds)
+        if response.status != 101:
+            return response, None
+        if self._keeps_spare and not self._idle.get(target) and target not in self._dialling:
+            self._dialling[target] = asyncio.create_task(self._dial_spare(target), name="spare connection")
+        return response, used.release()
+
+    async def _exchanged(
+        self, target: Target, request: http.Request, seconds: float
+    ) -> "tuple[_ClientConnection, ClientResponse]":
+        """A connection and its response to an upgrade request."""
+        kept = self._take_idle(target)
+        if kept is not None:
+            with contextlib.suppress(_Stale):  # a server answers before it acts on an upgrade: nothing has happened
+                return kept, await kept.exchange(request, seconds)
         fresh = await self._connect(target)
         try:
-            response = await fresh.exchange(request, seconds)
+            return fresh, await fresh.exchange(request, seconds)
         except _Stale:
             raise errors.Unavailable(f"{_name(target)}: closed the connection without an answer") from None
-        return response, fresh.release() if response.status == 101 else None
+
+    async def _dial_spare(self, target: Target) -> None:
+        try:
+            with contextlib.suppress(errors.KnarrError):  # whoever needs the next one dials, and is told what is wrong
+                self.keep(await self._connect(target))
+        finally:
+            del self._dialling[target]
 
     async def close(self) -> None:
         """Drop every connection; responses that still arrive fail. Returns once the sockets are closed."""
+        for dialling in list(self._dialling.values()):
+            dialling.cancel()
+        await asyncio.gather(*self._dialling.values(), return_exceptions=True)
         self._idle.clear()
         for open_connection in list(self._open):
             open_connection.transport.abort()

@@ -110,6 +110,39 @@ async def test_an_upgrade_returns_the_raw_stream_only_with_101(tmp_path: Path) -
         assert (response.status, nothing, await response.read(10)) == (403, None, b"no")
 
 
+async def test_an_upgrade_takes_a_kept_connection_and_another_one_is_opened_for_the_next(tmp_path: Path) -> None:
+    headers = (("connection", "Upgrade"), ("upgrade", "raw"))
+    async with running(tmp_path) as (server, _, target):
+        client = Client(keeps_spare=True)
+        await (await client.request(target, http.Request("GET", "/echo"))).read(10)
+        streams = []
+        for _ in range(3):
+            _, stream = await client.upgrade(target, http.Request("GET", "/up", headers=headers))
+            assert stream is not None
+            streams.append(stream)
+            await stream.write(b"abc")
+            assert await stream.read() == b"ABC"
+        assert len(server.connections) <= 4  # the three streams and a spare one
+        await client.close()
+        for stream in streams:
+            stream.close()
+
+
+async def test_an_upgrade_outlives_a_server_that_closed_the_kept_connection(tmp_path: Path) -> None:
+    headers = (("connection", "Upgrade"), ("upgrade", "raw"))
+    async with running(tmp_path) as (server, client, target):
+        await (await client.request(target, http.Request("GET", "/echo"))).read(10)
+        await server.close(0.1)
+        again = Server(answer)
+        await again.listen_unix(tmp_path / "s")
+        response, stream = await client.upgrade(target, http.Request("GET", "/up", headers=headers))
+        assert response.status == 101
+        assert stream is not None
+        stream.close()
+        await client.close()
+        await again.close(0.1)
+
+
 async def test_a_server_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
     async with running(tmp_path) as (_, client, target):
         with pytest.raises(errors.DeadlineExceeded):
