@@ -9,7 +9,8 @@ run: packages .venv/.run
 	@tools/main-job.sh
 
 test: packages-test .venv/.test check
-	$(BIN)/pytest tests/contracts tests/scenarios tests/simulation tests/conformance tests/e2e
+	$(BIN)/pytest -n 2 tests/scenarios tests/simulation
+	$(BIN)/pytest tests/contracts tests/conformance tests/e2e
 
 check: .venv/.test
 	$(BIN)/ruff format --check src tests bench
@@ -23,7 +24,7 @@ bench: packages-test .venv/.run
 	  echo "== bench/$$claim.py"; $(BIN)/python -m bench.$$claim || exit 1; done
 
 soak: .venv/.test
-	KNARR_SEEDS=2000 SEEDS=500 $(BIN)/pytest --timeout 3600 tests/simulation tests/unit/kubelet/test_survival.py
+	KNARR_SEEDS=20000 SEEDS=500 $(BIN)/pytest --timeout 3600 tests/simulation tests/unit/kubelet/test_survival.py
 
 packages:
 	@tools/packages.sh run
