@@ -1,18 +1,21 @@
-"""The journal: one thread, one SQLite connection, all writes and all checkpoints.
+"""The journal: one SQLite connection, and one thread for writes and checkpoints.
 
 `append` hands steps over; the thread commits everything that queued while the last fsync ran and only then answers.
 A batch is one INSERT of many rows: one SQLite step, hence one release of the interpreter lock and one fsync.
+`commit_here` commits one row in the caller's thread while the journal's is idle: when to do that is pace.py's.
 After a failed write nothing is retried (a failed fsync may have lost pages): the journal stays failed. Only a full disk
 is forgiven: SQLite has rolled that INSERT back before any fsync, so later ones may be tried.
 Table: `step` is append-only, a row per change; (key, previous) is unique, so history can never fork.
 """
 
+import contextlib
 import fcntl
 import os
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Final
 
 import apsw
 
@@ -26,6 +29,8 @@ APPLICATION_ID = 0x6B6E6172  # "knar"
 SCHEMA_VERSION = 1
 ROWS_MAX = 512
 """Rows of one INSERT: 5 values each stay far below SQLite's limit of 32,766 variables."""
+CHECKPOINT_PAGES: Final = 2000
+"""The write-ahead log is copied into the file when it has so many pages (8 MB)."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS step(
@@ -33,11 +38,11 @@ CREATE TABLE IF NOT EXISTS step(
 CREATE UNIQUE INDEX IF NOT EXISTS step_once ON step(key, previous);
 CREATE TABLE IF NOT EXISTS mark(name TEXT PRIMARY KEY, revision INTEGER NOT NULL) WITHOUT ROWID;
 """
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "mmap_size=0", "cache_size=-2048", "wal_autocheckpoint=2000")
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "mmap_size=0", "cache_size=-2048", "wal_autocheckpoint=0")
 
 Row = tuple[int, str, bytes | None, int, int]
 """revision, key, value (None: deleted), created, the key's revision before (0: never)."""
-_NOTHING: Row = (0, "", None, 0, 0)
+_INSERT: Final = "INSERT INTO step VALUES "
 Answer = Callable[[Exception | None], None]
 """Called in the journal's thread when the act is durable (None) or lost."""
 Committed = Callable[[int, Exception | None], None]
@@ -57,7 +62,8 @@ class Journal:
         self._failure: Exception | None = None
         self._committed = committed
         self._compacted = 0
-        self._queue: queue.SimpleQueue[Row | Callable[[], None] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[list[Row] | Callable[[], None] | None] = queue.SimpleQueue()
+        self._in_use = threading.Lock()
         try:
             self._connection = _opened(path)
         except Exception as error:
@@ -75,9 +81,21 @@ class Journal:
         rows = list(self._connection.execute("SELECT revision, key, value, created, previous FROM step ORDER BY 1"))
         return rows, Revision(compacted)
 
-    def append(self, row: Row) -> None:
-        """Make the row durable; `committed` counts it then."""
-        self._queue.put(row)
+    def append(self, rows: list[Row]) -> None:
+        """Make the rows durable in this order; `committed` counts them then."""
+        self._queue.put(rows)
+
+    def commit_here(self, row: Row) -> tuple[bool, Exception | None]:
+        """Make one row durable in this thread: (whether that was possible now, why it failed). No `append` may wait."""
+        if self._queue.qsize() or not self._in_use.acquire(blocking=False):
+            return False, None
+        try:
+            failure = self._inserted((row,))
+            if self._is_log_long():
+                self._queue.put(self._checkpoint)
+        finally:
+            self._in_use.release()
+        return True, failure
 
     def forget(self, compacted: Revision, answer: Answer) -> None:
         """Delete rows that a later row up to `compacted` replaced, and tombstones up to it."""
@@ -102,34 +120,55 @@ class Journal:
         item = self._queue.get()
         while item is not None:
             if callable(item):
-                item()
+                with self._in_use:
+                    item()
                 item = self._queue.get()
                 continue
-            batch = [item]
-            item = self._queue.get() if self._queue.qsize() else _NOTHING
-            while isinstance(item, tuple) and item is not _NOTHING:
-                batch.append(item)
-                if len(batch) == ROWS_MAX or not self._queue.qsize():
-                    item = _NOTHING
-                else:
-                    item = self._queue.get()
+            batch = item
+            item = None
+            while len(batch) < ROWS_MAX and self._queue.qsize():
+                item = self._queue.get()
+                if not isinstance(item, list):
+                    break
+                batch, item = batch + item, None
             self._commit(batch)
-            if item is _NOTHING:
+            if item is None:
                 item = self._queue.get()
         self._end()
 
     def _commit(self, rows: Sequence[Row]) -> None:
-        failure: Exception | None = None
+        with self._in_use:
+            for start in range(0, len(rows), ROWS_MAX):
+                part = rows[start : start + ROWS_MAX]
+                self._committed(len(part), self._inserted(part))
+            if self._is_log_long():
+                self._checkpoint()
+
+    def _inserted(self, rows: Sequence[Row]) -> Exception | None:
+        """Insert and commit; why it failed."""
         try:
             self._refuse_if_failed()
             failpoint("store.before_commit")
-            values = ",".join(["(?,?,?,?,?)"] * len(rows))
-            flat = [value for row in rows for value in row]
-            self._connection.execute(f"INSERT INTO step VALUES {values}", flat)  # noqa: S608  # only placeholders
+            if len(rows) == 1:
+                self._connection.execute(f"{_INSERT}(?,?,?,?,?)", rows[0])
+            else:
+                values: Iterable[str] = ["(?,?,?,?,?)"] * len(rows)
+                flat = [value for row in rows for value in row]
+                self._connection.execute(_INSERT + ",".join(values), flat)
             failpoint("store.after_commit")
         except Exception as error:
-            failure = self._failed(error)
-        self._committed(len(rows), failure)
+            return self._failed(error)
+        return None
+
+    def _is_log_long(self) -> bool:
+        # Asked, not told by a hook: a hook would need the interpreter's lock in the middle of every commit.
+        return self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0] >= CHECKPOINT_PAGES
+
+    def _checkpoint(self) -> None:
+        """Copy the log into the file. A failure loses nothing: the log stays, and is copied the next time."""
+        self._connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE, reset=True)
+        with contextlib.suppress(apsw.Error):
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def _failed(self, error: Exception) -> Exception:
         if self._failure is None:
@@ -142,12 +181,8 @@ class Journal:
 
     def resume(self) -> None:
         """Try again with what comes from now on, after DiskFull was answered to everything that was queued."""
-
-        def forgive() -> None:
-            if isinstance(self._failure, DiskFull):
-                self._failure = None
-
-        self._queue.put(forgive)
+        if isinstance(self._failure, DiskFull):
+            self._failure = None
 
     def _refuse_if_failed(self) -> None:
         if self._failure is not None:

@@ -2,10 +2,12 @@
 
 A write checks its expectation against what is queued, takes the next revision and waits for the journal's answer;
 only then do readers and watchers see it, in revision order. Runs on one loop; only the journal has another thread.
+All writes of one turn of the loop are handed over together; a lone one is committed at once (pace.py).
 """
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from knarr.base.errors import Conflict, NotFound
 from knarr.base.ids import Revision
 from knarr.store.fanout import QUEUE_MAX, Fanout, QueueWatcher
 from knarr.store.history import WINDOW_MAX, History, Step
-from knarr.store.journal import DiskFull, Journal, replayed, step_row
+from knarr.store.journal import DiskFull, Journal, Row, replayed, step_row
 from knarr.store.memory import step
+from knarr.store.pace import Pace
 from knarr.store.sealing import Sealer
 from knarr.store.store import Entry, Listing
 
@@ -34,6 +37,9 @@ class SqliteStore:
         self._waiting: deque[tuple[Step, asyncio.Future[None]]] = deque()
         self._journal = Journal(path, self._committed)
         self._sealer = sealer
+        self._pace = Pace()
+        self._turn: list[Row] = []
+        self._is_turn_begun = False
         try:
             rows, compacted = self._journal.rows()
             if sealer is not None:
@@ -78,18 +84,55 @@ class SqliteStore:
                 await asyncio.wait((queued[1],))
             raise
         self._next += 1
+        row = self._row(made, queued[0] if queued is not None else None)
+        if self._pace.is_alone(0 if value is None else len(value), others=bool(self._waiting) or self._is_turn_begun):
+            self._begin_turn()
+            if self._commit_here(made, row):
+                return made.revision
+        self._begin_turn()
         durable: asyncio.Future[None] = self._loop.create_future()
         self._queued[key] = made, durable
-        previous = before.modified if before is not None else self._deleted.get(key, Revision(0))
-        if queued is not None and queued[0].entry is None:
-            previous = queued[0].revision
         self._waiting.append((made, durable))
+        self._turn.append(row)
+        await asyncio.shield(durable)
+        return made.revision
+
+    def _row(self, made: Step, queued: Step | None) -> Row:
+        """The row of a step, sealed if its key is; the key's revision before is a deletion's, too."""
+        before = made.before
+        previous = before.modified if before is not None else self._deleted.get(made.key, Revision(0))
+        if queued is not None and queued.entry is None:
+            previous = queued.revision
         row = step_row(made, previous)
         if self._sealer is not None:
             row = (row[0], row[1], self._sealer.seal(row[1], row[2]), row[3], row[4])
-        self._journal.append(row)
-        await asyncio.shield(durable)
-        return made.revision
+        return row
+
+    def _begin_turn(self) -> None:
+        if not self._is_turn_begun:
+            self._is_turn_begun = True
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._is_turn_begun = False
+        if self._turn:
+            rows, self._turn = self._turn, []
+            self._journal.append(rows)
+
+    def _commit_here(self, made: Step, row: Row) -> bool:
+        """Commit in this thread, if the journal is idle. Raises Unavailable when that failed."""
+        start = time.perf_counter()
+        was_possible, failure = self._journal.commit_here(row)
+        if not was_possible:
+            return False
+        self._pace.took(time.perf_counter() - start)
+        if failure is not None:
+            self._refusal = failure
+            self._after_commits()
+            raise failure
+        self._show(made)
+        self._after_commits()
+        return True
 
     def _committed(self, count: int, failure: Exception | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
@@ -109,6 +152,9 @@ class SqliteStore:
             self._show(made)
             if not durable.done():
                 durable.set_result(None)
+        self._after_commits()
+
+    def _after_commits(self) -> None:
         if isinstance(self._refusal, DiskFull) and not self._waiting:
             # Nothing that builds on the lost writes is queued any more: the next one may find room.
             self._refusal = None

@@ -87,3 +87,79 @@ asyncio.run(main())
         *["the store cannot write and is read-only now: store.before_commit"] * 3,
         "[] 0",
     ]
+
+
+_LONE_WRITES = """
+import asyncio, os, sys
+from pathlib import Path
+from knarr.base import failpoints
+from knarr.base.errors import Unavailable
+from knarr.store import pace
+from knarr.store.sqlite import SqliteStore
+pace.SLOW_SECONDS = 60.0
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    for number in range(pace.ALONE_AFTER + 3):
+        if number == pace.ALONE_AFTER + 1:
+            failpoints.arm(sys.argv[2])
+        try:
+            await store.write(f"/{number:02}", b"x", expect=0)
+        except Unavailable as error:
+            print(error, store.revision, flush=True)
+        await asyncio.sleep(0)
+    os._exit(0)
+asyncio.run(main())
+"""
+
+
+async def _lone_writes(path: Path, failpoints: str) -> list[str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _LONE_WRITES, str(path), failpoints,
+        stdout=asyncio.subprocess.PIPE, env={"PYTHONPATH": "src"},
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return output.decode().splitlines()
+
+
+async def test_a_lone_write_is_durable_when_it_is_answered(tmp_path: Path) -> None:
+    path = tmp_path / "knarr.db"
+    assert await _lone_writes(path, "") == []
+    store = SqliteStore(path)
+    assert [entry.key for entry in store.list("/").entries] == [f"/{number:02}" for number in range(19)]
+    await store.close()
+
+
+async def test_a_lone_write_that_fails_is_refused_as_all_after_it(tmp_path: Path) -> None:
+    path = tmp_path / "knarr.db"
+    refusal = "the store cannot write and is read-only now: store.before_commit"
+    assert await _lone_writes(path, "store.before_commit=raise*1") == [f"{refusal} 17"] * 2
+    store = SqliteStore(path)
+    assert store.revision == 17
+    await store.close()
+
+
+async def test_lone_writes_and_writes_together_keep_one_order(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "knarr.db")
+    watcher = store.watch("/", store.revision)
+    keys: list[str] = []
+    for turn in range(60):
+        together = [f"/{turn:02}-{number}" for number in range(1 + 3 * (turn % 25 == 24))]
+        keys += together
+        await asyncio.gather(*(store.write(key, b"x", expect=0) for key in together))
+        await asyncio.sleep(0)
+    assert [(change.key, change.revision) for change in watcher.take()] == list(zip(keys, range(1, 67), strict=True))
+    await store.close()
+    store = SqliteStore(tmp_path / "knarr.db")
+    assert [entry.key for entry in store.list("/").entries] == keys
+    await store.close()
+
+
+async def test_the_write_ahead_log_is_copied_into_the_file_when_it_is_long(tmp_path: Path) -> None:
+    path = tmp_path / "knarr.db"
+    store = SqliteStore(path)
+    revision = 0
+    for _ in range(150):
+        revision = await store.write("/a", b"x" * 200_000, expect=revision)
+        await asyncio.sleep(0)
+    assert path.with_name("knarr.db-wal").stat().st_size < 16 << 20
+    await store.close()
