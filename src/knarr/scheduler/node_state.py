@@ -25,6 +25,7 @@ class NodeState:
     that ask something of the pods around them."""
 
     node: Node
+    name: str = field(init=False)
     allocatable: Amounts = field(init=False)
     images: Mapping[str, int] = field(init=False)
     pods: dict[str, Pod] = field(default_factory=dict)
@@ -40,13 +41,10 @@ class NodeState:
     def __post_init__(self) -> None:
         self.become(self.node)
 
-    @property
-    def name(self) -> str:
-        return self.node.metadata.name
-
     def become(self, node: Node) -> None:
         """Take a newer picture of the node itself."""
         self.node = node
+        self.name = node.metadata.name
         self.allocatable = wanted.amounts(node.status.allocatable or node.status.capacity)
         self.images = {name: image.size_bytes for image in node.status.images for name in image.names}
 

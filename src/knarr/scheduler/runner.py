@@ -123,11 +123,11 @@ class Scheduler:
             self._retry()
 
     def _pod_changed(self, changed: Changed) -> None:
-        if changed.old is not None and (changed.new is None or changed.old.node != changed.new.node):
-            self._leave(changed.old, is_gone=changed.new is None)
-        if changed.new is None:
-            return
         held = changed.new
+        if changed.old is not None and (held is None or self._moved(changed.old, held)):
+            self._leave(changed.old, is_gone=held is None)
+        if held is None:
+            return
         pod = held.lens(Pod)
         if held.node:
             self._placed(held, pod)
@@ -136,6 +136,10 @@ class Scheduler:
             self._refused.pop(held.key, None)
         elif held.metadata.uid not in self._assumed:
             self._unplaced(changed.old, held, pod)
+
+    def _moved(self, old: Held, new: Held) -> bool:
+        """Where the pod was put by us it counts already: the cache shows what was assumed."""
+        return old.node != new.node and self._assumed.get(new.metadata.uid) != new.node
 
     def _placed(self, held: Held, pod: Pod) -> None:
         self._drop_pending(held)

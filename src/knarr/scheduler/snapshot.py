@@ -69,6 +69,7 @@ class Snapshot:
         self.siblings = Siblings()
         self.images: Counter[str] = Counter()
         self._hosts: Counter[str] = Counter()
+        self._hosted = 0
         self.generation = 0
         self.epoch = 0
         self._recent: OrderedDict[str, None] = OrderedDict()
@@ -85,7 +86,7 @@ class Snapshot:
     @property
     def has_one_node_per_host(self) -> bool:
         """Does every value of the host name's label stand for one node?"""
-        return len(self._hosts) == self._hosts.total()
+        return len(self._hosts) == self._hosted
 
     # -- what changed -------------------------------------------------------------------------------------------------
 
@@ -212,6 +213,7 @@ class Snapshot:
         host = node.metadata.labels.get("kubernetes.io/hostname")
         if host is not None:
             self._hosts[host] += change
+            self._hosted += change
             if not self._hosts[host]:
                 del self._hosts[host]
 

@@ -169,10 +169,9 @@ class Standings:
     def _about(self, node: Node) -> _About:
         if not self._names_nodes and not node.spec.taints and not node.spec.unschedulable:
             return _NOTHING_SAID
-        name = node.metadata.name
-        about = self._abouts.get(name)
+        about = self._abouts.get(node.metadata.name)
         if about is None or about.node is not node:
-            about = self._abouts[name] = _about(self._asking, node)
+            about = self._abouts[node.metadata.name] = _about(self._asking, node)
         return about
 
     def _room(self, state: NodeState) -> _Room:
@@ -182,33 +181,31 @@ class Standings:
         return room
 
     def _judge(self, state: NodeState, cell: Cell) -> None:
-        node = state.node
-        name = node.metadata.name
-        about = self._about(node)
-        room = None if about.reasons else self._room(state)
-        before = self._classes.get(name)
-        if room is None or room.reasons:
+        name, before = state.name, self._classes.get(state.name)
+        about = self._about(state.node)
+        room = self._rooms.get(state.shape) or self._room(state)
+        if about.reasons or room.reasons:
             if before is not None:
                 self._fitting[before] -= 1
                 del self._classes[name], self._entries[name]
             return
-        standing = (*about.likings, cell)
-        if before != standing:
+        negative = -room.score
+        if before is not None and before[:2] == about.likings and before[2] == cell:
+            if self._entries[name][0] == negative:
+                return
+            standing = before
+        else:
+            standing = (*about.likings, cell)
             if before is not None:
                 self._fitting[before] -= 1
             self._classes[name] = standing
             self._fitting[standing] += 1
-        elif self._entries[name][0] == -room.score:
-            return
-        entry = self._entries[name] = (-room.score, name)
-        self._push(standing, entry)
-
-    def _push(self, standing: Class, entry: _Entry) -> None:
+        entry = self._entries[name] = (negative, name)
         heap = self._heaps.get(standing)
         if heap is None:
             heap = self._heaps[standing] = []
         heapq.heappush(heap, entry)
-        if len(heap) > 64 + 2 * self._fitting[standing]:
+        if len(heap) > 64 + 2 * len(self._classes):
             heap[:] = [each for each in heap if self._is_current(each, standing)]
             heapq.heapify(heap)
 
