@@ -86,11 +86,12 @@ def proportional_kib(pids: Sequence[int]) -> int:
     return total
 
 
-def cpu_seconds(pids: Sequence[int]) -> float:
+def cpu_seconds(pids: Sequence[int], *, with_children: bool = False) -> float:
+    """CPU time so far; `with_children` adds that of the programs that they started and reaped."""
     ticks = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
+        ticks += sum(int(field) for field in fields[11 : 15 if with_children else 13])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

@@ -195,3 +195,9 @@ def test_ports_are_found_by_name() -> None:
     container = pod(containers=[{"name": "c", "image": "i", "ports": [{"name": "web", "containerPort": 8080}]}]).spec
     assert port_number("web", container.containers[0]) == 8080
     assert port_number("81", container.containers[0]) == 81
+
+
+def test_a_container_that_ran_before_the_kubelet_is_probed_on_its_own_grid() -> None:
+    rule = Rule("liveness", initial_delay=3, period=10)
+    due = [state.begin(rule, START, at(seconds)).due for seconds in (0, 3.5, 12.9, 13, 13.5, 1000)]
+    assert due == [at(3), at(3.5), at(12.9), at(23), at(23), at(1003)]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from knarr.base.clock import Clock
+from knarr.base.clock import Clock, Instant
 from knarr.base.errors import Invalid
 from knarr.cri.protocol import RuntimeService
 from knarr.kinds.lens.pod import Pod
@@ -107,19 +107,24 @@ class Prober:
             current = probed.states[kind]
             if kind == "startup" and current.verdict:
                 return
-            wait = (state.next_due(current) - self._clock.now()).total_seconds()
+            due = state.next_due(current)
+            wait = (due - self._clock.now()).total_seconds()
             if wait > 0:
                 await asyncio.sleep(wait)
-            on_grid = state.is_grid(current, self._clock.now())
+            # Loops count whole milliseconds: who wakes a moment early still makes the attempt of `due`, and only that.
+            began = max(due, self._clock.now())
             result = await self._attempt(probed, probe, current.rule.timeout)
-            self._take(probed, kind, result, on_grid=on_grid)
+            self._take(probed, kind, result, began)
             if kind != "readiness" and state.has_failed(probed.states[kind]):
                 return
 
-    def _take(self, probed: _Probed, kind: ProbeKind, result: Result, *, on_grid: bool) -> None:
+    def _take(self, probed: _Probed, kind: ProbeKind, result: Result, began: Instant) -> None:
+        """Take the result of the attempt that began then."""
         before = _verdicts(probed)
+        current = probed.states[kind]
         success = None if result.is_error else result.is_success
-        probed.states[kind] = state.after(probed.states[kind], success, self._clock.now(), on_grid=on_grid)
+        on_grid = state.is_grid(current, began)
+        probed.states[kind] = state.after(current, success, max(began, self._clock.now()), on_grid=on_grid)
         if on_grid and not result.is_success:
             verb = "errored" if result.is_error else "failed"
             name = kind.capitalize()

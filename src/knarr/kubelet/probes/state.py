@@ -58,8 +58,13 @@ def rule_of(kind: ProbeKind, probe: Probe) -> Rule:
 
 
 def begin(rule: Rule, started_at: Instant, now: Instant) -> ProbeState:
-    """The state of a probe whose container started then; a moment that has passed is due now."""
-    return ProbeState(rule, began=started_at, due=max(now, started_at + timedelta(seconds=rule.initial_delay)))
+    """The state of a probe whose container started then. A first moment that has passed is due now; for a container
+    that ran for longer than a period (the kubelet started anew) it is the next of its grid: containers started at
+    different times, so a hundred of them are not probed all at once, which is what upstream's random delay is for."""
+    first = started_at + timedelta(seconds=rule.initial_delay)
+    missed = (now - first).total_seconds() // rule.period
+    due = first + timedelta(seconds=(missed + 1) * rule.period) if missed >= 1 else max(now, first)
+    return ProbeState(rule, began=started_at, due=due)
 
 
 def next_due(state: ProbeState) -> Instant:
