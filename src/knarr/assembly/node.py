@@ -93,6 +93,7 @@ def kubelet_settings(settings: Settings) -> KubeletSettings:
         removes_cgroups=bool(settings.cri),
         backoff=settings.backoff,
         static_pod_dir=settings.static_pod_dir,
+        unsafe_sysctls=tuple(word for word in settings.allowed_unsafe_sysctls.split(",") if word),
     )
 
 

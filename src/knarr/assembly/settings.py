@@ -38,6 +38,8 @@ class Settings:
     owner_gid: int = 0
     backoff: str = "standard"
     pod_security: str = "privileged"
+    allowed_unsafe_sysctls: str = ""
+    """Sysctls beyond the safe ones that pods may set, with commas between: names, or prefixes ending in `*`."""
     pod_manifest_path: str = ""
     """The folder of static pods' files; empty: DATA_DIR/manifests."""
     audit_log: str = ""

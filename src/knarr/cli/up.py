@@ -70,6 +70,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="an audit.k8s.io/v1 Policy (default: Metadata of everything)",
     )
+    parser.add_argument(
+        "--allowed-unsafe-sysctls",
+        metavar="NAMES",
+        default=None,
+        help="sysctls beyond the safe ones that pods may set, e.g. kernel.msg*,net.core.somaxconn",
+    )
     parser.add_argument("--backoff", choices=("standard", "dev"), default=None, help="restart back-off; dev is quicker")
 
 
@@ -112,6 +118,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         service_network=arguments.service_network,
         backoff=arguments.backoff,
         pod_manifest_path=arguments.pod_manifest_path,
+        allowed_unsafe_sysctls=arguments.allowed_unsafe_sysctls,
         pod_security=arguments.pod_security,
         audit_log=_absolute(arguments.audit_log),
         audit_policy=_absolute(arguments.audit_policy),

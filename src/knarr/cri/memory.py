@@ -29,11 +29,14 @@ EVENTS_MAX = 10_000
 
 @dataclass(slots=True)
 class Script:
-    """What containers of one name do: `exits` are codes used one per start (empty: run on), after `after` seconds."""
+    """What containers of one name do: `exits` are codes used one per start (empty: run on), after `after` seconds;
+    `memory` and `disk` are the bytes that they use."""
 
     exits: deque[int] = field(default_factory=deque)
     after: float = 0.0
     ignores_term: bool = False
+    memory: int = 0
+    disk: int = 0
     exec: Callable[[tuple[str, ...]], tuple[int, bytes]] | None = None
 
 
@@ -220,7 +223,8 @@ class MemoryRuntime:
     async def update_container_resources(
         self, request: container.UpdateContainerResourcesRequest
     ) -> container.UpdateContainerResourcesResponse:
-        self._container(request.container_id)
+        found = self._container(request.container_id)
+        self._change(found, annotations={**found.status.annotations, **request.annotations})
         return container.UpdateContainerResourcesResponse()
 
     async def get_container_events(
@@ -246,8 +250,12 @@ class MemoryRuntime:
         conditions = tuple(runtime.RuntimeCondition(type=name, status=True) for name in ready)
         return runtime.StatusResponse(status=runtime.RuntimeStatus(conditions=conditions))
 
+    async def container_stats(self, request: stats.ContainerStatsRequest) -> stats.ContainerStatsResponse:
+        return stats.ContainerStatsResponse(stats=self._stats(self._container(request.container_id)))
+
     async def list_container_stats(self, request: stats.ListContainerStatsRequest) -> stats.ListContainerStatsResponse:
-        return stats.ListContainerStatsResponse()
+        running = [found for found in self.containers.values() if found.status.state == RUNNING]
+        return stats.ListContainerStatsResponse(stats=tuple(self._stats(found) for found in running))
 
     async def list_pod_sandbox_stats(
         self, request: stats.ListPodSandboxStatsRequest
@@ -274,6 +282,15 @@ class MemoryRuntime:
 
     def _script(self, found: MemoryContainer) -> Script:
         return self.scripts.get(found.config.metadata.name if found.config.metadata else "", Script())
+
+    def _stats(self, found: MemoryContainer) -> stats.ContainerStats:
+        status, script, at = found.status, self._script(found), self._nanoseconds()
+        return stats.ContainerStats(
+            attributes=stats.ContainerAttributes(id=status.id, metadata=status.metadata, labels=status.labels),
+            cpu=stats.CpuUsage(timestamp=at, usage_core_nano_seconds=image.UInt64Value(value=0)),
+            memory=stats.MemoryUsage(timestamp=at, working_set_bytes=image.UInt64Value(value=script.memory)),
+            writable_layer=image.FilesystemUsage(timestamp=at, used_bytes=image.UInt64Value(value=script.disk)),
+        )
 
     def _pod_name(self, found: MemoryContainer) -> str:
         metadata = self.sandbox_configs[found.sandbox_id].metadata

@@ -12,16 +12,17 @@ from typing import Literal
 
 from knarr.base import logs
 from knarr.base.clock import Instant
-from knarr.base.errors import KnarrError, Unimplemented
+from knarr.base.errors import Invalid, KnarrError, Unimplemented
 from knarr.cri.messages import container as cri_container
 from knarr.cri.messages import runtime as cri_runtime
 from knarr.cri.messages import sandbox as cri_sandbox
+from knarr.cri.messages.stats import ContainerStatsRequest
 from knarr.kinds import registry
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import cri_config, ending, hooks, members, resources
 from knarr.kubelet.images import StartFailed
 from knarr.kubelet.members import AnyContainer
-from knarr.kubelet.observed import ObservedPod
+from knarr.kubelet.observed import RESOURCES, ObservedPod
 from knarr.kubelet.planned import KillContainer
 from knarr.kubelet.preparation import PodFiles, Starter, VolumesFailed
 from knarr.kubelet.shared import Shared
@@ -137,11 +138,25 @@ class Acts:
         """
         grew = await self._resize_sandbox(pod, sandbox_id)
         wanted = resources.container_resources(pod, container, self._shared.memory_capacity)
-        request = cri_container.UpdateContainerResourcesRequest(container_id=container_id, linux=wanted)
+        given = resources.fingerprint(container)
+        await self._refuse_below_usage(container_id, wanted.memory_limit_in_bytes)
+        request = cri_container.UpdateContainerResourcesRequest(
+            container_id=container_id, linux=wanted, annotations={RESOURCES: given}
+        )
         await self._shared.runtime.update_container_resources(request)
         if not grew:
             await self._resize_sandbox(pod, sandbox_id)
-        return resources.fingerprint(container)
+        return given
+
+    async def _refuse_below_usage(self, container_id: str, limit: int) -> None:
+        """A limit below what the container uses would have the kernel kill it. Raises Invalid, in upstream's words."""
+        if not limit:
+            return
+        request = ContainerStatsRequest(container_id=container_id)
+        stats = (await self._shared.runtime.container_stats(request)).stats
+        memory = stats.memory.working_set_bytes if stats is not None and stats.memory is not None else None
+        if memory is not None and memory.value > limit:
+            raise Invalid(f"attempting to set container memory limit ({limit}) below current usage ({memory.value})")
 
     async def _resize_sandbox(self, pod: Pod, sandbox_id: str) -> bool:
         """Whether the pod's own limits could be set; a runtime without the call has none to set."""

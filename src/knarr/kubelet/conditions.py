@@ -9,9 +9,12 @@ from typing import Any
 from knarr.base.clock import Instant, rfc3339
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import members
+from knarr.kubelet.standing import Standing
 
 Json = dict[str, Any]
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+PASSING = ("PodResizePending", "PodResizeInProgress")
+"""Conditions that go when what they tell of is over."""
 
 
 def conditions(pod: Pod, phase: str, statuses: dict[str, Json], *, has_sandbox: bool, now: Instant) -> list[Json]:
@@ -31,6 +34,17 @@ def disruption(pod: Pod, message: str, now: Instant) -> Json:
     """What tells controllers that the kubelet, not the pod, ended it."""
     condition = _condition(True, "TerminationByKubelet", message)
     return _stamped(pod, "DisruptionTarget", condition, now)
+
+
+def resizes(pod: Pod, standing: Standing, *, is_in_progress: bool, now: Instant) -> list[Json]:
+    """What keeps a resize from being begun, and that one is under way; neither when all is as the spec says."""
+    found = []
+    if standing.resize_pending is not None:
+        found.append(_stamped(pod, "PodResizePending", _condition(True, *standing.resize_pending), now))
+    if is_in_progress:
+        reason = "Error" if standing.resize_error else ""
+        found.append(_stamped(pod, "PodResizeInProgress", _condition(True, reason, standing.resize_error), now))
+    return found
 
 
 def _condition(is_true: bool, reason: str = "", message: str = "") -> Json:

@@ -10,8 +10,9 @@ from typing import Any
 from knarr.base.backoff import Backoff
 from knarr.base.clock import Instant, rfc3339
 from knarr.cri.messages.enums import ContainerState
+from knarr.kinds.lens.container import ResourceRequirements
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import members, restarts
+from knarr.kubelet import members, resources, restarts
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
 from knarr.kubelet.standing import Problem, Standing, start_key
@@ -42,13 +43,23 @@ def container_status(
         status["containerID"] = f"{runtime}://{latest.id}"
     if container.resources.requests and is_running:
         status["allocatedResources"] = dict(container.resources.requests)
-    if container.resources.limits or container.resources.requests:
-        status["resources"] = {
-            key: value
-            for key, value in (("limits", container.resources.limits), ("requests", container.resources.requests))
-            if value
-        }
+    actual = _actual_resources(pod, container, latest, standing)
+    if actual.limits or actual.requests:
+        named = (("limits", actual.limits), ("requests", actual.requests))
+        status["resources"] = {key: value for key, value in named if value}
     return status
+
+
+def _actual_resources(
+    pod: Pod, container: AnyContainer, latest: ObservedContainer | None, standing: Standing
+) -> ResourceRequirements:
+    """What the container has now: until a resize is done, what its status said before."""
+    given = standing.resized.get(latest.id, latest.resources) if latest is not None and latest.is_running else ""
+    if given and given != resources.fingerprint(container):
+        recorded = members.recorded(pod, container.name)
+        if recorded is not None and recorded.resources is not None:
+            return recorded.resources
+    return container.resources
 
 
 def _recorded_restarts(pod: Pod, name: str) -> int:
@@ -118,10 +129,10 @@ def will_restart(pod: Pod, container: AnyContainer, latest: ObservedContainer, s
     if any(c.name == container.name for c in pod.spec.ephemeral_containers):
         return False
     if any(c.name == container.name for c in pod.spec.init_containers):
-        return members.is_sidecar(container) or restarts.should_restart(
-            members.init_restart_policy(pod, container), latest.exit_code
+        return members.is_sidecar(container) or restarts.restarts(
+            container, members.init_restart_policy(pod, container), latest.exit_code
         )
-    return restarts.should_restart(members.restart_policy(pod, container), latest.exit_code)
+    return restarts.restarts(container, members.restart_policy(pod, container), latest.exit_code)
 
 
 def _is_backed_off(name: str, latest: ObservedContainer, standing: Standing) -> bool:

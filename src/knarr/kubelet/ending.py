@@ -32,13 +32,15 @@ def is_done(pod: Pod, observed: ObservedPod) -> bool:
         latest = observed.latest(container.name)
         policy = members.init_restart_policy(pod, container)
         has_failed = latest is not None and latest.is_exited and latest.exit_code != 0
-        if has_failed and policy == "Never" and not members.is_sidecar(container) and not is_initialised(pod, observed):
+        if latest is not None and restarts.restarts(container, policy, latest.exit_code):
+            continue
+        if has_failed and not members.is_sidecar(container) and not is_initialised(pod, observed):
             return True
     ends = [(c, observed.latest(c.name)) for c in pod.spec.containers]
     return bool(ends) and all(
         latest is not None
         and latest.is_exited
-        and not restarts.should_restart(members.restart_policy(pod, container), latest.exit_code)
+        and not restarts.restarts(container, members.restart_policy(pod, container), latest.exit_code)
         for container, latest in ends
     )
 

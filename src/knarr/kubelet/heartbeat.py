@@ -7,6 +7,8 @@ runtime is asked for its health every 10 s, as upstream: a foreign one that has 
 import asyncio
 import contextlib
 
+import msgspec
+
 from knarr.base import logs
 from knarr.base.clock import Clock
 from knarr.base.errors import AlreadyExists, Conflict, KnarrError, NotFound
@@ -16,6 +18,7 @@ from knarr.cri.messages import runtime as cri_runtime
 from knarr.cri.messages.image import ListImagesRequest
 from knarr.cri.protocol import ImageService, RuntimeService
 from knarr.kinds.core_config import LEASE, NODE
+from knarr.kinds.lens.node import Node
 from knarr.kubelet import node_status
 from knarr.kubelet.settings import KubeletSettings
 
@@ -43,6 +46,7 @@ class Heartbeat:
         self._machine = node_status.machine(settings.root_dir)
         self._reported: Json = {}
         self._uid = ""
+        self.node = msgspec.convert(node_status.node(settings, self._machine), Node)
         self._poked = asyncio.Event()
         self._pressures: frozenset[str] = frozenset()
         self._faults: tuple[str, ...] = ()
@@ -56,6 +60,15 @@ class Heartbeat:
     def node_uid(self) -> str:
         """The uid of this machine's Node, "" before it is registered."""
         return self._uid
+
+    @property
+    def pressures(self) -> frozenset[str]:
+        return self._pressures
+
+    async def fetch_node(self) -> Node:
+        """This machine's Node as the API has it now: others label and taint it."""
+        self.node = msgspec.convert(await self._client.get(NODE, "", self._settings.node_name), Node)
+        return self.node
 
     def poke(self) -> None:
         self._poked.set()
@@ -94,6 +107,7 @@ class Heartbeat:
             patch = {"metadata": {"labels": body["metadata"]["labels"]}}
             created = await self._client.patch(NODE, "", self._settings.node_name, patch)
         self._uid = created["metadata"]["uid"]
+        self.node = msgspec.convert(created, Node)
         self._reported = created.get("status", {})
 
     async def _report(self) -> None:
@@ -104,6 +118,7 @@ class Heartbeat:
             NODE, "", self._settings.node_name, {"status": wanted}, patch="strategic", subresource="status"
         )
         self._reported = written.get("status", wanted)
+        self.node = msgspec.convert(written, Node)
 
     async def _status(self) -> Json:
         self._faults = await self._runtime_faults()

@@ -30,6 +30,8 @@ from knarr.kinds.core_service import SERVICE
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.service import Service
 from knarr.kubelet import (
+    admission,
+    demands,
     dns,
     eviction,
     log_rotation,
@@ -43,6 +45,7 @@ from knarr.kubelet import (
     static_source,
     stats,
 )
+from knarr.kubelet.allocations import Allocations
 from knarr.kubelet.heartbeat import Heartbeat
 from knarr.kubelet.images import ImagePuller
 from knarr.kubelet.mirrors import Mirrors
@@ -56,6 +59,7 @@ Json = dict[str, Any]
 RELIST_SECONDS = 1.0
 """How often a runtime without an event stream is asked (containerd before 1.7); the only polling in the kubelet."""
 RESTART_SECONDS = 10.0
+APPARMOR = Path("/sys/kernel/security/apparmor/profiles")
 
 
 class Kubelet:
@@ -200,6 +204,20 @@ class Kubelet:
         if held is None or held.metadata.uid != worker.uid or self._shared is None:
             return None
         return PodWorker(self._shared, held.lens(Pod), held.raw)
+
+    def _place(self) -> admission.Place:
+        """This node as a pod meets it."""
+        amounts = demands.amounts(node_status.capacity(self.settings, self.heartbeat.machine))
+        return admission.Place(
+            node=self.heartbeat.node,
+            allocatable=amounts,
+            pressures=self.heartbeat.pressures,
+            has_apparmor=APPARMOR.exists(),
+            unsafe_sysctls=self.settings.unsafe_sysctls,
+        )
+
+    def _admitted(self) -> list[Pod]:
+        return [worker.pod for worker in self._workers.values() if worker.is_admitted]
 
     # -- static pods ---
 
@@ -349,6 +367,7 @@ class Kubelet:
             recorder=self._recorder,
             clock=self._clock,
             rule=self._rule,
+            allocations=Allocations(self._place, self._admitted, self.heartbeat.fetch_node),
             runtime_name=runtime_name,
             host_resolver=resolver,
             services=lambda: self._cache.list(Service),

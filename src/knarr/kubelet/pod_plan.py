@@ -158,7 +158,7 @@ def _container_act(
         if (
             latest is not None
             and role == "main"
-            and not restarts.should_restart(members.restart_policy(pod, container), latest.exit_code)
+            and not restarts.restarts(container, members.restart_policy(pod, container), latest.exit_code)
         ):
             return None
         return StartContainer(container.name, role, attempt)
@@ -182,10 +182,10 @@ def _next_attempt(pod: Pod, name: str, latest: ObservedContainer | None) -> int:
 
 def _restarts(pod: Pod, container: AnyContainer, role: str, current: ObservedContainer) -> bool:
     if role == "init":
-        return members.is_sidecar(container) or restarts.should_restart(
-            members.init_restart_policy(pod, container), current.exit_code
+        return members.is_sidecar(container) or restarts.restarts(
+            container, members.init_restart_policy(pod, container), current.exit_code
         )
-    return restarts.should_restart(members.restart_policy(pod, container), current.exit_code)
+    return restarts.restarts(container, members.restart_policy(pod, container), current.exit_code)
 
 
 def _change(

@@ -7,8 +7,9 @@ there from the status the API has. Phases: docs "Pod Lifecycle, Pod phase".
 from typing import Any
 
 from knarr.base.clock import Instant, rfc3339
+from knarr.kinds.lens.container import Container
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import conditions, members
+from knarr.kubelet import conditions, members, resizing, restarts
 from knarr.kubelet.container_status import container_status
 from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.standing import Standing
@@ -41,11 +42,13 @@ def pod_status(
         ("containerStatuses", mains),
         ("ephemeralContainerStatuses", ephemerals),
     ):
-        if found:
+        if found and not _never_began(pod, observed, standing):
             status[key] = found
     ips = _ips(pod, sandbox.ips if sandbox else (), host_ip)
     if ips:
         status |= {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}
+    is_resizing = phase == "Running" and resizing.is_in_progress(pod, observed, standing.resized)
+    status["conditions"] += conditions.resizes(pod, standing, is_in_progress=is_resizing, now=now)
     if standing.stop is not None:
         status |= {"reason": standing.stop.reason, "message": standing.stop.message}
         if standing.stop.reason == "Evicted":
@@ -53,6 +56,12 @@ def pod_status(
     elif pod.status.reason:
         status |= {"reason": pod.status.reason, "message": pod.status.message}
     return status
+
+
+def _never_began(pod: Pod, observed: ObservedPod, standing: Standing) -> bool:
+    """Whether the pod was refused before anything of it was made: its containers have no status then."""
+    is_empty = not observed.sandboxes and not observed.containers
+    return standing.stop is not None and is_empty and not pod.status.container_statuses
 
 
 def status_patch(old: Json, new: Json, uid: str) -> Json | None:
@@ -63,9 +72,11 @@ def status_patch(old: Json, new: Json, uid: str) -> Json | None:
     if "hostIPs" in changes and old.get("hostIPs"):
         changes["hostIPs"] = [{"$patch": "replace"}, *changes["hostIPs"]]
     stood = {condition["type"]: condition for condition in old.get("conditions", ())}
-    moved = [c for c in new["conditions"] if not _same(stood.get(c["type"]), c)]
+    moved = [_without(stood.get(c["type"]), c) for c in new["conditions"] if not _same(stood.get(c["type"]), c)]
+    present = {c["type"] for c in new["conditions"]}
+    moved += [{"$patch": "delete", "type": name} for name in conditions.PASSING if name in stood.keys() - present]
     if moved:
-        changes["conditions"] = [_without(stood.get(c["type"]), c) for c in moved]
+        changes["conditions"] = moved
     return {"metadata": {"uid": uid}, "status": changes} if changes else None
 
 
@@ -127,19 +138,28 @@ def phase(pod: Pod, statuses: dict[str, Json]) -> str:
     pending_inits, failed_inits = _inits(pod, statuses)
     mains = [statuses[c.name] for c in pod.spec.containers]
     states = [_main_state(status) for status in mains]
-    if failed_inits and pod.spec.restart_policy == "Never":
+    if failed_inits:
         return "Failed"
     if pending_inits or "waiting" in states:
         return "Pending"
     if "running" in states:
         return "Running"
     if all(state.startswith("ended") for state in states) and states:
-        if pod.spec.restart_policy == "Always":
+        if any(_restarts(pod, container, status) for container, status in zip(pod.spec.containers, mains, strict=True)):
             return "Running"
-        if all(state == "ended well" for state in states):
-            return "Succeeded"
-        return "Failed" if pod.spec.restart_policy == "Never" else "Running"
+        return "Succeeded" if all(state == "ended well" for state in states) else "Failed"
     return "Pending"
+
+
+def _restarts(pod: Pod, container: Container, status: Json) -> bool:
+    """Whether a main container that has ended runs again."""
+    ended = status["state"].get("terminated") or status["lastState"].get("terminated") or {}
+    return restarts.restarts(container, members.restart_policy(pod, container), ended.get("exitCode", 0))
+
+
+def _fails_for_good(pod: Pod, container: Container, exit_code: int) -> bool:
+    policy = members.init_restart_policy(pod, container)
+    return exit_code != 0 and not restarts.restarts(container, policy, exit_code)
 
 
 def _main_state(status: Json) -> str:
@@ -152,7 +172,7 @@ def _main_state(status: Json) -> str:
 
 
 def _inits(pod: Pod, statuses: dict[str, Json]) -> tuple[int, int]:
-    """How many init containers have still to pass, and how many failed."""
+    """How many init containers have still to pass, and how many failed for good."""
     if any(
         "running" in statuses[c.name]["state"] or _main_state(statuses[c.name]) != "waiting"
         for c in pod.spec.containers
@@ -164,10 +184,10 @@ def _inits(pod: Pod, statuses: dict[str, Json]) -> tuple[int, int]:
         if members.is_sidecar(container):
             pending += not status["started"]
         elif "terminated" in status["state"]:
-            failed += status["state"]["terminated"]["exitCode"] != 0
-        elif "waiting" in status["state"] and status["lastState"].get("terminated", {}).get("exitCode", 0) != 0:
-            failed += 1
-            pending += 1
+            code = status["state"]["terminated"]["exitCode"]
+            failed += _fails_for_good(pod, container, code)
+            pending += code != 0
         else:
+            failed += _fails_for_good(pod, container, status["lastState"].get("terminated", {}).get("exitCode", 0))
             pending += 1
     return pending, failed

@@ -69,13 +69,13 @@ class Reporter:
         """When a status that is held back must be written."""
         return self._held_since + HOLD if self._held_since is not None else None
 
-    def patch(self, observed: ObservedPod, standing: Standing, now: Instant) -> Json | None:
-        """What to write now; None if the API says it already, or if more is about to follow."""
+    def patch(self, pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) -> Json | None:
+        """What to write now of the pod as it is run; None if the API says it already, or if more is about to follow."""
         if not self._api_uid:
             return None
         shared = self._shared
         wanted = pod_status.pod_status(
-            self.pod, observed, standing, now, runtime=shared.runtime_name, host_ip=shared.settings.node_ip
+            pod, observed, standing, now, runtime=shared.runtime_name, host_ip=shared.settings.node_ip
         )
         patch = pod_status.status_patch(self._status, wanted, self._api_uid)
         if patch is not None and _is_starting(standing):

@@ -9,11 +9,27 @@ from datetime import timedelta
 
 from knarr.base.backoff import Backoff, BackoffRule
 from knarr.base.clock import Instant
+from knarr.kinds.lens.container import Container, ContainerRestartRule, EphemeralContainer
 
 RULES = {
     "standard": BackoffRule(first=10, cap=300, reset_after=600),
     "dev": BackoffRule(first=1, cap=10, reset_after=60),
 }
+
+
+def restarts(container: Container | EphemeralContainer, policy: str, exit_code: int) -> bool:
+    """Whether a container that ended with that code runs again: the first of its rules that matches decides, then its
+    policy does."""
+    if any(rule.action == "Restart" and _matches(rule, exit_code) for rule in container.restart_policy_rules):
+        return True
+    return should_restart(policy, exit_code)
+
+
+def _matches(rule: ContainerRestartRule, exit_code: int) -> bool:
+    wanted = rule.exit_codes
+    if wanted is None:
+        return False
+    return (exit_code in wanted.values) == (wanted.operator == "In")
 
 
 def should_restart(policy: str, exit_code: int) -> bool:

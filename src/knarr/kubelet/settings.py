@@ -28,6 +28,7 @@ class KubeletSettings:
     removes_cgroups: bool = False
     backoff: str = "standard"
     version: str = "v1.37.0"
+    unsafe_sysctls: tuple[str, ...] = ()
     static_pod_dir: Path | None = None
     container_log_bytes_max: int = 10 * 1024 * 1024
     container_log_files_max: int = 5

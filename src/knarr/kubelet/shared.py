@@ -10,6 +10,7 @@ from knarr.client.client import Client
 from knarr.client.events import EventRecorder
 from knarr.cri.protocol import RuntimeService
 from knarr.kinds.lens.service import Service
+from knarr.kubelet.allocations import Allocations
 from knarr.kubelet.dns import Resolver
 from knarr.kubelet.images import ImagePuller
 from knarr.kubelet.settings import KubeletSettings
@@ -31,6 +32,7 @@ class Shared:
     recorder: EventRecorder
     clock: Clock
     rule: BackoffRule
+    allocations: Allocations
     runtime_name: str
     host_resolver: Resolver
     services: Callable[[], Sequence[Service]]

@@ -1,7 +1,8 @@
 """Standing: what a pod's worker remembers beside the API object and the runtime's report, as one value.
 
 `in_flight` names acts that have begun (so a plan does not repeat them), `problems` why a container does not start,
-`probes` the verdicts of its probes, `resized` the resources given to a running container since it was made.
+`probes` the verdicts of its probes, `resized` the resources given to a running container since it was made;
+`resize_pending` is (reason, message) of a resize that is not begun, `resize_error` what went wrong with one that is.
 Everything here may be lost: after a restart it is rebuilt or harmless.
 """
 
@@ -54,6 +55,8 @@ class Standing:
     kill_at: Instant | None = None
     messages: Mapping[str, str] = field(default_factory=dict)
     resized: Mapping[str, str] = field(default_factory=dict)
+    resize_pending: tuple[str, str] | None = None
+    resize_error: str = ""
 
     def verdicts(self, container_id: str, *, probed: bool, gated: bool) -> Verdicts:
         """The verdicts of a running container; before its first probe ran, readiness and startup count as not yet."""

@@ -23,6 +23,8 @@ from knarr.client.client import DeleteOptions
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import acts, ending, event_budget, inspection, members, planned, pod_plan, restarts
+from knarr.kubelet.allocations import REJECTED
+from knarr.kubelet.allotment import Allotment
 from knarr.kubelet.log_rotation import OpenLog
 from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.planned import PodPlan
@@ -44,6 +46,8 @@ class PodWorker:
         self._shared = shared
         self.uid = pod.metadata.uid
         self._reporter = Reporter(shared, pod, raw, is_static=is_static)
+        self._allotment = Allotment(shared.allocations, pod, wake=self.wake, tell=self.tell)
+        self.is_admitted = pod.status.start_time is not None
         self.observed = ObservedPod()
         self._woken = asyncio.Event()
         self._is_dirty = True
@@ -66,8 +70,8 @@ class PodWorker:
 
     @property
     def pod(self) -> Pod:
-        """The newest version of the pod that is known."""
-        return self._reporter.pod
+        """The newest version of the pod that is known, with the resources that are allocated to it."""
+        return self._allotment.applied(self._reporter.pod)
 
     # -- what wakes it ---
 
@@ -146,6 +150,7 @@ class PodWorker:
         """Work until the pod is gone from the API and from this node."""
         try:
             self._use_sources()
+            await self._ask_admission()
             await self._look_again()
             self._recover_backoffs()
             self._refresh_volumes()
@@ -157,9 +162,20 @@ class PodWorker:
             self._shared.sources.release(self.uid)
             self._shared.puller.forget(self.uid)
 
+    async def _ask_admission(self) -> None:
+        """A pod that never began here begins only if the node has room for it and may run it."""
+        if self.is_admitted or self.pod.metadata.deletion_timestamp is not None:
+            return
+        refused = await self._shared.allocations.refusal(self.pod)
+        self.is_admitted = refused is None
+        if refused is not None:
+            self.tell("", "Warning", refused.reason, refused.message)
+            self.stop(Stop(refused.reason, REJECTED + refused.message))
+
     async def _step(self) -> bool:
         """Look, plan, act, report once; True when nothing is left to do, ever."""
         self._woken.clear()
+        self._allotment.follow(self._reporter.pod)
         await self._look_again()
         now = self._shared.clock.now()
         if (late := ending.past_deadline(self.pod, now)) is not None:
@@ -196,7 +212,13 @@ class PodWorker:
     def _snapshot(self) -> Standing:
         """The standing as a plan or status may see it."""
         in_flight = frozenset(self._tasks) | frozenset(self._retry_at)
-        self._standing = replace(self._standing, in_flight=in_flight, probes=self._prober.verdicts())
+        pending = self._allotment.pending
+        self._standing = replace(
+            self._standing,
+            in_flight=in_flight,
+            probes=self._prober.verdicts(),
+            resize_pending=(pending.reason, pending.message) if pending is not None else None,
+        )
         return self._standing
 
     def _plan_again(self, plan: PodPlan) -> None:
@@ -289,8 +311,14 @@ class PodWorker:
         container = members.find(self.pod, act.name)
         assert container is not None, "the plan names containers of the spec"
         sandbox = self.observed.sandbox
-        given = await self._acts.resize(self.pod, container, act.id, sandbox.id if sandbox else "")
-        self._standing = replace(self._standing, resized={**self._standing.resized, act.id: given})
+        try:
+            given = await self._acts.resize(self.pod, container, act.id, sandbox.id if sandbox else "")
+        except (KnarrError, OSError) as error:
+            self._standing = replace(self._standing, resize_error=str(error))
+            raise
+        resized = {**self._standing.resized, act.id: given}
+        self._standing = replace(self._standing, resized=resized, resize_error="")
+        self.tell("", "Normal", "ResizeCompleted", f"Container {act.name} was given its new resources")
 
     def _set_problem(self, name: str, problem: Problem | None) -> None:
         problems = {key: value for key, value in self._standing.problems.items() if key != name}
@@ -386,6 +414,8 @@ class PodWorker:
         if not self._is_finished:
             self._is_finished = True
             self._prober.stop()
+            self.is_admitted = False  # what it held is free
+            self._shared.allocations.freed()
             await self._shared.aside(self._files.volumes.remove)
         if not is_leaving:
             self._shared.sources.release(self.uid)
@@ -416,7 +446,7 @@ class PodWorker:
         """Begin to write the status if it differs from the API's."""
         if self._standing.is_gone or STATUS in self._tasks or STATUS in self._retry_at:
             return
-        patch = self._reporter.patch(self.observed, self._snapshot(), now)
+        patch = self._reporter.patch(self.pod, self.observed, self._snapshot(), now)
         if patch is not None:
             self._spawn(STATUS, self._reporter.write(patch))
 

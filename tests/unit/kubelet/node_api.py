@@ -71,6 +71,9 @@ def _strategic(status: Json, changes: Json) -> Json:
     if "conditions" in changes:
         merged = {one["type"]: one for one in status.get("conditions", ())}
         for one in changes["conditions"]:
+            if one.get("$patch") == "delete":
+                merged.pop(one["type"], None)
+                continue
             merged[one["type"]] = merge(merged.get(one["type"], {}), one)
         result["conditions"] = list(merged.values())
     return result

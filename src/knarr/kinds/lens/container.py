@@ -62,6 +62,16 @@ class ContainerResizePolicy(Struct, frozen=True, kw_only=True, rename="camel"):
     restart_policy: str = ""
 
 
+class ContainerRestartRuleOnExitCodes(Struct, frozen=True, kw_only=True, rename="camel"):
+    operator: str = ""
+    values: tuple[int, ...] = ()
+
+
+class ContainerRestartRule(Struct, frozen=True, kw_only=True, rename="camel"):
+    action: str = ""
+    exit_codes: ContainerRestartRuleOnExitCodes | None = None
+
+
 class ResourceRequirements(Struct, frozen=True, kw_only=True, rename="camel"):
     limits: dict[str, str] = field(default_factory=dict)
     requests: dict[str, str] = field(default_factory=dict)
@@ -82,6 +92,7 @@ class Container(Struct, frozen=True, kw_only=True, rename="camel"):
     resize_policy: tuple[ContainerResizePolicy, ...] = ()
     resources: ResourceRequirements = ResourceRequirements()
     restart_policy: str | None = None
+    restart_policy_rules: tuple[ContainerRestartRule, ...] = ()
     security_context: SecurityContext | None = None
     startup_probe: Probe | None = None
     stdin: bool = False
@@ -108,6 +119,7 @@ class EphemeralContainer(Struct, frozen=True, kw_only=True, rename="camel"):
     resize_policy: tuple[ContainerResizePolicy, ...] = ()
     resources: ResourceRequirements = ResourceRequirements()
     restart_policy: str | None = None
+    restart_policy_rules: tuple[ContainerRestartRule, ...] = ()
     security_context: SecurityContext | None = None
     startup_probe: Probe | None = None
     stdin: bool = False

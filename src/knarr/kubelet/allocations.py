@@ -1,0 +1,65 @@
+"""What of the node is given to whom: admits pods, and says whether a bigger pod would still fit.
+
+Answers come from admission.py over the workers' pods as they are now; nothing is kept but who waits for room. A label
+that this kubelet has not heard of yet may be why a pod came, so it asks the API before it refuses for labels.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+
+from knarr.base.errors import KnarrError
+from knarr.kinds.lens.node import Node
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import admission
+from knarr.kubelet.admission import Place
+from knarr.kubelet.standing import Stop
+
+REJECTED = "Pod was rejected: "
+
+
+class Allocations:
+    """`place` tells of the node without its pods, `pods` of those that hold something of it."""
+
+    def __init__(
+        self,
+        place: Callable[[], Place],
+        pods: Callable[[], Iterable[Pod]],
+        fetch_node: Callable[[], Awaitable[Node]],
+    ) -> None:
+        self._place = place
+        self._pods = pods
+        self._fetch_node = fetch_node
+        self._waiting: dict[str, Callable[[], None]] = {}
+
+    async def refusal(self, pod: Pod) -> Stop | None:
+        """Why this pod may not begin here."""
+        found = admission.refusal(pod, self._met_by(pod))
+        if found is not None and found.reason == admission.AFFINITY:
+            try:
+                node = await self._fetch_node()
+            except (KnarrError, OSError):
+                return found
+            found = admission.refusal(pod, replace(self._met_by(pod), node=node))
+        return found
+
+    def shortage(self, pod: Pod) -> tuple[str, int, int, int] | None:
+        """What a running pod would lack if it were given what it asks for now."""
+        return admission.shortage(pod, self._met_by(pod))
+
+    @property
+    def allocatable(self) -> Mapping[str, int]:
+        return self._place().allocatable
+
+    def wait(self, uid: str, wake: Callable[[], None]) -> None:
+        """Call `wake` once when something of the node is free again."""
+        self._waiting[uid] = wake
+
+    def freed(self) -> None:
+        """A pod has ended, or shrunk."""
+        waiting, self._waiting = self._waiting, {}
+        for wake in waiting.values():
+            wake()
+
+    def _met_by(self, pod: Pod) -> Place:
+        others = tuple(other for other in self._pods() if other.metadata.uid != pod.metadata.uid)
+        return replace(self._place(), others=others)

@@ -1,0 +1,99 @@
+"""In-place resize: which resources a pod is given now, which it waits for, and what its status says of that. Pure.
+
+The spec says what is wanted, `allocated` what the node has set aside; containers get what is allocated. A wish that the
+node could never grant is Infeasible, one that others are in the way of is Deferred and asked again when they shrink.
+Giving it to a running container is pod_plan.py's and acts.py's. Spec: docs "Resize CPU and Memory Resources assigned to
+Containers".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from msgspec.structs import replace
+
+from knarr.kinds.lens.container import Container, ResourceRequirements
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import demands, resources
+from knarr.kubelet.observed import ObservedPod
+
+Shortage = tuple[str, int, int, int]
+"""(resource, requested, used, capacity)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Why a resize is not begun."""
+
+    reason: Literal["Deferred", "Infeasible"]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allocated:
+    """Resources by container, as the node has set them aside; none: as the spec says."""
+
+    resources: Mapping[str, ResourceRequirements] = field(default_factory=dict)
+    pending: Pending | None = None
+
+
+def recovered(pod: Pod) -> Allocated:
+    """What the API's status says was allocated, for a kubelet that starts again."""
+    found = {}
+    statuses = {s.name: s for s in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
+    for container in (*pod.spec.containers, *pod.spec.init_containers):
+        status = statuses.get(container.name)
+        if status is not None and status.resources is not None and status.state.running is not None:
+            asked = status.allocated_resources or status.resources.requests
+            found[container.name] = ResourceRequirements(limits=status.resources.limits, requests=asked)
+    return Allocated(found)
+
+
+def applied(pod: Pod, allocated: Allocated) -> Pod:
+    """The pod as it is to be run: with what is allocated in the place of what is wanted."""
+    if all(_given(c, allocated) is c for c in (*pod.spec.containers, *pod.spec.init_containers)):
+        return pod
+    mains = tuple(_given(container, allocated) for container in pod.spec.containers)
+    inits = tuple(_given(container, allocated) for container in pod.spec.init_containers)
+    return replace(pod, spec=replace(pod.spec, containers=mains, init_containers=inits))
+
+
+def _given(container: Container, allocated: Allocated) -> Container:
+    given = allocated.resources.get(container.name)
+    if given is None or same(given, container.resources):
+        return container
+    return replace(container, resources=given)
+
+
+def same(one: ResourceRequirements, other: ResourceRequirements) -> bool:
+    """Whether both ask for the same amounts, however they are written."""
+    if one == other:
+        return True
+    return demands.amounts(one.limits) == demands.amounts(other.limits) and demands.amounts(
+        one.requests
+    ) == demands.amounts(other.requests)
+
+
+def decided(pod: Pod, allocatable: Mapping[str, int], shortage: Shortage | None) -> Allocated:
+    """Grant what a changed spec asks for, or say why not; `shortage` is what the pod would lack."""
+    if shortage is None:
+        wanted = {c.name: c.resources for c in (*pod.spec.containers, *pod.spec.init_containers)}
+        return Allocated(wanted)
+    name, requested, used, capacity = shortage
+    if requested > allocatable.get(name, 0):
+        text = f"Node didn't have enough capacity: {name}, requested: {requested}, capacity: {capacity}"
+        return Allocated(pending=Pending("Infeasible", text))
+    text = f"Node didn't have enough resource: {name}, requested: {requested}, used: {used}, capacity: {capacity}"
+    return Allocated(pending=Pending("Deferred", text))
+
+
+def is_in_progress(pod: Pod, observed: ObservedPod, resized: Mapping[str, str]) -> bool:
+    """Whether a running container has not been given yet what is allocated to it."""
+    for container in (*pod.spec.containers, *pod.spec.init_containers):
+        current = observed.current(container.name)
+        if current is None or not current.is_running:
+            continue
+        given = resized.get(current.id, current.resources)
+        if given and given != resources.fingerprint(container):
+            return True
+    return False
