@@ -35,6 +35,9 @@ class StreamConnection(asyncio.Protocol):
         """Take over a transport that another protocol used so far."""
         self.connection_made(transport)
         self._at_end = at_end
+        # Paused, because uvloop reads on into the buffer of the protocol before until reading begins anew.
+        with contextlib.suppress(RuntimeError):
+            transport.pause_reading()
         transport.set_protocol(self)
         with contextlib.suppress(RuntimeError):
             transport.resume_reading()

@@ -31,8 +31,11 @@ _STATUS: Final[dict[type[Exception], int]] = {
 }
 
 
-class ServerConnection(asyncio.Protocol):
-    """The protocol object of one accepted connection; see the module."""
+class ServerConnection(asyncio.BufferedProtocol):
+    """The protocol object of one accepted connection; see the module.
+
+    Buffered: without a buffer of ours every read over TLS allocates, shrinks and frees one of 256 KiB, which costs
+    three system calls and the page faults, a fifth of a small request."""
 
     def __init__(self, server: "Server") -> None:
         self._server = server
@@ -67,7 +70,13 @@ class ServerConnection(asyncio.Protocol):
         self._peer = http_request.peer(transport)
         self._set_due(self._limits.header_seconds)
 
-    def data_received(self, content: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._server.received  # one for all: buffer_updated comes before the next read
+
+    def buffer_updated(self, count: int) -> None:
+        self._received(self._server.received[:count])
+
+    def _received(self, content: memoryview) -> None:
         if self._is_lingering or self._refusal is not None:
             return
         if self._leftover is not None:

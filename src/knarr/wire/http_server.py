@@ -17,6 +17,7 @@ from knarr.base import errors
 from knarr.wire import http
 from knarr.wire.http_connection import ServerConnection
 
+RECEIVE_BYTES = 256 * 1024
 IP_FREEBIND = 15
 """Linux' socket option that the socket module does not name before Python 3.14."""
 
@@ -41,6 +42,7 @@ class Server:
         self.handler = handler
         self.limits = limits or Limits()
         self.connections: set[ServerConnection] = set()
+        self.received = memoryview(bytearray(RECEIVE_BYTES))
         self._listeners: list[asyncio.Server] = []
         self._emptied = asyncio.Event()
 
