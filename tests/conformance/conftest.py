@@ -71,7 +71,8 @@ async def kubectl(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             directory / "apiserver.crt", directory / "apiserver.key", client_authority=directory / "ca.crt"
         )
         port = await server.listen_tcp("127.0.0.1", 0, tls=context)
-        controllers = Controllers(running.client(control.CONTROLLER_MANAGER), clock, root_ca="none")
+        client = running.client(control.CONTROLLER_MANAGER)
+        controllers = Controllers(client, clock, root_ca="none", authority=lambda: pki.authority(directory))
         ready = asyncio.Event()
         task = group.create_task(controllers.run(ready.set))
         await ready.wait()

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from knarr.apiserver import expiry
+from knarr.apiserver import bootstrap_tokens, expiry
 from knarr.apiserver.audit import policy
 from knarr.apiserver.audit.log import AuditLog
 from knarr.apiserver.audit.pipeline import AuditedPipeline
@@ -86,7 +86,7 @@ async def opened(
             store,
             clock,
             access=Rbac(store),
-            authenticator=Authenticator(tokens.user),
+            authenticator=Authenticator(lambda token: _token_user(token, tokens, store, clock)),
             tokens=tokens,
             pki=directory,
             pod_security=settings.pod_security,
@@ -112,6 +112,12 @@ async def opened(
         await store.close()
 
 
+def _token_user(token: str, tokens: Tokens, store: Store, clock: Clock) -> User | None:
+    if bootstrap_tokens.TOKEN.fullmatch(token):
+        return bootstrap_tokens.user(store, token, clock.now())
+    return tokens.user(token)
+
+
 def _pipeline(server: ApiServer, settings: Settings) -> Pipeline:
     """The pipeline, with an audit log where one is wanted. Raises Invalid for a bad policy."""
     if not settings.audit_log:
@@ -130,7 +136,13 @@ async def _run_parts(control: Control, directory: Path, ready: Ready) -> None:
 
     root_ca = (directory / "ca.crt").read_text()
     client = control.client(CONTROLLER_MANAGER)
-    controllers = Controllers(client, control.clock, root_ca=root_ca, kinds=scheduling.KINDS)
+    controllers = Controllers(
+        client,
+        control.clock,
+        root_ca=root_ca,
+        authority=lambda: pki.authority(directory),
+        kinds=scheduling.KINDS,
+    )
     recorder = EventRecorder(control.client(SCHEDULER), control.clock, scheduling.NAME)
     scheduler = scheduling.Scheduler(control.client(SCHEDULER), controllers.cache, control.clock, recorder)
     gate = control.pipeline.server.gate
@@ -140,5 +152,8 @@ async def _run_parts(control: Control, directory: Path, ready: Ready) -> None:
         await tasks.start(group, "controllers", controllers.run)
         await tasks.start(group, "scheduler events", recorder.run)
         await tasks.start(group, "scheduler", scheduler.run)
+        await tasks.start(
+            group, "bootstrap tokens", lambda started: bootstrap_tokens.run(control.store, control.clock, started)
+        )
         await tasks.start(group, "event expiry", lambda started: expiry.run(control.store, started))
         ready()

@@ -85,13 +85,18 @@ def is_complete(settings: Settings) -> bool:
     return all((directory / f"{leaf.name}.crt").exists() for leaf in leaves(settings))
 
 
+def authority(directory: Path) -> tls.KeyPair:
+    """The CA that is there."""
+    return tls.KeyPair((directory / "ca.crt").read_bytes(), (directory / "ca.key").read_bytes())
+
+
 def _authority(directory: Path, now: Instant) -> tls.KeyPair:
     certificate, key = directory / "ca.crt", directory / "ca.key"
     if not key.exists() or not certificate.exists():
         made = tls.new_authority("knarr-ca", now)
         tls.write(key, made.key)
         tls.write(certificate, made.certificate)
-    return tls.KeyPair(certificate.read_bytes(), key.read_bytes())
+    return authority(directory)
 
 
 def _issue(directory: Path, authority: tls.KeyPair, leaf: Leaf, now: Instant) -> None:

@@ -5,7 +5,7 @@ may share it: name further kinds in `kinds`).
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -18,6 +18,7 @@ from knarr.client.cache import Cache
 from knarr.client.client import Client
 from knarr.client.events import EventRecorder
 from knarr.controllers import (
+    clusterroles,
     cronjob,
     daemonset,
     disruption,
@@ -31,6 +32,7 @@ from knarr.controllers import (
     replicationcontroller,
     serviceaccounts,
 )
+from knarr.controllers.certificates.runner import Certificates
 from knarr.controllers.controller import Controller
 from knarr.controllers.deployment import sync as deployment
 from knarr.controllers.job import sync as job
@@ -39,9 +41,11 @@ from knarr.controllers.runner import Runner
 from knarr.controllers.statefulset import sync as statefulset
 from knarr.kinds import registry
 from knarr.kinds.batch import JOB
+from knarr.kinds.certificates import CERTIFICATESIGNINGREQUEST
 from knarr.kinds.core_config import NAMESPACE, NODE
 from knarr.kinds.core_pod import POD
 from knarr.kinds.registry import Kind
+from knarr.wire.tls import KeyPair
 
 # One row per controller; the order says nothing.
 CONTROLLERS: tuple[Controller, ...] = (
@@ -58,6 +62,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     quota.CONTROLLER,
     serviceaccounts.ACCOUNTS,
     nodelifecycle.EVICTION,
+    clusterroles.CONTROLLER,
 )
 
 
@@ -107,6 +112,7 @@ class Part(Protocol):
 class Controllers:
     """All controllers over one cache. `run` never returns.
 
+    `authority` is the CA that signs certificate requests; None leaves them to others.
     `collected` are the kinds that the garbage collector and the namespace controller look after: all that are served.
     """
 
@@ -116,6 +122,7 @@ class Controllers:
         clock: Clock,
         *,
         root_ca: str = "",
+        authority: Callable[[], KeyPair] | None = None,
         kinds: Iterable[Kind] = (),
         controllers: Sequence[Controller] | None = None,
         collected: Sequence[Kind] | None = None,
@@ -124,7 +131,8 @@ class Controllers:
         swept = collectable_kinds() if collected is None else collected
         self._client = client
         self._clock = clock
-        whole = dict.fromkeys([*kinds_of(chosen), NAMESPACE, NODE, POD, JOB, *kinds])
+        requests = [CERTIFICATESIGNINGREQUEST] if authority is not None else []
+        whole = dict.fromkeys([*kinds_of(chosen), NAMESPACE, NODE, POD, JOB, *requests, *kinds])
         self.cache = Cache(whole, metadata_only=swept, lens_only=(POD,))
         self._recorders = {one.name: EventRecorder(client, clock, one.name) for one in chosen}
         self._runners = {one.name: Runner(one, client, self.cache, clock, self._recorders[one.name]) for one in chosen}
@@ -136,6 +144,8 @@ class Controllers:
             "pod-garbage-collector": podgc.PodGarbage(client, self.cache),
             **self._runners,
         }
+        if authority is not None:
+            self._parts["certificates"] = Certificates(client, self.cache, clock, authority)
 
     @property
     def is_idle(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from knarr.apiserver.admission import (
+    certificates,
     escalation,
     limits,
     namespaces,
@@ -35,12 +36,14 @@ MUTATING: Final[tuple[Step, ...]] = (
     pods.priority,
     pods.tolerations,
     services.allocate,
+    certificates.conditions,
 )
 # After validation; the last sees what will be stored.
 VALIDATING: Final[tuple[Step, ...]] = (
     node_restriction.check,
     pod_security.admit,
     escalation.check,
+    certificates.check,
     limits.check,
     quota.check,
 )

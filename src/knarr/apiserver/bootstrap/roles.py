@@ -109,6 +109,13 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         ("list watch", "core", "endpoints services"),
         ("list watch", "discovery.k8s.io", "endpointslices"),
     ),
+    "system:node-bootstrapper": (("create get list watch", "certificates.k8s.io", "certificatesigningrequests"),),
+    "system:certificates.k8s.io:certificatesigningrequests:nodeclient": (
+        ("create", "certificates.k8s.io", "certificatesigningrequests/nodeclient"),
+    ),
+    "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient": (
+        ("create", "certificates.k8s.io", "certificatesigningrequests/selfnodeclient"),
+    ),
     "system:persistent-volume-provisioner": (
         ("get list watch create delete", "core", "persistentvolumes"),
         ("get list watch update", "core", "persistentvolumeclaims"),
@@ -132,6 +139,11 @@ PATHS: Final[dict[str, tuple[str, ...]]] = {
         "/healthz", "/healthz/*", "/livez", "/livez/*", "/metrics", "/metrics/slis", "/readyz", "/readyz/*",
     ),
 }  # fmt: skip
+# ClusterRole → the signer whose requests it may approve.
+APPROVERS: Final = {
+    f"system:certificates.k8s.io:{signer}-approver": f"kubernetes.io/{signer}"
+    for signer in ("kube-apiserver-client", "kube-apiserver-client-kubelet", "kubelet-serving", "legacy-unknown")
+}
 # ClusterRole → the label that selects the roles it unites.
 AGGREGATED: Final = {
     "admin": "rbac.authorization.k8s.io/aggregate-to-admin",
@@ -163,6 +175,17 @@ BINDINGS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "system:node-proxier": ("system:node-proxier", ("User:system:kube-proxy", "Group:system:nodes")),
     "system:kube-apiserver-to-kubelet": ("system:kubelet-api-admin", ("User:system:kube-apiserver",)),
     "system:monitoring": ("system:monitoring", ("Group:system:monitoring",)),
+    # What kubeadm binds, so that a kubelet with a bootstrap token joins and every kubelet renews its certificate.
+    "kubeadm:kubelet-bootstrap": (
+        "system:node-bootstrapper", ("Group:system:bootstrappers:kubeadm:default-node-token",),
+    ),
+    "kubeadm:node-autoapprove-bootstrap": (
+        "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+        ("Group:system:bootstrappers:kubeadm:default-node-token",),
+    ),
+    "kubeadm:node-autoapprove-certificate-rotation": (
+        "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", ("Group:system:nodes",),
+    ),
 }  # fmt: skip
 
 
@@ -176,9 +199,15 @@ def objects() -> list[Json]:
     made = [_role("cluster-admin", [_any_resource(), {"verbs": ["*"], "nonResourceURLs": ["*"]}])]
     made += [_role(name, rules(name)) for name in RULES]
     made += [_role(name, [{"verbs": ["get"], "nonResourceURLs": list(paths)}]) for name, paths in PATHS.items()]
+    made += [_role(name, _approver(signer)) for name, signer in APPROVERS.items()]
     made += [_aggregated(name, label) for name, label in AGGREGATED.items()]
     made += [_binding(name, role, subjects) for name, (role, subjects) in BINDINGS.items()]
     return made
+
+
+def _approver(signer: str) -> list[Json]:
+    return [{"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "verbs": ["approve"],
+             "resourceNames": [signer]}]  # fmt: skip
 
 
 def _any_resource() -> Json:

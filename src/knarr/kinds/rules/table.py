@@ -7,7 +7,19 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from knarr.base.errors import Cause
-from knarr.kinds.rules import autoscaling, batch, config, network, pod, pod_changes, rbac, service, storage, workloads
+from knarr.kinds.rules (
+    autoscaling,
+    batch,
+    certificates,
+    config,
+    network,
+    pod,
+    pod_changes,
+    rbac,
+    service,
+    storage,
+    workloads,
+)
 
 Json = dict[str, Any]
 Check = Callable[[Json], Iterable[Cause]]
@@ -40,6 +52,7 @@ CHECKS: Final[Mapping[tuple[str, str], tuple[Check, ...]]] = {
     ("rbac.authorization.k8s.io", "ClusterRole"): (rbac.cluster_role,),
     ("rbac.authorization.k8s.io", "RoleBinding"): (rbac.binding,),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): (rbac.cluster_binding,),
+    ("certificates.k8s.io", "CertificateSigningRequest"): (certificates.signing_request,),
     ("scheduling.k8s.io", "PriorityClass"): (config.priority_class,),
 }
 CHANGES: Final[Mapping[tuple[str, str], tuple[Change, ...]]] = {

@@ -1,0 +1,1 @@
+"""Certificate signing requests: approved for kubelets, signed when approved, forgotten when old."""
