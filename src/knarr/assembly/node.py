@@ -15,7 +15,7 @@ from knarr.assembly.pod_runtime import PodRuntime
 from knarr.assembly.settings import Settings
 from knarr.base import tasks
 from knarr.base.clock import SystemClock
-from knarr.base.errors import Unavailable
+from knarr.base.errors import Invalid, Unavailable
 from knarr.base.logs import fields, log
 from knarr.base.tasks import Ready
 from knarr.client.http import HttpTransport
@@ -31,17 +31,19 @@ from knarr.images.local_content import LocalContent
 from knarr.images.names import Names
 from knarr.images.overlay import OverlaySnapshots
 from knarr.images.pull import Puller
-from knarr.kubelet import kubelet, mounting, pages
+from knarr.kubelet import configuration, kubelet, mounting, pages
+from knarr.kubelet.configuration import KubeletConfiguration
 from knarr.kubelet.kubelet import Kubelet
 from knarr.kubelet.server import KubeletServer
 from knarr.kubelet.settings import KubeletSettings
 from knarr.network import ruleset
 from knarr.network.bridge import BridgeNetwork
 from knarr.nodeapi import compose as nodeapi
+from knarr.registry import options
 from knarr.registry.service import Registry
 from knarr.runtime.cgroups import Cgroups
 from knarr.runtime.oci_runtime import OciRuntime
-from knarr.wire import http_client, tls
+from knarr.wire import http_client, strict_yaml, tls
 from knarr.wire.http_server import Limits, Server
 
 LOOPBACK = "127.0.0.1"
@@ -82,7 +84,7 @@ def registry_domain(settings: Settings) -> str:
 
 
 def kubelet_settings(settings: Settings) -> KubeletSettings:
-    return KubeletSettings(
+    plain = KubeletSettings(
         node_name=settings.node_name,
         root_dir=settings.kubelet_dir,
         pod_log_dir=settings.pod_log_dir,
@@ -93,8 +95,19 @@ def kubelet_settings(settings: Settings) -> KubeletSettings:
         removes_cgroups=bool(settings.cri),
         backoff=settings.backoff,
         static_pod_dir=settings.static_pod_dir,
-        unsafe_sysctls=tuple(word for word in settings.allowed_unsafe_sysctls.split(",") if word),
+        image_dir=settings.images_dir,
     )
+    return configuration.applied(plain, kubelet_configuration(settings.kubelet_config))
+
+
+def kubelet_configuration(path: str) -> KubeletConfiguration:
+    """What the file says; without one, nothing. Raises Invalid."""
+    if not path:
+        return KubeletConfiguration()
+    try:
+        return configuration.read(strict_yaml.decode(Path(path).read_bytes()))
+    except OSError as error:
+        raise Invalid(f"kubelet configuration: {path}: {error.strerror}") from error
 
 
 @contextlib.asynccontextmanager
@@ -143,16 +156,20 @@ async def run(settings: Settings, ready: Ready) -> None:
         ready()
 
 
-async def serve_registry(settings: Settings, images: Images, ready: Ready) -> None:
-    """The OCI registry on localhost."""
-    registry = Registry(images.content, images.names, registry_domain(settings))
+async def serve_registry(settings: Settings, images: Images, ready: Ready, told: options.Options | None = None) -> None:
+    """The OCI registry on localhost; `told` stands instead of what its file says."""
+    told = told or options.read(settings.registry_file)
+    domain = registry_domain(settings)
+    gates = options.gates(told, images.content, images.names, domain, settings.registries_file)
+    registry = Registry(images.content, images.names, domain, gates)
     server = Server(registry.handler, limits=Limits(body_bytes=None))
+    context = tls.server_context(Path(told.tls_certificate), Path(told.tls_key)) if told.tls_key else None
     try:
-        await server.listen_tcp(LOOPBACK, settings.registry_port)
+        await server.listen_tcp(told.listen, settings.registry_port, tls=context)
         ready()
         await asyncio.get_running_loop().create_future()
     finally:
-        registry.close()
+        await registry.end()
         await server.close(grace_seconds=1.0)
 
 

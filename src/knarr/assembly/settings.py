@@ -38,8 +38,8 @@ class Settings:
     owner_gid: int = 0
     backoff: str = "standard"
     pod_security: str = "privileged"
-    allowed_unsafe_sysctls: str = ""
-    """Sysctls beyond the safe ones that pods may set, with commas between: names, or prefixes ending in `*`."""
+    kubelet_config: str = ""
+    """A KubeletConfiguration file (kubelet/configuration.py says which fields count)."""
     pod_manifest_path: str = ""
     """The folder of static pods' files; empty: DATA_DIR/manifests."""
     audit_log: str = ""
@@ -90,6 +90,11 @@ class Settings:
     def registries_file(self) -> Path:
         """Mirrors and insecure registries (images/registries.py says in which form); it need not exist."""
         return self.data_dir / "registries.json"
+
+    @property
+    def registry_file(self) -> Path:
+        """Users, quotas, proxies and TLS of the registry (registry/options.py says in which form); it need not exist."""
+        return self.data_dir / "registry.json"
 
     @property
     def node_socket(self) -> Path:

@@ -5,7 +5,6 @@ Not here: what the processes do (assembly/), where things lie (assembly/settings
 
 import argparse
 import errno
-import os
 import shutil
 import socket
 import time
@@ -54,7 +53,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pod-manifest-path",
         metavar="DIR",
-        type=os.path.abspath,
         default=None,
         help="folder of static pods' files (default: manifests below the cluster's state)",
     )
@@ -71,10 +69,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="an audit.k8s.io/v1 Policy (default: Metadata of everything)",
     )
     parser.add_argument(
-        "--allowed-unsafe-sysctls",
-        metavar="NAMES",
+        "--kubelet-config",
+        metavar="FILE",
         default=None,
-        help="sysctls beyond the safe ones that pods may set, e.g. kernel.msg*,net.core.somaxconn",
+        help="a KubeletConfiguration: eviction, image garbage collection, sysctls, logs, process ids",
     )
     parser.add_argument("--backoff", choices=("standard", "dev"), default=None, help="restart back-off; dev is quicker")
 
@@ -117,8 +115,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         pod_network=arguments.pod_network,
         service_network=arguments.service_network,
         backoff=arguments.backoff,
-        pod_manifest_path=arguments.pod_manifest_path,
-        allowed_unsafe_sysctls=arguments.allowed_unsafe_sysctls,
+        pod_manifest_path=_absolute(arguments.pod_manifest_path),
+        kubelet_config=_absolute(arguments.kubelet_config),
         pod_security=arguments.pod_security,
         audit_log=_absolute(arguments.audit_log),
         audit_policy=_absolute(arguments.audit_policy),
@@ -150,6 +148,17 @@ def _check_audit(settings: Settings) -> None:
         raise Failure("--audit-policy cannot be used", str(error), "correct the file, or give another") from error
 
 
+def _check_kubelet(settings: Settings) -> None:
+    if not settings.kubelet_config:
+        return
+    from knarr.assembly import node  # loaded by those who configure it
+
+    try:
+        node.kubelet_settings(settings)
+    except KnarrError as error:
+        raise Failure("--kubelet-config cannot be used", str(error), "correct the file, or give another") from error
+
+
 def _check_machine(settings: Settings, *, is_fresh: bool) -> None:
     data_dir = settings.data_dir
     foreign = data_dir.is_dir() and any(data_dir.iterdir()) and not (data_dir / settings_module.FILE_NAME).exists()
@@ -163,6 +172,7 @@ def _check_machine(settings: Settings, *, is_fresh: bool) -> None:
         requirements.check()
         _check_cri(settings.cri)
     _check_audit(settings)
+    _check_kubelet(settings)
     networks.check(settings, [] if settings.api_only else networks.running(settings))
     if is_fresh:
         ports = [("API", settings.port)]

@@ -195,6 +195,8 @@ class MemoryRuntime:
                     id=c.status.id,
                     pod_sandbox_id=c.sandbox_id,
                     metadata=c.status.metadata,
+                    image=c.status.image,
+                    image_ref=c.status.image_ref,
                     state=c.status.state,
                     created_at=c.status.created_at,
                     labels=c.status.labels,
@@ -338,7 +340,9 @@ class MemoryImages:
         return image.PullImageResponse(image_ref=self.images[name].id)
 
     async def remove_image(self, request: image.RemoveImageRequest) -> image.RemoveImageResponse:
-        self.images.pop(request.image.image if request.image else "", None)
+        name = request.image.image if request.image else ""
+        for key in [key for key, found in self.images.items() if name in (key, found.id)]:
+            del self.images[key]
         return image.RemoveImageResponse()
 
     async def image_fs_info(self, request: image.ImageFsInfoRequest) -> image.ImageFsInfoResponse:

@@ -47,7 +47,7 @@ def sandbox_config(pod: Pod, attempt: int, settings: KubeletSettings, host: dns.
             cgroup_parent=settings.cgroup_parent(meta.uid),
             security_context=security.sandbox_security(pod),
             sysctls={sysctl.name: sysctl.value for sysctl in context.sysctls} if context else {},
-            resources=resources.pod_resources(pod),
+            resources=resources.pod_resources(pod, settings.pod_pids_max),
         ),
     )
 

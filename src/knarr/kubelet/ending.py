@@ -90,7 +90,10 @@ def kill_at(pod: Pod, standing: Standing, now: Instant) -> Instant:
     deleted_at = pod.metadata.deletion_timestamp
     if standing.is_gone:  # deleted by force, at once or while it was ending
         return now + timedelta(seconds=MINIMUM_GRACE_SECONDS)
-    latest = now + timedelta(seconds=grace(pod))
+    seconds = grace(pod)
+    if standing.stop is not None and standing.stop.grace_seconds is not None:
+        seconds = min(seconds, max(MINIMUM_GRACE_SECONDS, standing.stop.grace_seconds))
+    latest = now + timedelta(seconds=seconds)
     return min(latest, deleted_at + timedelta(seconds=1)) if deleted_at is not None else latest
 
 

@@ -1,23 +1,23 @@
-"""Node-pressure eviction: when the node runs out of memory, disk, inodes or process ids, and which pod goes first.
+"""Node-pressure eviction: when the node runs short of memory, disk, inodes or process ids, and which pod goes first.
 
-Pure: `pressures` and `victim` decide on values; `signals` reads them. One pod at a time is ended, then the node is
-looked at again. Thresholds are upstream's hard ones. Spec: docs "Node-pressure Eviction". Not here: soft thresholds,
-and freeing images first.
+Pure: `observed` says which thresholds act and which conditions hold, `victim` who goes. One pod at a time is ended,
+then the node is looked at again. Reading the machine is node_signals.py's, acting relief.py's, limits of single pods
+are local_storage.py's. Spec: docs "Node-pressure Eviction". Vocabulary: a threshold with `grace_seconds` is a soft one.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Literal
 
+from knarr.base.clock import Instant
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import quantities
+from knarr.kubelet import admission, quantities
 from knarr.kubelet.standing import Stop
 
-CHECK_SECONDS = 10.0
-"""Upstream's housekeeping interval."""
 Condition = Literal["MemoryPressure", "DiskPressure", "PIDPressure"]
+IMMEDIATE_GRACE_SECONDS: Final = 1
+"""What a pod gets when a hard threshold or its own limit is passed (upstream's number)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,85 +28,140 @@ class Signal:
     capacity: int
 
 
+# signal → (the node condition that it means, what the eviction message calls the resource)
+SIGNALS: Final[Mapping[str, tuple[Condition, str]]] = {
+    "memory.available": ("MemoryPressure", "memory"),
+    "nodefs.available": ("DiskPressure", "ephemeral-storage"),
+    "nodefs.inodesFree": ("DiskPressure", "inodes"),
+    "imagefs.available": ("DiskPressure", "ephemeral-storage"),
+    "imagefs.inodesFree": ("DiskPressure", "inodes"),
+    "pid.available": ("PIDPressure", "pids"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """An `amount`, or a `share` of the capacity but at most `cap`; `resource` is what the eviction message calls it."""
+    """An `amount`, or a `share` of the capacity but at most `cap`; once met, it is so until `reclaim` more is there."""
 
-    condition: Condition
-    resource: str
+    signal: str
     amount: int = 0
     share: float = 0.0
     cap: int = 0
+    reclaim: int = 0
+    grace_seconds: float = 0.0
+
+    @property
+    def condition(self) -> Condition:
+        return SIGNALS[self.signal][0]
+
+    @property
+    def resource(self) -> str:
+        return SIGNALS[self.signal][1]
 
     def quantity(self, capacity: int) -> int:
         wanted = self.amount or round(self.share * capacity)
         return min(wanted, self.cap) if self.cap else wanted
 
 
-# signal → upstream's hard threshold. The cap is ours: a tenth of a developer's two-terabyte disk is not scarcity.
-THRESHOLDS: Mapping[str, Threshold] = {
-    "memory.available": Threshold("MemoryPressure", "memory", amount=100 << 20),
-    "nodefs.available": Threshold("DiskPressure", "ephemeral-storage", share=0.10, cap=5 << 30),
-    "nodefs.inodesFree": Threshold("DiskPressure", "inodes", share=0.05),
-    "pid.available": Threshold("PIDPressure", "pids", share=0.05),
-}
+# Upstream's hard thresholds, and one for process ids. The caps are ours: a tenth of a developer's two-terabyte disk is
+# not scarcity.
+HARD: Final = (
+    Threshold("memory.available", amount=100 << 20),
+    Threshold("nodefs.available", share=0.10, cap=5 << 30),
+    Threshold("nodefs.inodesFree", share=0.05),
+    Threshold("imagefs.available", share=0.15, cap=5 << 30),
+    Threshold("imagefs.inodesFree", share=0.05),
+    Threshold("pid.available", share=0.05),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What is remembered between two looks: since when a threshold is met, when a condition was last seen."""
+
+    met_since: Mapping[Threshold, Instant] = field(default_factory=dict)
+    pressed_at: Mapping[Condition, Instant] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """`acting` thresholds ask for a pod now; `conditions` are the node's."""
+
+    watched: Watched
+    acting: tuple[Threshold, ...] = ()
+    conditions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A running pod and what its containers use, by container name, of memory and of disk."""
+    """A running pod and what its containers use, by container name, of memory and of disk; and the pod in pieces."""
 
     pod: Pod
-    memory: Mapping[str, int]
-    disk: Mapping[str, int]
+    memory: Mapping[str, int] = field(default_factory=dict)
+    disk: Mapping[str, int] = field(default_factory=dict)
+    volumes: int = 0
+    inodes: int = 0
+    processes: int = 0
 
 
-def pressures(found: Mapping[str, Signal]) -> list[str]:
-    """The signals that are past their threshold, memory first."""
-    return [name for name, limit in THRESHOLDS.items() if name in found and _is_short(found[name], limit)]
+def observed(
+    thresholds: Sequence[Threshold], found: Mapping[str, Signal], before: Watched, now: Instant, transition: timedelta
+) -> Observation:
+    """Which thresholds are met, and act since their grace is over; a condition lasts for `transition` after its end."""
+    met = [t for t in thresholds if t.signal in found and _is_met(t, found[t.signal], was_met=t in before.met_since)]
+    since = {threshold: before.met_since.get(threshold, now) for threshold in met}
+    pressed = {**before.pressed_at, **{threshold.condition: now for threshold in met}}
+    pressed = {name: at for name, at in pressed.items() if at == now or now - at < transition}
+    acting = tuple(t for t in met if (now - since[t]).total_seconds() >= t.grace_seconds)
+    return Observation(Watched(since, pressed), acting, frozenset(pressed))
 
 
-def _is_short(signal: Signal, threshold: Threshold) -> bool:
-    return signal.available < threshold.quantity(signal.capacity)
+def is_met(threshold: Threshold, found: Mapping[str, Signal]) -> bool:
+    """Whether the signal is past the threshold, or short of the reclaim that a met one asks for."""
+    return threshold.signal in found and _is_met(threshold, found[threshold.signal], was_met=True)
 
 
-def conditions(short: Iterable[str]) -> frozenset[str]:
-    """The node conditions that those signals mean."""
-    return frozenset(THRESHOLDS[name].condition for name in short)
+def _is_met(threshold: Threshold, signal: Signal, *, was_met: bool) -> bool:
+    wanted = threshold.quantity(signal.capacity) + (threshold.reclaim if was_met else 0)
+    return signal.available < wanted
 
 
 def victim(
-    short: Sequence[str], found: Mapping[str, Signal], candidates: Iterable[Candidate]
+    threshold: Threshold, signal: Signal, candidates: Iterable[Candidate], grace_max: int = 0
 ) -> tuple[Pod, Stop] | None:
-    """The pod to end for the first signal that is short, and what to tell; critical pods are spared."""
-    if not short:
-        return None
-    name = short[0]
-    resource = THRESHOLDS[name].resource
-    ranked = sorted((c for c in candidates if not _is_critical(c.pod)), key=lambda c: _rank(c, resource))
+    """The pod to end for a threshold, and what to tell; critical pods are spared."""
+    resource = threshold.resource
+    ranked = sorted((c for c in candidates if not admission.is_critical(c.pod)), key=lambda c: _rank(c, resource))
     if not ranked:
         return None
-    return ranked[0].pod, Stop("Evicted", _message(name, found[name], ranked[0]))
-
-
-def _is_critical(pod: Pod) -> bool:
-    return (pod.spec.priority or 0) >= 2_000_000_000
+    grace = (grace_max or None) if threshold.grace_seconds else IMMEDIATE_GRACE_SECONDS
+    return ranked[0].pod, Stop("Evicted", _message(threshold, signal, ranked[0]), grace)
 
 
 def _rank(candidate: Candidate, resource: str) -> tuple[bool, int, int]:
     """Sorted first: above its request, of low priority, far above its request."""
-    used = sum((candidate.memory if resource == "memory" else candidate.disk).values())
-    excess = used - sum(_requests(candidate.pod, resource).values())
+    excess = _used(candidate, resource) - sum(_requests(candidate.pod, resource).values())
     return excess <= 0, candidate.pod.spec.priority or 0, -excess
+
+
+def _used(candidate: Candidate, resource: str) -> int:
+    match resource:
+        case "memory":
+            return sum(candidate.memory.values())
+        case "inodes":
+            return candidate.inodes
+        case "pids":
+            return candidate.processes
+        case _:
+            return sum(candidate.disk.values()) + candidate.volumes
 
 
 def _requests(pod: Pod, resource: str) -> dict[str, int]:
     return {c.name: quantities.whole(c.resources.requests.get(resource, "0")) for c in pod.spec.containers}
 
 
-def _message(name: str, signal: Signal, candidate: Candidate) -> str:
+def _message(threshold: Threshold, signal: Signal, candidate: Candidate) -> str:
     """Upstream's words about the cause and the containers above their request."""
-    threshold = THRESHOLDS[name]
     resource = threshold.resource
     quantity, available = _text(threshold.quantity(signal.capacity)), _text(signal.available)
     text = f"The node was low on resource: {resource}. Threshold quantity: {quantity}, available: {available}. "
@@ -123,23 +178,3 @@ def _message(name: str, signal: Signal, candidate: Candidate) -> str:
 def _text(amount: int) -> str:
     """Bytes as a quantity: Ki where it divides, as upstream's messages show them."""
     return f"{amount >> 10}Ki" if amount >= 1024 else str(amount)
-
-
-def signals(root: Path) -> dict[str, Signal]:
-    """What the machine says now; `root` is on the file system that pods write to."""
-    with open("/proc/meminfo", encoding="ascii") as file:
-        memory = {line.split(":")[0]: int(line.split()[1]) << 10 for line in file}
-    disk = os.statvfs(root)
-    found = {
-        "memory.available": Signal(memory.get("MemAvailable", memory["MemFree"]), memory["MemTotal"]),
-        "nodefs.available": Signal(disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize),
-    }
-    if disk.f_files:
-        found["nodefs.inodesFree"] = Signal(disk.f_favail, disk.f_files)
-    return found | _pids()
-
-
-def _pids() -> dict[str, Signal]:
-    limit = int(Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii"))
-    running = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].split("/")[1])
-    return {"pid.available": Signal(limit - running, limit)}

@@ -8,7 +8,7 @@ timers). After a restart everything is found again: API and runtime are the only
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -16,15 +16,15 @@ from knarr.base import logs, tasks
 from knarr.base.clock import Clock
 from knarr.base.errors import KnarrError, Unimplemented
 from knarr.base.tasks import Ready
-from knarr.client import reflector
+from knarr.client import events, reflector
 from knarr.client.cache import Cache, Changed
 from knarr.client.client import Client
 from knarr.client.events import EventRecorder
 from knarr.client.reflector import Selection
 from knarr.cri.messages import container as cri_container
 from knarr.cri.messages import runtime as cri_runtime
-from knarr.cri.messages.stats import ListContainerStatsRequest
 from knarr.cri.protocol import ImageService, RuntimeService
+from knarr.kinds.core_config import NODE
 from knarr.kinds.core_pod import POD
 from knarr.kinds.core_service import SERVICE
 from knarr.kinds.lens.pod import Pod
@@ -33,20 +33,20 @@ from knarr.kubelet import (
     admission,
     demands,
     dns,
-    eviction,
     log_rotation,
     members,
     mounting,
     node_status,
     observed,
     orphans,
+    relief,
     restarts,
     static_pods,
     static_source,
-    stats,
 )
 from knarr.kubelet.allocations import Allocations
 from knarr.kubelet.heartbeat import Heartbeat
+from knarr.kubelet.image_gc import ImageCollector
 from knarr.kubelet.images import ImagePuller
 from knarr.kubelet.mirrors import Mirrors
 from knarr.kubelet.settings import KubeletSettings
@@ -86,6 +86,9 @@ class Kubelet:
         self._sources = ObjectSources(client, clock, settings.api_wait_seconds)
         self._recorder = EventRecorder(client, clock, "kubelet", settings.node_name)
         self.heartbeat = Heartbeat(client, runtime, images, settings, clock)
+        collector = ImageCollector(images, runtime, clock, settings.image_policy)
+        tools = relief.Tools(runtime, collector, self.heartbeat, clock, aside, self._tell_node)
+        self._relief = relief.Relief(settings, tools, lambda: list(self._workers.values()))
         self._rule = rule
         self._workers: dict[str, PodWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,7 +113,7 @@ class Kubelet:
                 await tasks.start(group, "kubelet watches", self._reflect)
                 await tasks.start(group, "orphans", self._end_orphans)
                 await tasks.start(group, "log rotation", self._rotate_logs)
-                await tasks.start(group, "eviction", self._relieve_pressure)
+                await tasks.start(group, "eviction", self._relief.run)
                 await tasks.start(group, "heartbeat", self.heartbeat.run)
                 ready()
         finally:
@@ -205,6 +208,9 @@ class Kubelet:
             return None
         return PodWorker(self._shared, held.lens(Pod), held.raw)
 
+    def _tell_node(self, event_type: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        self._recorder.record(events.reference(NODE, self.heartbeat.node.metadata, ""), event_type, reason, message)
+
     def _place(self) -> admission.Place:
         """This node as a pod meets it."""
         amounts = demands.amounts(node_status.capacity(self.settings, self.heartbeat.machine))
@@ -287,39 +293,6 @@ class Kubelet:
             worker = self._workers.get(uid)
             if worker is not None:
                 worker.look()
-
-    async def _relieve_pressure(self, ready: Ready) -> None:
-        """Look at the node every few seconds; under pressure say so and end one pod at a time."""
-        ready()
-        while True:
-            await asyncio.sleep(eviction.CHECK_SECONDS)
-            found = eviction.signals(self.settings.root_dir)
-            short = eviction.pressures(found)
-            self.heartbeat.set_pressures(eviction.conditions(short))
-            if not short:
-                continue
-            try:
-                chosen = eviction.victim(short, found, await self._candidates())
-            except (KnarrError, OSError) as error:
-                _log.warning("pressure was not relieved %s", logs.fields(signals=",".join(short), error=error))
-                continue
-            if chosen is not None and (worker := self._workers.get(chosen[0].metadata.uid)) is not None:
-                worker.tell("", "Warning", "Evicted", chosen[1].message)
-                worker.stop(chosen[1])
-
-    async def _candidates(self) -> list[eviction.Candidate]:
-        """The running pods and what they use."""
-        answer = await self.runtime.list_container_stats(ListContainerStatsRequest())
-        usages = stats.container_usages(answer.stats, stats.Rates())
-        return [
-            eviction.Candidate(
-                worker.pod,
-                {one.container: one.usage.working_set for one in usages if one.uid == worker.uid},
-                {one.container: one.usage.disk for one in usages if one.uid == worker.uid},
-            )
-            for worker in self._workers.values()
-            if worker.observed.running
-        ]
 
     async def _rotate_logs(self, ready: Ready) -> None:
         ready()

@@ -11,7 +11,7 @@ import msgspec
 
 from knarr.base.clock import Clock
 from knarr.cri.messages.stats import ListContainerStatsRequest
-from knarr.kubelet import stats
+from knarr.kubelet import configuration, stats
 from knarr.kubelet.kubelet import Kubelet
 from knarr.wire import http
 
@@ -31,6 +31,7 @@ def pages(kubelet: Kubelet, clock: Clock) -> Mapping[str, Page]:
         "/stats/summary": shown.summary,
         "/metrics/resource": shown.resource_metrics,
         "/metrics": shown.metrics,
+        "/configz": shown.configz,
     }
 
 
@@ -56,6 +57,11 @@ class Pages:
     async def resource_metrics(self, _request: http.Request) -> http.Response:
         node, usages = await self._usages(rated=False)
         return http.Response(200, TEXT, stats.resource_metrics(node, usages).encode())
+
+    async def configz(self, _request: http.Request) -> http.Response:
+        """The configuration that counts."""
+        body = {"kubeletconfig": configuration.shown(self._kubelet.settings)}
+        return http.Response(200, JSON, msgspec.json.encode(body))
 
     async def metrics(self, _request: http.Request) -> http.Response:
         running = sum(1 for pod in self._kubelet.pods() if pod.status.phase == "Running")

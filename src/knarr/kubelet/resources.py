@@ -4,6 +4,8 @@ Pure. Numbers: 1024 shares per CPU, at least 2; a period of 100 ms, a quota of a
 "Node-pressure Eviction, node out of memory behavior".
 """
 
+from msgspec.structs import replace
+
 from knarr.cri.messages.config import LinuxContainerResources
 from knarr.kinds.lens.container import ResourceRequirements
 from knarr.kinds.lens.pod import Pod
@@ -58,8 +60,13 @@ def shares(milli_cpu: int) -> int:
     return max(SHARES_MIN, min(SHARES_MAX, milli_cpu * 1024 // 1000))
 
 
-def pod_resources(pod: Pod) -> LinuxContainerResources:
+def pod_resources(pod: Pod, pids_max: int = 0) -> LinuxContainerResources:
     """The pod's own cgroup: sums over what runs together, limits only where every container has one."""
+    unified = {"pids.max": str(pids_max)} if pids_max > 0 else {}
+    return replace(_pod_amounts(pod), unified=unified)
+
+
+def _pod_amounts(pod: Pod) -> LinuxContainerResources:
     if pod.spec.resources is not None and (pod.spec.resources.limits or pod.spec.resources.requests):
         return linux_resources(pod.spec.resources)
     together = [c.resources for c in (*members.sidecars(pod), *pod.spec.containers)]

@@ -3,8 +3,11 @@
 Vocabulary: `root_dir` holds one folder per pod (volumes, termination messages), `pod_log_dir` the CRI logs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from knarr.kubelet import eviction, image_gc
+from knarr.kubelet.eviction import Threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +15,8 @@ class KubeletSettings:
     """`backoff` names a row of restarts.RULES; `cgroup_root` is the parent of all pod cgroups.
 
     `static_pod_dir` holds the files of static pods. `removes_cgroups`: a foreign runtime makes a pod's cgroup and
-    leaves it behind; our own removes it itself.
+    leaves it behind; our own removes it itself. `image_dir` is on the images' file system. `pod_pids_max`: upstream
+    sets no limit, so one fork bomb takes the machine along; -1 is none.
     """
 
     node_name: str
@@ -29,6 +33,12 @@ class KubeletSettings:
     backoff: str = "standard"
     version: str = "v1.37.0"
     unsafe_sysctls: tuple[str, ...] = ()
+    pod_pids_max: int = 16384
+    image_dir: Path | None = None
+    image_policy: image_gc.Policy = field(default_factory=image_gc.Policy)
+    thresholds: tuple[Threshold, ...] = eviction.HARD
+    pressure_transition_seconds: float = 300.0
+    eviction_grace_seconds_max: int = 0
     static_pod_dir: Path | None = None
     container_log_bytes_max: int = 10 * 1024 * 1024
     container_log_files_max: int = 5

@@ -37,10 +37,12 @@ class Verdicts:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The pod must stop for good though nobody deleted it: phase Failed, with upstream's reason."""
+    """The pod must stop for good though nobody deleted it: phase Failed, with upstream's reason. `grace_seconds` bounds
+    the pod's own grace."""
 
     reason: str
     message: str
+    grace_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

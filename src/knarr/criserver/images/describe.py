@@ -8,8 +8,9 @@ from knarr.images.image_store import Image
 from knarr.images.names import Name
 
 
-def describe(image: Image, names: Iterable[Name], *, pinned: bool = False) -> CriImage:
-    """One image with all the names that lead to it."""
+def describe(image: Image, names: Iterable[Name]) -> CriImage:
+    """One image with all the names that lead to it; one made on this machine is pinned: nobody could give it back."""
+    names = tuple(names)
     tags, by_digest = [], []
     for name in names:
         reference = name.parsed
@@ -25,7 +26,7 @@ def describe(image: Image, names: Iterable[Name], *, pinned: bool = False) -> Cr
         uid=None if uid is None else Int64Value(value=uid),
         username=username,
         spec=ImageSpec(image=image.id),
-        pinned=pinned,
+        pinned=any(name.is_own for name in names),
     )
 
 

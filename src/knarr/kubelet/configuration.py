@@ -1,0 +1,165 @@
+"""The kubelet's configuration file: KubeletConfiguration of kubelet.config.k8s.io/v1beta1, the fields that are served.
+
+`read` refuses what it does not know, so that no wish is silently ignored; `applied` puts it into the settings. Pure.
+Spec: reference "Kubelet Configuration (v1beta1)". Vocabulary: a *quantity or percentage* is `100Mi` or `10%`.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from knarr.base.errors import Invalid
+from knarr.kubelet import eviction, image_gc, quantities
+from knarr.kubelet.eviction import SIGNALS, Threshold
+from knarr.kubelet.settings import KubeletSettings
+
+API_VERSION: Final = "kubelet.config.k8s.io/v1beta1"
+KIND: Final = "KubeletConfiguration"
+_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
+_SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class KubeletConfiguration(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Fields in upstream's words; None and empty: the kubelet's own default."""
+
+    api_version: str = API_VERSION
+    kind: str = KIND
+    static_pod_path: str = ""
+    allowed_unsafe_sysctls: tuple[str, ...] = ()
+    max_pods: int | None = None
+    pod_pids_limit: int | None = None
+    container_log_max_size: str = ""
+    container_log_max_files: int | None = None
+    image_minimum_gc_age: str = msgspec.field(default="", name="imageMinimumGCAge")
+    image_gc_high_threshold_percent: int | None = msgspec.field(default=None, name="imageGCHighThresholdPercent")
+    image_gc_low_threshold_percent: int | None = msgspec.field(default=None, name="imageGCLowThresholdPercent")
+    eviction_hard: dict[str, str] = {}
+    eviction_soft: dict[str, str] = {}
+    eviction_soft_grace_period: dict[str, str] = {}
+    eviction_minimum_reclaim: dict[str, str] = {}
+    eviction_pressure_transition_period: str = ""
+    eviction_max_pod_grace_period: int | None = None
+
+
+def read(found: object) -> KubeletConfiguration:
+    """The configuration of a decoded file. Raises Invalid, naming the field."""
+    try:
+        read_ = msgspec.convert(found, KubeletConfiguration)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"kubelet configuration: {error}") from error
+    if (read_.api_version, read_.kind) != (API_VERSION, KIND):
+        raise Invalid(f"kubelet configuration: wanted {API_VERSION} {KIND}, found {read_.api_version} {read_.kind}")
+    return read_
+
+
+def applied(settings: KubeletSettings, wanted: KubeletConfiguration) -> KubeletSettings:
+    """The settings with what the file says. Raises Invalid."""
+    changes: dict[str, object] = {
+        "max_pods": wanted.max_pods,
+        "pod_pids_max": wanted.pod_pids_limit,
+        "container_log_files_max": wanted.container_log_max_files,
+        "eviction_grace_seconds_max": wanted.eviction_max_pod_grace_period,
+        "container_log_bytes_max": _bytes("containerLogMaxSize", wanted.container_log_max_size),
+        "static_pod_dir": Path(wanted.static_pod_path) if wanted.static_pod_path else None,
+        "unsafe_sysctls": wanted.allowed_unsafe_sysctls or None,
+        "image_policy": _image_policy(wanted),
+        "thresholds": _thresholds(wanted),
+    }
+    period = wanted.eviction_pressure_transition_period
+    changes["pressure_transition_seconds"] = seconds("evictionPressureTransitionPeriod", period) if period else None
+    return replace(settings, **{key: value for key, value in changes.items() if value is not None})  # type: ignore[arg-type]  # each value is its field's type, by the lines above
+
+
+def shown(settings: KubeletSettings) -> dict[str, object]:
+    """The effective configuration, in upstream's words, for /configz."""
+    hard = {t.signal: _shown(t) for t in settings.thresholds if not t.grace_seconds}
+    soft = {t.signal: t for t in settings.thresholds if t.grace_seconds}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "staticPodPath": str(settings.static_pod_dir or ""),
+        "allowedUnsafeSysctls": list(settings.unsafe_sysctls),
+        "maxPods": settings.max_pods,
+        "podPidsLimit": settings.pod_pids_max,
+        "containerLogMaxSize": str(settings.container_log_bytes_max),
+        "containerLogMaxFiles": settings.container_log_files_max,
+        "imageMinimumGCAge": f"{settings.image_policy.age_seconds:g}s",
+        "imageGCHighThresholdPercent": settings.image_policy.high,
+        "imageGCLowThresholdPercent": settings.image_policy.low,
+        "evictionHard": hard,
+        "evictionSoft": {signal: _shown(threshold) for signal, threshold in soft.items()},
+        "evictionSoftGracePeriod": {signal: f"{threshold.grace_seconds:g}s" for signal, threshold in soft.items()},
+        "evictionMinimumReclaim": {t.signal: str(t.reclaim) for t in settings.thresholds if t.reclaim},
+        "evictionPressureTransitionPeriod": f"{settings.pressure_transition_seconds:g}s",
+        "evictionMaxPodGracePeriod": settings.eviction_grace_seconds_max,
+        "clusterDomain": settings.cluster_domain,
+        "clusterDNS": list(settings.cluster_dns),
+    }
+
+
+def _shown(threshold: Threshold) -> str:
+    return str(threshold.amount) if threshold.amount else f"{threshold.share * 100:g}%"
+
+
+def _bytes(field: str, text: str) -> int | None:
+    if not text:
+        return None
+    size = quantities.whole(text)
+    if size <= 0:
+        raise Invalid(f"kubelet configuration: {field}: {text!r} is not a size")
+    return size
+
+
+def _image_policy(wanted: KubeletConfiguration) -> image_gc.Policy:
+    policy = image_gc.Policy()
+    high = policy.high if wanted.image_gc_high_threshold_percent is None else wanted.image_gc_high_threshold_percent
+    low = policy.low if wanted.image_gc_low_threshold_percent is None else wanted.image_gc_low_threshold_percent
+    if not 0 <= low < high <= 100:
+        text = f"imageGCHighThresholdPercent {high} must be above imageGCLowThresholdPercent {low}, both of 0 to 100"
+        raise Invalid(f"kubelet configuration: {text}")
+    if not wanted.image_minimum_gc_age:
+        return replace(policy, high=high, low=low)
+    return image_gc.Policy(high, low, seconds("imageMinimumGCAge", wanted.image_minimum_gc_age))
+
+
+def _thresholds(wanted: KubeletConfiguration) -> tuple[Threshold, ...]:
+    """Upstream replaces all hard defaults when one is given; so does this."""
+    hard = tuple(_threshold("evictionHard", *item) for item in wanted.eviction_hard.items()) or eviction.HARD
+    soft = []
+    for signal, text in wanted.eviction_soft.items():
+        if signal not in wanted.eviction_soft_grace_period:
+            raise Invalid(f"kubelet configuration: evictionSoftGracePeriod: there is none for {signal}")
+        grace = seconds(f"evictionSoftGracePeriod[{signal}]", wanted.eviction_soft_grace_period[signal])
+        soft.append(replace(_threshold("evictionSoft", signal, text), grace_seconds=grace))
+    return tuple(
+        replace(each, reclaim=quantities.whole(wanted.eviction_minimum_reclaim.get(each.signal, "0")))
+        for each in (*hard, *soft)
+    )
+
+
+def _threshold(field: str, signal: str, text: str) -> Threshold:
+    if signal not in SIGNALS:
+        raise Invalid(f"kubelet configuration: {field}: unknown eviction signal {signal!r}")
+    if text.endswith("%"):
+        try:
+            share = float(text[:-1]) / 100
+        except ValueError:
+            share = -1.0
+        if not 0 <= share <= 1:
+            raise Invalid(f"kubelet configuration: {field}[{signal}]: {text!r} is not a percentage")
+        return Threshold(signal, share=share)
+    amount = quantities.whole(text)
+    if amount < 0 or (amount == 0 and text != "0"):
+        raise Invalid(f"kubelet configuration: {field}[{signal}]: {text!r} is not a quantity")
+    return Threshold(signal, amount=amount)
+
+
+def seconds(field: str, text: str) -> float:
+    """The seconds of a duration as Go writes it (`1m30s`). Raises Invalid."""
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise Invalid(f"kubelet configuration: {field}: {text!r} is not a duration")
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
