@@ -1,6 +1,8 @@
 """The contract of a content store: blobs appear whole, verified and once, on disk and in memory."""
 
 import hashlib
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,7 +82,7 @@ def test_the_absent_is_not_found_and_deleting_it_succeeds(content: ContentStore)
         content.info(ABSENT)
     content.delete(ABSENT)
     assert not content.touch(ABSENT)
-    assert content.age(ABSENT) == 0.0
+    assert not content.expire(ABSENT, 0)
 
 
 def test_a_deleted_blob_is_gone(content: ContentStore) -> None:
@@ -109,10 +111,46 @@ def test_a_small_blob_is_read_within_a_limit(content: ContentStore) -> None:
         read(content, HELLO, 4)
 
 
-def test_a_touched_blob_is_young(content: ContentStore) -> None:
+def test_a_touched_blob_does_not_expire(content: ContentStore) -> None:
     add(content, b"hello")
     assert content.touch(HELLO)
-    assert content.age(HELLO) < 60
+    assert not content.expire(HELLO, 60)
+    assert content.info(HELLO).size == 5
+    assert content.expire(HELLO, 0)
+    assert not content.touch(HELLO)
+
+
+def test_what_arrives_can_be_followed(content: ContentStore) -> None:
+    ingest = content.ingest()
+    ingest.write(b"hel")
+    assert ingest.peek(1, 10) == b"el"
+    ingest.write(b"lo")
+    assert ingest.peek(3, 1) == b"l"
+    ingest.abort()
+
+
+def test_who_was_told_that_a_blob_is_here_keeps_it(tmp_path: Path) -> None:
+    """Garbage collection against pushes that ask for the blob: a race that each side may win, but never half."""
+    content = LocalContent(tmp_path)
+    file = tmp_path / "blobs" / "sha256" / HELLO.removeprefix("sha256:")
+    lost, kept, ended = 0, 0, threading.Event()
+
+    def collect() -> None:
+        while not ended.is_set():
+            content.expire(HELLO, 600)
+
+    collector = threading.Thread(target=collect)
+    collector.start()
+    for _ in range(2000):
+        add(content, b"hello")
+        os.utime(file, (0, 0))
+        if content.touch(HELLO):
+            kept += 1
+            lost += not file.exists()
+    ended.set()
+    collector.join()
+    assert lost == 0
+    assert 0 < kept
 
 
 def test_what_a_crash_left_half_written_is_cleared_at_the_next_start(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """`knarr registry serve`: registry, builder and image store without a cluster, in one process that stays in front.
 
-Builds run in containers as on a node, but without the pod network. A cluster of the same name cannot run meanwhile:
-both would own the image store, so this takes the node's lock.
+Without root it serves the registry alone. Builds run in containers as on a node, but without the pod network. A cluster
+of the same name cannot run meanwhile: both would own the image store, so this takes the node's lock.
 """
 
 import asyncio
@@ -15,36 +15,40 @@ from knarr.base import logs, tasks
 from knarr.base.tasks import Ready
 from knarr.criserver import compose
 from knarr.nodeapi import compose as nodeapi
+from knarr.registry.options import Options
 from knarr.runtime.cgroups import Cgroups
 from knarr.wire import http_client
 
 
-def main(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code. Raises AlreadyExists while the cluster's node runs."""
+def main(settings: Settings, told: Options, *, builds: bool) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. Without `builds`, which need root, the registry alone.
+
+    Raises AlreadyExists while the cluster's node runs."""
     logs.configure()
     lock = supervise.hold_lock(settings, "node")
     try:
-        asyncio.run(_run(settings))
+        asyncio.run(_run(settings, told, builds=builds))
     finally:
         os.close(lock)
     return 0
 
 
-async def _run(settings: Settings) -> None:
+async def _run(settings: Settings, told: Options, *, builds: bool) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     images = node.open_images(settings)
 
     async def serve_registry(ready: Ready) -> None:
-        await node.serve_registry(settings, images, ready)
+        await node.serve_registry(settings, images, ready, told)
 
     async def serve_api(ready: Ready) -> None:
         await _serve_api(settings, images, ready)
 
     async with asyncio.TaskGroup() as group:
         servers = [await tasks.start(group, "registry", serve_registry)]
-        servers.append(await tasks.start(group, "node api", serve_api))
+        if builds:
+            servers.append(await tasks.start(group, "node api", serve_api))
         logs.log("registry").info("%s", logs.fields(registry=node.registry_domain(settings), event="ready"))
         await stopped.wait()
         for server in servers:

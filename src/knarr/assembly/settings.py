@@ -93,7 +93,7 @@ class Settings:
 
     @property
     def registry_file(self) -> Path:
-        """Users, quotas, proxies and TLS of the registry (registry/options.py says in which form); it need not exist."""
+        """Users, quotas, proxies and TLS of the registry (registry/options.py has the form); it need not exist."""
         return self.data_dir / "registry.json"
 
     @property

@@ -36,6 +36,11 @@ class Ingest(Protocol):
         """Make the blob visible and durable; Invalid if the digest differs. Idempotent."""
         ...
 
+    def peek(self, offset: int, size: int) -> bytes:
+        """At most `size` of the bytes that were written, from `offset` on, for those who follow the blob's arrival;
+        b"" once it was committed or given up."""
+        ...
+
     def abort(self) -> None: ...
 
 
@@ -54,14 +59,15 @@ class ContentStore(Protocol):
         """Deleting the absent succeeds."""
         ...
 
+    def expire(self, digest: Digest, grace_seconds: float) -> bool:
+        """Delete the blob unless it came or was touched within the grace period: in one step, so that whoever was
+        told by `touch` that the blob is here keeps it."""
+        ...
+
     def walk(self) -> Iterator[BlobInfo]: ...
 
     def touch(self, digest: Digest) -> bool:
         """Whether the blob is here; if so it is safe from garbage collection for a grace period."""
-        ...
-
-    def age(self, digest: Digest) -> float:
-        """Seconds since the blob came or was touched; 0 for the absent."""
         ...
 
 

@@ -51,7 +51,12 @@ class Collected:
 
 def needed(content: ContentStore, names: Names, extra: Iterable[Digest] = ()) -> set[Digest]:
     """All blobs that the names (and `extra` manifests) lead to."""
-    found: set[Digest] = {name.digest for name in names} | set(extra)
+    return reached(content, {name.digest for name in names} | set(extra))
+
+
+def reached(content: ContentStore, roots: Iterable[Digest]) -> set[Digest]:
+    """The roots and all blobs that the manifests among them lead to."""
+    found = set(roots)
     for digest, parsed in _manifests(content, found):
         found.add(digest)
         if isinstance(parsed, Manifest):
@@ -126,7 +131,6 @@ def collect(
             continue
         removed, freed = removed + 1, freed + size
     for blob in list(content.walk()):
-        if blob.digest not in keep and content.age(blob.digest) >= grace_seconds:
-            content.delete(blob.digest)
+        if blob.digest not in keep and content.expire(blob.digest, grace_seconds):
             blobs, freed = blobs + 1, freed + blob.size
     return Collected(blobs, removed, freed)

@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ class LocalContent:
         self.root = root
         self._blobs = root / "blobs"
         self._ingest = root / "ingest"
+        self._lock = threading.Lock()
         for algorithm in _ALGORITHMS:
             (self._blobs / algorithm).mkdir(parents=True, exist_ok=True, mode=0o700)
         self._ingest.mkdir(exist_ok=True, mode=0o700)
@@ -52,7 +54,7 @@ class LocalContent:
             raise NotFound(f"blob {digest} is not here") from error
 
     def ingest(self) -> "LocalIngest":
-        return LocalIngest(self._ingest / secrets.token_hex(16), self._blobs)
+        return LocalIngest(self._ingest / secrets.token_hex(16), self._blobs, self._lock)
 
     def delete(self, digest: Digest) -> None:
         self._file(digest).unlink(missing_ok=True)
@@ -66,18 +68,20 @@ class LocalContent:
 
     def touch(self, digest: Digest) -> bool:
         """Whether the blob is here; if so, garbage collection leaves it alone for its grace period from now on."""
-        try:
-            os.utime(self._file(digest))
-        except FileNotFoundError:
-            return False
-        return True
+        with self._lock:
+            return _touch(self._file(digest))
 
-    def age(self, digest: Digest) -> float:
-        """Seconds since the blob came or was touched; 0 for one that is gone."""
-        try:
-            return time.time() - self._file(digest).stat().st_mtime
-        except FileNotFoundError:
-            return 0.0
+    def expire(self, digest: Digest, grace_seconds: float) -> bool:
+        """Delete the blob unless it is younger than that; nobody touches it in between."""
+        file = self._file(digest)
+        with self._lock:
+            try:
+                if time.time() - file.stat().st_mtime < grace_seconds:
+                    return False
+            except FileNotFoundError:
+                return False
+            file.unlink(missing_ok=True)
+        return True
 
     def _file(self, digest: Digest) -> Path:
         algorithm, _, encoded = digests.parse(digest).partition(":")
@@ -87,10 +91,12 @@ class LocalContent:
 class LocalIngest:
     """One blob on its way in: a file of its own, hashed as it grows."""
 
-    def __init__(self, draft: Path, blobs: Path) -> None:
+    def __init__(self, draft: Path, blobs: Path, lock: threading.Lock) -> None:
         self._draft = draft
         self._blobs = blobs
-        self._file = open(draft, "xb", buffering=0)  # noqa: SIM115  # closed by commit and abort
+        self._lock = lock
+        self._closing = threading.Lock()
+        self._file = open(draft, "x+b", buffering=0)  # noqa: SIM115  # closed by commit and abort
         self._hash = hashlib.sha256()
         self._size = self._flushed = 0
         self._committed: BlobInfo | None = None
@@ -117,8 +123,12 @@ class LocalIngest:
             self._committed = self._commit(expected)
         return self._committed
 
+    def peek(self, offset: int, size: int) -> bytes:
+        with self._closing:
+            return b"" if self._file.closed else os.pread(self._file.fileno(), size, offset)
+
     def abort(self) -> None:
-        self._file.close()
+        self._close()
         self._draft.unlink(missing_ok=True)
 
     def _commit(self, expected: Digest | None) -> BlobInfo:
@@ -128,13 +138,14 @@ class LocalIngest:
             raise Invalid(f"digest: the content is {actual}, not {expected}")
         algorithm, _, encoded = actual.partition(":")
         target = self._blobs / algorithm / encoded
-        if target.exists():
-            os.utime(target)
+        with self._lock:
+            is_here = _touch(target)
+        if is_here:
             self.abort()
             return BlobInfo(actual, self._size)
         try:
             os.fsync(self._file.fileno())
-            self._file.close()
+            self._close()
             failpoint("content.before_rename")
             self._draft.rename(target)
             sync_directory(target.parent)
@@ -143,12 +154,25 @@ class LocalIngest:
             raise _disk_failure(error) from error
         return BlobInfo(actual, self._size)
 
+    def _close(self) -> None:
+        """Nobody may peek at what another file has the descriptor of."""
+        with self._closing:
+            self._file.close()
+
     def _digest(self, expected: Digest | None) -> Digest:
         """sha256 was kept up; a sha512 that somebody expects is read from the draft."""
         if expected is None or expected.startswith("sha256:"):
             return Digest("sha256:" + self._hash.hexdigest())
         with open(self._draft, "rb") as draft:
             return Digest("sha512:" + hashlib.file_digest(draft, "sha512").hexdigest())
+
+
+def _touch(file: Path) -> bool:
+    try:
+        os.utime(file)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _disk_failure(error: OSError) -> Unavailable:

@@ -42,8 +42,11 @@ class MemoryContent:
         self._blobs[digest] = (descriptor, size, time.time())
         return True
 
-    def age(self, digest: Digest) -> float:
-        return time.time() - self._blobs[digest][2] if digest in self._blobs else 0.0
+    def expire(self, digest: Digest, grace_seconds: float) -> bool:
+        if digest not in self._blobs or time.time() - self._blobs[digest][2] < grace_seconds:
+            return False
+        self.delete(digest)
+        return True
 
     def keep(self, digest: Digest, content: bytes) -> None:
         """Make a whole blob visible."""
@@ -84,6 +87,9 @@ class MemoryIngest:
             raise Invalid(f"digest: the content is {actual}, not {expected}")
         self._content.keep(actual, body)
         return BlobInfo(actual, len(body))
+
+    def peek(self, offset: int, size: int) -> bytes:
+        return b"".join(self._chunks)[offset : offset + size]
 
     def abort(self) -> None:
         self._chunks.clear()

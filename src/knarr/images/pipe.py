@@ -93,5 +93,8 @@ class PipedIngest:
     def commit(self, expected: Digest | None = None) -> BlobInfo:
         return self._ingest.commit(expected)
 
+    def peek(self, offset: int, size: int) -> bytes:
+        return self._ingest.peek(offset, size)
+
     def abort(self) -> None:
         self._ingest.abort()

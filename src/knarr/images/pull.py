@@ -5,7 +5,6 @@ digest and size that the manifest says. The name is set last, so that an image t
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
 from knarr.base import logs
@@ -19,12 +18,12 @@ from knarr.base.errors import (
     Unavailable,
 )
 from knarr.base.tasks import deadline
-from knarr.images.content import Ingest, add
+from knarr.images.content import add
 from knarr.images.credentials import Credentials
+from knarr.images.fetch import Fetch
 from knarr.images.image_store import Image, ImageStore
-from knarr.images.ingestion import copy_in
 from knarr.images.keyed_locks import KeyedLocks
-from knarr.images.pipe import Pipe, PipedIngest
+from knarr.images.pipe import Pipe
 from knarr.images.progress import Progress, Report, silent
 from knarr.images.registries import RemoteSettings
 from knarr.images.remote import Remote
@@ -34,16 +33,14 @@ from knarr.oci.digest import Digest
 from knarr.oci.manifest import Descriptor, Index, Manifest
 from knarr.oci.platform import Platform
 from knarr.oci.reference import Reference
-from knarr.wire.http_client import Client, ClientResponse
+from knarr.wire.http_client import Client
 
 _log = logs.log("images")
 _PARALLEL = 4
 _UNPACK_PARALLEL = 2
 _ARRIVING_SIZE_MIN = 1 << 20
 """Smaller layers are unpacked from disk: a thread would cost more than it saves."""
-_ATTEMPTS = 5
 _PULL_SECONDS = 3600.0
-_STALL_SECONDS = 60.0
 
 
 class Puller:
@@ -178,71 +175,13 @@ class Puller:
                 raise
 
     async def _download(self, remote: Remote, part: Descriptor, report: Report, pipe: Pipe | None) -> None:
-        ingest = self._ingest(pipe)
-        try:
-            failures = 0
-            while failures < _ATTEMPTS:
-                before = ingest.size
-                try:
-                    ingest = await self._attempt(remote, part, ingest, report, pipe)
-                    break
-                except (Unavailable, TimeoutError) as error:
-                    failures = failures + 1 if ingest.size == before else 1
-                    if failures == _ATTEMPTS:
-                        raise Unavailable(f"blob {part.digest} of {remote.domain}/{remote.path}: {error}") from error
-                    await asyncio.sleep(0.2 * failures)
-            if ingest.size != part.size:
-                raise Invalid(f"blob {part.digest}: {ingest.size} bytes came, the manifest says {part.size}")
-            if pipe is not None:
-                await asyncio.to_thread(pipe.end)
-            await asyncio.to_thread(ingest.commit, part.digest)
-        finally:
-            ingest.abort()
-
-    def _ingest(self, pipe: Pipe | None) -> Ingest:
-        fresh = self._store.content.ingest()
-        return fresh if pipe is None else PipedIngest(fresh, pipe.put)
-
-    async def _attempt(
-        self, remote: Remote, part: Descriptor, ingest: Ingest, report: Report, pipe: Pipe | None
-    ) -> Ingest:
-        """Fetch what is missing; the ingest is another one when the registry would not resume."""
-        start = ingest.size
-        if start and start == part.size:
-            return ingest
-        headers = (("range", f"bytes={start}-"),) if start else ()
-        response = await remote.request("GET", f"blobs/{part.digest}", headers=headers)
-        if start and response.status != 206:
-            ingest.abort()
-            ingest, start = self._store.content.ingest(), 0
-            if pipe is not None:
-                pipe.cut()
-
         def advance(done: int) -> None:
-            report(Progress(part.digest, "downloading", start + done, part.size))
+            report(Progress(part.digest, "downloading", done, part.size))
 
-        await copy_in(_bounded(response, part, start), ingest, progress=advance)
-        return ingest
+        await Fetch(remote, part, self._store.content, pipe).run(advance)
 
 
 def _first(group: ExceptionGroup) -> Exception:
     """The first failure of parallel parts; the others were cancelled for it."""
     failure = group.exceptions[0]
     return _first(failure) if isinstance(failure, ExceptionGroup) else failure
-
-
-async def _bounded(response: ClientResponse, part: Descriptor, start: int) -> AsyncIterator[bytes]:
-    """The chunks of a body, no more than the manifest promised, and none awaited for ever."""
-    size = start
-    chunks = response.chunks()
-    while True:
-        async with asyncio.timeout(_STALL_SECONDS):
-            try:
-                chunk = await anext(chunks)
-            except StopAsyncIteration:
-                return
-        size += len(chunk)
-        if size > part.size:
-            response.close()
-            raise TooLarge(f"blob {part.digest}: more than the {part.size} bytes that the manifest says")
-        yield chunk

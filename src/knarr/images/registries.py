@@ -7,6 +7,7 @@ credentials of the registry that they stand for.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -48,3 +49,11 @@ def read(path: Path) -> RemoteSettings:
         if not references.is_domain(domain):
             raise Invalid(f"{path}: {domain[:120]!r} is not a registry host")
     return RemoteSettings(frozenset(kept.insecure), kept.certificates, dict(kept.mirrors))
+
+
+def docker_config(path: Path) -> dict[str, Any]:
+    """The content of a Docker configuration. Raises Invalid naming the file."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.DecodeError) as error:
+        raise Invalid(f"{path}: {error}") from error

@@ -8,6 +8,7 @@ import re
 
 from knarr.base.errors import NotFound
 from knarr.images import gc
+from knarr.oci.digest import Digest
 from knarr.registry.call import Call, State, parse_digest
 from knarr.registry.errors import Failure
 from knarr.wire.http import Headers, Response
@@ -21,12 +22,34 @@ async def get(state: State, call: Call) -> Response:
     """GET and HEAD /v2/<name>/blobs/<digest>."""
     call.repository(state)
     digest = parse_digest(call.argument)
-    try:
-        blob, path = state.content.info(digest), state.content.path(digest)
-    except NotFound as error:
-        raise Failure("BLOB_UNKNOWN", str(error)) from error
-    state.content.touch(digest)
-    start, end = _range(call.request.header("range"), blob.size)
+    if not state.content.touch(digest):
+        return await _from_upstream(state, call, digest)
+    size, path = state.content.info(digest).size, state.content.path(digest)
+    start, end = _range(call.request.header("range"), size)
+    response = _head(call, digest, size, start, end)
+    if call.request.method == "HEAD" or response.status == 304:
+        return response
+    response.body = path.read_bytes()[start:end] if size <= _SMALL else FileBody(path, start, end - start)
+    return response
+
+
+async def _from_upstream(state: State, call: Call, digest: Digest) -> Response:
+    """The blob of a registry that this one stands for, while it arrives."""
+    if state.upstream is None:
+        raise Failure("BLOB_UNKNOWN", f"blob {digest} is not here")
+    ns = call.query.get("ns", "")
+    if call.request.method == "HEAD":
+        size = await state.upstream.size(call.name, ns, digest)
+        return _head(call, digest, size, 0, size)
+    arrival = await state.upstream.blob(call.name, ns, digest)
+    start, end = _range(call.request.header("range"), arrival.size)
+    response = _head(call, digest, arrival.size, start, end)
+    if response.status != 304:
+        response.body = arrival.read(start, end)
+    return response
+
+
+def _head(call: Call, digest: Digest, size: int, start: int, end: int) -> Response:
     headers: Headers = (
         ("content-type", "application/octet-stream"),
         ("content-length", str(end - start)),
@@ -37,14 +60,9 @@ async def get(state: State, call: Call) -> Response:
     )
     if call.request.header("if-none-match") == f'"{digest}"':
         return Response(304, headers[3:5])
-    status = 200
-    if (start, end) != (0, blob.size):
-        status, headers = 206, (*headers, ("content-range", f"bytes {start}-{end - 1}/{blob.size}"))
-    if call.request.method == "HEAD":
-        return Response(status, headers)
-    if blob.size <= _SMALL:
-        return Response(status, headers, path.read_bytes()[start:end])
-    return Response(status, headers, FileBody(path, start, end - start))
+    if (start, end) == (0, size):
+        return Response(200, headers)
+    return Response(206, (*headers, ("content-range", f"bytes {start}-{end - 1}/{size}")))
 
 
 async def delete(state: State, call: Call) -> Response:

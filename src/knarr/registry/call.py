@@ -10,6 +10,9 @@ from knarr.oci import digest as digests
 from knarr.oci.digest import Digest
 from knarr.oci.reference import Reference, is_repository_path, is_tag
 from knarr.registry.errors import Failure
+from knarr.registry.grants import EVERYTHING, Grants
+from knarr.registry.pull_through import PullThrough
+from knarr.registry.quota import Quota
 from knarr.registry.sessions import Sessions
 from knarr.wire.http import Request
 
@@ -19,11 +22,14 @@ _REPOSITORIES_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the registry serves: `domain` ("localhost:5000") stands before its repositories in the names."""
+    """What the registry serves: `domain` ("localhost:5000") stands before its repositories in the names. `upstream`
+    is asked for what is not here, if it stands for other registries."""
 
     content: ContentStore
     names: Names
     domain: str
+    quota: Quota = Quota()
+    upstream: PullThrough | None = None
     sessions: Sessions = field(default_factory=Sessions)
     repositories: set[str] = field(default_factory=set)
 
@@ -40,6 +46,7 @@ class Call:
     request: Request
     name: str = ""
     argument: str = ""
+    grants: Grants = EVERYTHING
 
     @property
     def query(self) -> dict[str, str]:

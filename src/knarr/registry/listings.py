@@ -21,9 +21,12 @@ async def root(_state: State, _call: Call) -> Response:
 async def tags(state: State, call: Call) -> Response:
     """GET /v2/<name>/tags/list."""
     names = state.names.repository(call.repository(state))
+    found = {name.parsed.tag for name in names} - {""}
     if not names and call.name not in state.repositories:
-        raise Failure("NAME_UNKNOWN", f"repository {call.name} is not known to the registry")
-    shown, link = page(sorted(filter(None, (n.parsed.tag for n in names))), call, f"/v2/{call.name}/tags/list")
+        if state.upstream is None:
+            raise Failure("NAME_UNKNOWN", f"repository {call.name} is not known to the registry")
+        found.update(await state.upstream.tags(call.name, call.query.get("ns", "")))
+    shown, link = page(sorted(found), call, f"/v2/{call.name}/tags/list")
     return Response(200, (_JSON, *link), json.dumps({"name": call.name, "tags": shown}).encode())
 
 

@@ -7,6 +7,7 @@ once a name of the node, so that it can run.
 from collections.abc import Iterator
 
 from knarr.base.errors import KnarrError, NotFound
+from knarr.images import gc
 from knarr.images.content import add, read
 from knarr.images.names import Name
 from knarr.oci import digest as digests
@@ -14,6 +15,7 @@ from knarr.oci import manifest
 from knarr.oci.digest import Digest
 from knarr.oci.manifest import Descriptor, Index, Manifest
 from knarr.oci.reference import Reference
+from knarr.registry import quota
 from knarr.registry.call import Call, State
 from knarr.registry.errors import Failure
 from knarr.wire.http import Headers, Response
@@ -21,7 +23,7 @@ from knarr.wire.http import Headers, Response
 
 async def get(state: State, call: Call) -> Response:
     """GET and HEAD /v2/<name>/manifests/<reference>."""
-    digest, media_type = _lookup(state, call)
+    digest, media_type = await _lookup(state, call)
     try:
         body = read(state.content, digest, manifest.SIZE_MAX)
     except NotFound as error:
@@ -51,9 +53,11 @@ async def put(state: State, call: Call) -> Response:
     if digest.startswith("sha256:") and digest != digests.of(body):
         raise Failure("DIGEST_INVALID", f"the manifest is {digests.of(body)}, not {digest}")
     add(state.content, body, digest)
+    quota.check_manifest(state, call.repository(state), digest, len(body))
     media_type = manifest.type_of(parsed, served)
     state.names.tag(reference, digest, media_type=media_type, size=len(body), origin="pushed")
     state.remember(call.name)
+    state.sessions.referred(call.name)
     headers: Headers = (("location", f"/v2/{call.name}/manifests/{digest}"), ("docker-content-digest", digest))
     if parsed.subject is not None:
         headers = (*headers, ("oci-subject", parsed.subject.digest))
@@ -87,7 +91,7 @@ def parsed_manifests(state: State, repository: str) -> Iterator[tuple[Name, Mani
             continue
 
 
-def _lookup(state: State, call: Call) -> tuple[Digest, str]:
+async def _lookup(state: State, call: Call) -> tuple[Digest, str]:
     """Digest and media type of what the reference names: by name, or as an entry of an index that has one."""
     reference = call.reference(state)
     name = state.names.find(reference)
@@ -97,6 +101,10 @@ def _lookup(state: State, call: Call) -> tuple[Digest, str]:
         entry = _entry_of_index(state, reference)
         if entry is not None:
             return entry.digest, entry.media_type
+    if state.upstream is not None:
+        ns = call.query.get("ns", "")
+        name = await state.upstream.manifest(call.name, ns, tag=reference.tag, digest=reference.digest)
+        return name.digest, name.media_type
     raise Failure("MANIFEST_UNKNOWN", f"manifest {call.argument} of {call.name} is not here")
 
 
@@ -115,7 +123,15 @@ def _check_parts(state: State, parsed: Manifest | Index) -> None:
     for part in parts:
         if part.urls:
             continue
+        if isinstance(parsed, Index):
+            _keep(state, part.digest)
         if not state.content.touch(part.digest):
             raise Failure("MANIFEST_BLOB_UNKNOWN", f"blob {part.digest} is not here")
         if state.content.info(part.digest).size != part.size:
             raise Failure("SIZE_INVALID", f"blob {part.digest} has not the size {part.size} that the manifest says")
+
+
+def _keep(state: State, digest: Digest) -> None:
+    """An image that no name kept is wanted again by an index: none of its blobs may go before the index is named."""
+    for part in gc.reached(state.content, {digest}):
+        state.content.touch(part)

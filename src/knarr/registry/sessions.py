@@ -5,15 +5,20 @@ A restart forgets them; clients then start again, as the specification allows. O
 
 import secrets
 import time
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from knarr.base.errors import TooMany
 from knarr.images.content import ContentStore, Ingest
+from knarr.oci.digest import Digest
 from knarr.registry.errors import Failure
 
 TTL_SECONDS = 3600.0
 COUNT_MAX = 1024
+_REPOSITORIES_MAX, _BLOBS_MAX = 256, 4096
+_REFRESH_SECONDS = 30.0
+"""Far below every grace period of garbage collection."""
 
 
 @dataclass(slots=True)
@@ -34,6 +39,8 @@ class Sessions:
         self._now = now
         self._count_max = count_max
         self._sessions: dict[str, Session] = {}
+        self._pushed: OrderedDict[str, deque[Digest]] = OrderedDict()
+        self._refreshed_at = now()
 
     def open(self, name: str, content: ContentStore) -> Session:
         """A new session. Raises TooMany when too many are open."""
@@ -59,6 +66,36 @@ class Sessions:
         """Forget a session whose blob is committed or refused; what it wrote is dropped."""
         self._sessions.pop(session.id, None)
         session.ingest.abort()
+
+    def arriving(self, name: str = "") -> int:
+        """Bytes that are on their way in: to one repository, or to all."""
+        return sum(s.ingest.size for s in self._sessions.values() if name in ("", s.name))
+
+    def used(self, session: Session) -> None:
+        """Bytes came until now."""
+        session.used_at = self._now()
+
+    def pushed(self, name: str, digest: Digest) -> None:
+        """The repository got a blob that no manifest of it refers to yet."""
+        self._pushed.setdefault(name, deque(maxlen=_BLOBS_MAX)).append(digest)
+        self._pushed.move_to_end(name)
+        if len(self._pushed) > _REPOSITORIES_MAX:
+            self._pushed.popitem(last=False)
+
+    def referred(self, name: str) -> None:
+        """A manifest of the repository came: names keep its blobs from now on."""
+        self._pushed.pop(name, None)
+
+    def refresh(self, session: Session, content: ContentStore) -> None:
+        """A push that takes longer than garbage collection's grace period keeps what it brought before: while bytes
+        come, the repository's blobs that wait for their manifest stay young."""
+        now = self._now()
+        if now - self._refreshed_at < _REFRESH_SECONDS:
+            return
+        self._refreshed_at = now
+        for name in {session.name, *(other.name for other in self._sessions.values() if other.is_busy)}:
+            for digest in self._pushed.get(name, ()):
+                content.touch(digest)
 
     def expire(self) -> None:
         """Drop what nobody wrote to for an hour."""

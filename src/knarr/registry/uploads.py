@@ -10,8 +10,10 @@ import re
 from knarr.base.errors import Invalid, Unavailable
 from knarr.images.ingestion import copy_in
 from knarr.oci.digest import Digest
+from knarr.registry import quota
 from knarr.registry.call import Call, State, parse_digest
 from knarr.registry.errors import Failure
+from knarr.registry.grants import Scope
 from knarr.registry.sessions import Session
 from knarr.wire.http import Headers, Response
 
@@ -24,7 +26,9 @@ async def start(state: State, call: Call) -> Response:
     query = call.query
     if "mount" in query:
         mounted = parse_digest(query["mount"])
-        if state.content.touch(mounted):
+        source = Scope("repository", query.get("from", ""), frozenset({"pull"}))
+        if call.grants.allow(source) and state.content.touch(mounted):
+            state.sessions.pushed(call.name, mounted)
             return _created(call, mounted)
     digest = parse_digest(query["digest"]) if "digest" in query else None
     session = state.sessions.open(call.name, state.content)
@@ -76,6 +80,7 @@ async def _finish(state: State, call: Call, session: Session, digest: Digest) ->
     finally:
         session.is_busy = False
         state.sessions.close(session)
+    state.sessions.pushed(call.name, digest)
     return _created(call, digest)
 
 
@@ -85,14 +90,29 @@ async def _receive(state: State, call: Call, session: Session) -> None:
     A client that breaks off may go on later; after a failure of the disk nobody can, and its space is given back.
     """
     _check_range(call, session)
+    room = _room(state, call)
     session.is_busy = True
     try:
-        await copy_in(call.request.body, session.ingest)
-    except Unavailable:
+        await copy_in(
+            call.request.body if room is None else quota.bounded(call.request.body, room),
+            session.ingest,
+            progress=lambda _: state.sessions.refresh(session, state.content),
+        )
+    except (Unavailable, Failure):  # a full disk or quota: what came is of no use to anybody
         state.sessions.close(session)
         raise
     finally:
         session.is_busy = False
+        state.sessions.used(session)
+
+
+def _room(state: State, call: Call) -> int | None:
+    """How much of the body may come. Raises Failure at once where its length says that it is too much."""
+    left = quota.room(state, call.name, call.repository(state))
+    length = call.request.header("content-length")
+    if left is not None and length.isascii() and length.isdigit() and int(length) > left:
+        raise quota.full(f"{length} bytes are to come, there is room for {max(0, left)}")
+    return left
 
 
 def _check_range(call: Call, session: Session) -> None:
