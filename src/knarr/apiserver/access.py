@@ -31,6 +31,10 @@ class Decision:
     reason: str = ""
 
 
+ALLOWED = Decision(True)
+REFUSED = Decision(False)
+
+
 class Access(Protocol):
     def decide(self, user: User, wanted: Attributes) -> Decision: ...
 

@@ -39,11 +39,12 @@ class RequestContext:
     impersonator: User | None = None
     warnings: list[str] = field(default_factory=list)
     releases: list[Callable[[], object]] = field(default_factory=list)
+    resource: Resource = field(init=False, repr=False)
+    """The route's; absent for a path that is no resource."""
 
-    @property
-    def resource(self) -> Resource:
-        assert self.route.resource is not None
-        return self.route.resource
+    def __post_init__(self) -> None:
+        if self.route.resource is not None:
+            self.resource = self.route.resource
 
     @property
     def key(self) -> str:

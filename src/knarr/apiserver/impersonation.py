@@ -14,7 +14,10 @@ SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
 def is_asked(request: http.Request) -> bool:
-    return any(key.startswith("impersonate-") for key, _ in request.headers)
+    for key, _ in request.headers:  # noqa: SIM110  # every request asks, and a generator costs three times as much
+        if key.startswith("impersonate-"):
+            return True
+    return False
 
 
 def user(server: ApiServer, caller: User, request: http.Request) -> User:

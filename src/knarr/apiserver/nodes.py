@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from knarr.apiserver.access import Attributes, Decision
+from knarr.apiserver.access import REFUSED, Attributes, Decision
 from knarr.apiserver.bootstrap import roles
 from knarr.apiserver.context import User
 from knarr.apiserver.rbac import Rule
@@ -47,7 +47,7 @@ class NodeAuthorizer:
         """Allowed, or not by this authorizer; the reason then says why if the node asked for what is another's."""
         node = node_name(user)
         if not node:
-            return Decision(False)
+            return REFUSED
         narrow = _NARROWED.get((wanted.group, wanted.resource)) if not wanted.path else None
         if narrow is not None:
             why = narrow(self, node, wanted)

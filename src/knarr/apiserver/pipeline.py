@@ -106,7 +106,7 @@ async def _dispatch(context: RequestContext) -> http.Response:
     if not route.verb:
         raise status.method_not_allowed()
     authorising.authorise(context)
-    if route.verb not in _offered(route):
+    if not _is_offered(route):
         raise status.method_not_allowed()
     if route.subresource:
         return await subresources.answer(context)
@@ -116,15 +116,15 @@ async def _dispatch(context: RequestContext) -> http.Response:
     return await VERBS[route.verb](context)
 
 
-def _offered(route: routes.Route) -> tuple[str, ...]:
-    """The verbs of a path: a POST to eviction is none by GET, and nothing is created below a name."""
+def _is_offered(route: routes.Route) -> bool:
+    """Whether the path has the verb: a POST to eviction is none by GET, and nothing is created below a name."""
     assert route.resource is not None
-    kind = route.resource.kind
+    verb, kind = route.verb, route.resource.kind
     if route.subresource:
-        return kind.subresources[route.subresource].verbs
+        return verb in kind.subresources[route.subresource].verbs
     if route.name:
-        return tuple(verb for verb in kind.verbs if verb != "create")
-    return kind.verbs if route.namespace or not kind.is_namespaced else ("list", "watch")
+        return verb != "create" and verb in kind.verbs
+    return verb in (kind.verbs if route.namespace or not kind.is_namespaced else ("list", "watch"))
 
 
 def refusal(error: KnarrError, details: dict[str, Any]) -> http.Response:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from knarr.apiserver.access import MASTERS, Attributes, Decision
+from knarr.apiserver.access import ALLOWED, MASTERS, Attributes, Decision
 from knarr.apiserver.context import User
 from knarr.base.errors import Expired
 from knarr.objects import labels
@@ -126,7 +126,7 @@ class Rbac:
 
     def decide(self, user: User, wanted: Attributes) -> Decision:
         if MASTERS in user.groups:
-            return Decision(True)
+            return ALLOWED
         self._refresh()
         known = self._decisions.get((user, wanted))
         if known is None:

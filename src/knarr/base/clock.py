@@ -36,12 +36,16 @@ class LoopClock:
 def rfc3339(instant: Instant) -> str:
     """Kubernetes' metav1.Time: whole seconds, UTC, `Z`."""
     # isoformat costs a twentieth of strftime, and every write asks.
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return instant.isoformat(timespec="seconds")[:-6] + "Z"
 
 
 def rfc3339_micro(instant: Instant) -> str:
     """Kubernetes' metav1.MicroTime: six digits of a second."""
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return instant.isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_rfc3339(text: str) -> Instant:

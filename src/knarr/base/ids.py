@@ -38,17 +38,16 @@ class _Pool:
         self._bytes, self._used = b"", 0
 
 
+_VARIANT = "89ab"  # a UUID's digit 17 begins with the bits 10
 pooled_bytes = _Pool().take
 """Random bytes for names and ids; never two times the same ones, not even after a fork."""
 
 
 def new_uid(random_bytes: RandomBytes = pooled_bytes) -> Uid:
     """A random UUID, version 4."""
-    digits = bytearray(random_bytes(16))
-    digits[6] = digits[6] & 0x0F | 0x40
-    digits[8] = digits[8] & 0x3F | 0x80
-    text = digits.hex()
-    return Uid(f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}")
+    random = random_bytes(16)
+    text = random.hex()
+    return Uid(f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[random[8] >> 4 & 3]}{text[17:20]}-{text[20:]}")
 
 
 def name_suffix(random_bytes: RandomBytes = pooled_bytes, length: int = 5) -> str:

@@ -40,17 +40,18 @@ class Entry:
     fields: Fields
 
     def json(self) -> Json:
-        entry: Json = {
-            "manager": self.writer.manager,
-            "operation": self.operation,
-            "apiVersion": self.writer.api_version,
-        }
-        if self.time:
-            entry["time"] = self.time
-        entry |= {"fieldsType": "FieldsV1", "fieldsV1": self.fields}
-        if self.writer.subresource:
-            entry["subresource"] = self.writer.subresource
-        return entry
+        return _json(self.writer, self.operation, self.time, self.fields)
+
+
+def _json(writer: Writer, operation: str, time: str, held: Fields) -> Json:
+    entry: Json = {"manager": writer.manager, "operation": operation, "apiVersion": writer.api_version}
+    if time:
+        entry["time"] = time
+    entry["fieldsType"] = "FieldsV1"
+    entry["fieldsV1"] = held
+    if writer.subresource:
+        entry["subresource"] = writer.subresource
+    return entry
 
 
 def parsed(entries: Any) -> list[Entry]:
@@ -90,31 +91,32 @@ def _capped(entries: list[Entry]) -> list[Entry]:
 
 def tracked(schema: Schema, new: Json, old: Json | None, writer: Writer, now: str) -> Json:
     """The new object with the managedFields that this write leaves. `old` is None for a creation."""
-    metadata = new["metadata"]
-    given = metadata.get("managedFields")
     if old is None:
-        held: list[Entry] = []
-        given = None
-        before = _empty(schema)
-    else:
-        live = old["metadata"].get("managedFields")
-        if not live and not given:
-            return new  # tracking begins with the first apply
-        if given is not None and _is_reset(given):
-            return _with(new, [])
-        if given != live and not _is_well_formed(given):
-            given = live
-        held = parsed(given if given else live)
-        before = old
-    changed, removed = fields.compare(schema, without_stripped(before), without_stripped(new))
+        return _first(schema, new, writer, now)
+    given = new["metadata"].get("managedFields")
+    live = old["metadata"].get("managedFields")
+    if not live and not given:
+        return new  # tracking begins with the first apply
+    if given is not None and _is_reset(given):
+        return _with(new, [])
+    if given != live and not _is_well_formed(given):
+        given = live
+    held = parsed(given if given else live)
+    changed, removed = fields.compare(schema, without_stripped(old), without_stripped(new))
     if not changed and not removed:
-        return _with(new, given if given else live) if old is not None else _with(new, [])
+        return _with(new, given if given else live)
     entries = [_reduced(entry, changed, removed) for entry in held if not _is_same(entry, writer)]
     mine = next((entry.fields for entry in held if _is_same(entry, writer)), {})
     mine = fields.union(fields.difference(mine, removed), changed)
     if mine:
         entries.append(Entry(writer, "Update", now, mine))
     return _with(new, encoded(entries))
+
+
+def _first(schema: Schema, new: Json, writer: Writer, now: str) -> Json:
+    """A new object: its creator owns all that is set."""
+    mine, _ = fields.compare(schema, _empty(schema), without_stripped(new))
+    return _with(new, [_json(writer, "Update", now, mine)] if mine else [])
 
 
 def _is_reset(given: Any) -> bool:
@@ -149,10 +151,10 @@ _EMPTY: dict[str, Json] = {}
 
 
 def _empty(schema: Schema) -> Json:
-    """An object of the type in which nothing is set."""
+    """An object of the type in which nothing is set, without what nobody owns."""
     found = _EMPTY.get(schema.type_name)
     if found is None:
-        found = _EMPTY[schema.type_name] = decoding.decoded(schema, "", "", {})
+        found = _EMPTY[schema.type_name] = without_stripped(decoding.decoded(schema, "", "", {}))
     return found
 
 

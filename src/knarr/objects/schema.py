@@ -57,13 +57,14 @@ class Schema:
     """One place: `form` is a scalar's name, `struct` (has an ObjectType), `list` or `map` (has an element)."""
 
     __slots__ = (
-        "_of", "_type", "_type_name", "_types", "bounds", "enum", "form", "is_immutable", "is_open", "is_required",
-        "keys", "limit", "list_type", "map_type", "patch", "patch_key", "unique", "zero",
+        "_is_atomic", "_of", "_type", "_type_name", "_types", "bounds", "enum", "form", "is_immutable", "is_open",
+        "is_required", "keys", "limit", "list_type", "map_type", "patch", "patch_key", "unique", "zero",
     )  # fmt: skip
 
     def __init__(self, facts: Mapping[str, Any], types: "Types") -> None:
         self._types = types
         self._type: ObjectType | None = None
+        self._is_atomic: bool | None = None
         kind = facts["type"]
         self.form: str = kind if kind in SCALARS or kind in ("list", "map") else "struct"
         self._type_name: str = kind
@@ -112,6 +113,12 @@ class Schema:
     @property
     def is_atomic(self) -> bool:
         """Whether server-side apply owns the value as a whole."""
+        found = self._is_atomic
+        if found is None:  # kept: every write asks at every place
+            found = self._is_atomic = self._owned_as_a_whole()
+        return found
+
+    def _owned_as_a_whole(self) -> bool:
         match self.form:
             case "struct":
                 return self.map_type == "atomic" or self.type.is_atomic
