@@ -4,6 +4,7 @@ A fold without I/O: variables, working directory, user and shell are carried alo
 no caching and no order between stages (graph.py). Rules: Dockerfile reference, one function for each instruction.
 """
 
+import difflib
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -33,13 +34,17 @@ SCRATCH = ContainerConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """`config` is the configuration after the step; `created_by` its line in the image's history."""
+    """`config` is the configuration after the step; `created_by` its line in the image's history.
+
+    `undefined` are variables that the instruction asks for and nothing sets, with the nearest name that is set.
+    """
 
     instruction: Instruction
     config: ContainerConfig
     operation: Operation | None
     created_by: str
     author: str = ""
+    undefined: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +66,14 @@ class _Stage:
     declared: dict[str, str] = field(default_factory=dict)
     author: str = ""
     has_cmd: bool = False
+    missing: list[str] = field(default_factory=list)
 
     def variables(self) -> dict[str, str]:
         return {**self.declared, **environment(self.config)}
 
     def expand(self, instruction: Instruction, text: str) -> str:
         try:
-            return expand.word(text, self.variables(), self.escape)
+            return expand.word(text, self.variables(), self.escape, missing=self.missing)
         except ValueError as error:
             raise fault(instruction.place, str(error)) from error
 
@@ -83,10 +89,18 @@ def evaluate(
     instructions = list(instructions)
     planned: list[PlannedStep] = []
     for instruction in [*_triggers(base, instructions), *instructions]:
+        stage.missing.clear()
+        known = list(stage.variables())
         operation = APPLIERS[type(instruction)](stage, instruction)
         created_by = _created_by(stage, instruction, operation)
-        planned.append(PlannedStep(instruction, stage.config, operation, created_by, stage.author))
+        undefined = tuple((name, _nearest(name, known)) for name in dict.fromkeys(stage.missing))
+        planned.append(PlannedStep(instruction, stage.config, operation, created_by, stage.author, undefined))
     return planned
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return near[0] if near else next((other for other in known if other.lower() == name.lower()), "")
 
 
 def global_arguments(declared: Iterable[kinds.Arg], arguments: Arguments, escape: str) -> dict[str, str]:

@@ -127,19 +127,24 @@ class Place:
 @contextlib.asynccontextmanager
 async def checkout(root: Path, source: GitSource, commit: str, access: Access) -> AsyncIterator[Place]:
     """The commit's files in the new directory `root`, for as long as the block lasts."""
-    root.mkdir(parents=True, mode=0o755)
     try:
-        await _git(access, "", "init", "-q", str(root))
-        inside = ("-C", str(root))
-        await _git(access, "", *inside, "remote", "add", "origin", source.remote)
-        await _fetch(access, inside, source, commit)
-        await _git(access, "", *inside, "checkout", "-q", "--detach", commit)
-        if source.submodules:
-            await _submodules(access, root, depth=0)
-        stamp = await _git(access, "", *inside, "show", "-s", "--format=%ct", commit)
-        yield Place(root, int(stamp) * 10**9)
+        yield await cloned(root, source, commit, access)
     finally:
         await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
+
+
+async def cloned(root: Path, source: GitSource, commit: str, access: Access) -> Place:
+    """The commit's files in the new directory `root`."""
+    root.mkdir(parents=True, mode=0o755)
+    await _git(access, "", "init", "-q", str(root))
+    inside = ("-C", str(root))
+    await _git(access, "", *inside, "remote", "add", "origin", source.remote)
+    await _fetch(access, inside, source, commit)
+    await _git(access, "", *inside, "checkout", "-q", "--detach", commit)
+    if source.submodules:
+        await _submodules(access, root, depth=0)
+    stamp = await _git(access, "", *inside, "show", "-s", "--format=%ct", commit)
+    return Place(root, int(stamp) * 10**9)
 
 
 async def _fetch(access: Access, inside: tuple[str, ...], source: GitSource, commit: str) -> None:

@@ -102,6 +102,8 @@ def _node(dockerfile: Dockerfile, stage: Stage, arguments: Arguments, contexts: 
 
 def _base(stage: Stage, image: str, earlier: tuple[Stage, ...], contexts: Contexts) -> int | str:
     """The number of a stage, or an image."""
+    if image == SCRATCH:
+        return image
     if image.lower() in contexts:
         if not contexts[image.lower()]:
             what = f"the context {image} is a directory; FROM needs an image (docker-image://…), COPY --from takes both"

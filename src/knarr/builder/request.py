@@ -45,18 +45,19 @@ class Publication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """`dockerfile` is its text, `file` its name in messages. `secrets` by id; they are never stored.
+    """`dockerfile` is its text, `file` its name in messages; `ignored` is the text of .dockerignore.
 
-    `contexts` are named contexts: a tree, or an image's reference. `ssh` are agents' sockets by id. `uncached` are
-    stages that run again (--no-cache-filter). `platforms`: one image for each; none is this machine's.
-    `epoch` is SOURCE_DATE_EPOCH: no file and no record gets a later time; with `sets_times` all get exactly that.
-    `cache_from` are references of images or exported caches that steps may be answered from; `cache_to` names caches to
-    export, True with the steps of all stages.
+    `secrets` by id are never stored. `contexts` are named contexts: a tree, or an image's reference. `ssh` are agents'
+    sockets by id. `uncached` are stages that run again (--no-cache-filter). `platforms`: one image for each; none is
+    this machine's. `epoch` is SOURCE_DATE_EPOCH: no file and no record gets a later time; with `sets_times` all get
+    exactly that. `cache_from` are references of images or exported caches that steps may be answered from; `cache_to`
+    names caches to export, True with the steps of all stages.
     """
 
     dockerfile: str
     context: ContextTree
     file: str = "Dockerfile"
+    ignored: str = ""
     names: tuple[Reference, ...] = ()
     arguments: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -19,11 +19,12 @@ from knarr.builder.bases import Bases, Fetch
 from knarr.builder.cache import Cache, Record
 from knarr.builder.cache_exchange import Import, Imported
 from knarr.builder.context_store import ContextStore
-from knarr.builder.dockerfile import checks, parser
+from knarr.builder.dockerfile import checks, ignore, parser
 from knarr.builder.dockerfile.faults import Place
+from knarr.builder.dockerfile.findings import Finding
 from knarr.builder.dockerfile.parser import Dockerfile
 from knarr.builder.downloads import Downloads
-from knarr.builder.evaluate import PROXY_ARGUMENTS, Arguments, evaluate, global_arguments
+from knarr.builder.evaluate import PROXY_ARGUMENTS, Arguments, PlannedStep, evaluate, global_arguments
 from knarr.builder.graph import Node
 from knarr.builder.layering import Layering
 from knarr.builder.output import StageResult
@@ -97,6 +98,37 @@ class Running:
     numbers: Iterator[int]
     imported: Imported
     steps: asyncio.Semaphore
+    warnings: "Warnings"
+
+
+class Warnings:
+    """The checks of one build: each finding is told once, and stops the build where the Dockerfile says so."""
+
+    def __init__(self, dockerfile: Dockerfile, request: BuildRequest, report: Report) -> None:
+        given = request.arguments.get(checks.DIRECTIVE_ARGUMENT, "")
+        self._directive = checks.directive(dockerfile, given)
+        self._report = report
+        self._told: set[Finding] = set()
+        is_ignored = ignore.read(request.ignored, ".dockerignore").excludes if request.ignored else None
+        for finding in checks.check(dockerfile, is_ignored, given):
+            self._tell(finding)
+        predefined = [*platform_arguments(platform.host(), ""), *PROXY_ARGUMENTS, *SPECIAL_ARGUMENTS]
+        for name in checks.unused_arguments(dockerfile, list(request.arguments), predefined):
+            report(Warned(f"--build-arg {name}: no ARG asks for it"))
+
+    def undefined(self, step: PlannedStep) -> None:
+        """Variables that nothing sets. Raises DockerfileFault where the directive makes findings errors."""
+        for name, near in step.undefined:
+            text = f"usage of undefined variable '${name}'" + (f" (did you mean ${near}?)" if near else "")
+            finding = Finding("UndefinedVar", step.instruction.place, text)
+            if self._directive.keeps(finding.rule):
+                checks.refuse([finding], self._directive)
+                self._tell(finding)
+
+    def _tell(self, finding: Finding) -> None:
+        if finding not in self._told:
+            self._told.add(finding)
+            self._report(Warned(str(finding)))
 
 
 async def _build(
@@ -105,7 +137,7 @@ async def _build(
     wanted = [platform.parse(text) for text in request.platforms] or [platform.host()]
     wanted = list(dict.fromkeys(wanted))[:PLATFORMS_MAX]
     dockerfile = parser.parse(request.dockerfile, request.file)
-    _warn(dockerfile, request, report)
+    warnings = Warnings(dockerfile, request, report)
     numbers = itertools.count(1)
     running = Running(
         tools=tools,
@@ -116,6 +148,7 @@ async def _build(
         numbers=numbers,
         imported=await cache_exchange.imported(request.cache_from, imports, report),
         steps=asyncio.Semaphore(STEPS_AT_ONCE),
+        warnings=warnings,
     )
     solves = [Solve(running, dockerfile, each) for each in wanted]
     results = [(solve.result_platform, await solve.run()) for solve in solves]
@@ -193,6 +226,8 @@ class Solve:
         if is_last:
             self.result_platform = own
         planned = evaluate(node.stage.instructions, base.config, arguments, escape)
+        for step in planned:
+            self.running.warnings.undefined(step)
         result = await StageRun(self, node, base, own, is_last=is_last).run(planned)
         self._results[node.stage.number].set_result(result)
 
@@ -204,15 +239,7 @@ class Solve:
         return min(now, rfc3339(datetime.fromtimestamp(self.request.epoch, UTC)))
 
 
-def _warn(dockerfile: Dockerfile, request: BuildRequest, report: Report) -> None:
-    for finding in checks.check(dockerfile):
-        report(Warned(str(finding)))
-    predefined = [*platform_arguments(platform.host(), ""), *PROXY_ARGUMENTS, *SPECIAL_ARGUMENTS]
-    for name in checks.unused_arguments(dockerfile, list(request.arguments), predefined):
-        report(Warned(f"--build-arg {name}: no ARG asks for it"))
-
-
-SPECIAL_ARGUMENTS = ("SOURCE_DATE_EPOCH", "BUILDKIT_SYNTAX", "BUILDKIT_INLINE_CACHE", "BUILDKIT_DOCKERFILE_CHECK")
+SPECIAL_ARGUMENTS = ("SOURCE_DATE_EPOCH", "BUILDKIT_SYNTAX", "BUILDKIT_INLINE_CACHE", checks.DIRECTIVE_ARGUMENT)
 
 
 def platform_arguments(target: Platform, stage: str) -> Mapping[str, str]:

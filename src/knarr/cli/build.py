@@ -1,76 +1,48 @@
 """`knarr build`: list the context, ask the node to build, send what it lacks, show how it goes.
 
 The node builds (builder/); this side reads files and flags. Imports are few: a cached build takes tens of milliseconds.
+Flags are build_flags.py, their values build_values.py, contexts that are no directory build_sources.py, what happens to
+the result build_results.py; the last three are imported where they are needed.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from knarr.base.errors import Invalid
-from knarr.cli import build_context, build_progress, node_client
-from knarr.cli.build_context import Context
+from knarr.cli import build_context, build_flags, build_progress, node_client
 from knarr.cli.printing import EXIT_USAGE, Failure, say, show
 
-SECRET_MAX = 500 * 1024
+if TYPE_CHECKING:
+    from knarr.cli.build_context import Source
 
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    node_client.configure(parser)
-    parser.add_argument("-t", "--tag", action="append", default=[], metavar="REF", help="the image's name; repeatable")
-    parser.add_argument(
-        "-f", "--file", default="", help="the Dockerfile (default DIR/Dockerfile), - for standard input"
-    )
-    parser.add_argument("--build-arg", action="append", default=[], metavar="K=V", help="a value for an ARG")
-    parser.add_argument("--label", action="append", default=[], metavar="K=V", help="a label for the image")
-    parser.add_argument(
-        "--secret", action="append", default=[], metavar="id=ID,src=FILE", help="for RUN --mount=secret"
-    )
-    parser.add_argument("--target", default="", help="the stage to build (default: the last)")
-    parser.add_argument("--platform", default="", help="the platform to build for")
-    parser.add_argument("--no-cache", action="store_true", help="run every step again")
-    parser.add_argument("--pull", action="store_true", help="ask the registry for newer base images")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print the image's digest alone")
-    parser.add_argument("--progress", choices=("auto", "plain"), default="auto", help="plain: no live lines")
-    parser.add_argument("context", metavar="DIR", help="the directory whose files COPY and ADD may take")
+configure = build_flags.configure
+_READ_LATER = (
+    *("annotation", "secret", "ssh", "build_context", "platform", "no_cache_filter", "add_host", "ulimit", "allow"),
+    *("cache_from", "cache_to", "attest", "shm_size", "timestamp", "provenance", "sbom", "output"),
+)
+"""Flags whose values build_values.py reads; a build without any of them does not import it."""
 
 
 def run(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
-    root = Path(arguments.context)
-    text, file, path = _dockerfile(arguments, root)
-    context = build_context.read(root, path)
-    progress = build_progress.chosen(arguments.progress, is_quiet=arguments.quiet)
-    body = {
-        "dockerfile": text,
-        "file": file,
-        "context": context.rows,
-        "names": arguments.tag,
-        "arguments": _pairs("--build-arg", arguments.build_arg, os.environ),
-        "labels": _pairs("--label", arguments.label, {}),
-        "secrets": dict(_secret(given) for given in arguments.secret),
-        "target": arguments.target,
-        "platform": arguments.platform,
-        "uses_cache": not arguments.no_cache,
-        "pulls": arguments.pull,
-        "epoch": _epoch(),
-        "auths": _auths(),
-    }
+    with contextlib.ExitStack() as stack:
+        source, text, file = _inputs(arguments, stack)
+        if arguments.call != "build":
+            from knarr.cli import build_calls
 
-    def see(line: dict[str, Any]) -> None:
-        if "need" in line:
-            _send(arguments, context, line)
-        else:
-            progress.see(line)
+            return build_calls.answer(arguments, text, file, source.ignored)
+        body, sources = _body(arguments, source, text, file, stack=stack)
+        built = _built(arguments, body, sources)
+        if arguments.iidfile or arguments.metadata_file or arguments.output or arguments.push or arguments.cache_to:
+            from knarr.cli import build_results
 
-    try:
-        built = node_client.result(node_client.call(arguments, "POST", "/build", body), see)
-    finally:
-        progress.end()
+            build_results.deliver(arguments, built)
     if arguments.quiet:
         show(built["digest"])
     else:
@@ -79,10 +51,76 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _inputs(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> "tuple[Source, str, str]":
+    """The context, the Dockerfile's text and its name in messages."""
+    if arguments.context == "-" or "://" in arguments.context or "@" in arguments.context.partition("/")[0]:
+        from knarr.cli import build_sources
+
+        source, text = build_sources.elsewhere(arguments, stack)
+        return source, text, Path(arguments.file).name if arguments.file not in ("", "-") else "Dockerfile"
+    root = Path(arguments.context)
+    text, file, path = _dockerfile(arguments, root)
+    return build_context.read(root, path), text, file
+
+
+def _body(
+    arguments: argparse.Namespace, source: "Source", text: str, file: str, *, stack: contextlib.ExitStack
+) -> "tuple[dict[str, Any], list[Source]]":
+    """What the node is asked, and where it can have content from."""
+    body = {
+        "dockerfile": text,
+        "file": file,
+        "context": source.rows,
+        "ignored": source.ignored,
+        "names": arguments.tag,
+        "arguments": _pairs("--build-arg", arguments.build_arg, os.environ),
+        "labels": _pairs("--label", arguments.label, {}),
+        "target": arguments.target,
+        "network": arguments.network,
+        "uses_cache": not arguments.no_cache,
+        "pulls": arguments.pull,
+        "epoch": epoch("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", "")),
+        "auths": _auths(),
+    }
+    if not any(getattr(arguments, flag) for flag in _READ_LATER):
+        return body, [source]
+    from knarr.cli import build_sources, build_values
+
+    body |= build_values.body(arguments)
+    contexts, images = build_sources.named(arguments, stack)
+    body |= {"contexts": {name: each.rows for name, each in contexts.items()}, "images": images}
+    return body, [source, *contexts.values()]
+
+
+def _built(arguments: argparse.Namespace, body: dict[str, Any], sources: "list[Source]") -> Any:
+    progress = build_progress.chosen(arguments.progress, is_quiet=arguments.quiet)
+
+    def see(line: dict[str, Any]) -> None:
+        if "need" not in line:
+            progress.see(line)
+            return
+        answer = node_client.call(
+            arguments,
+            "POST",
+            f"/builds/{line['build']}/content",
+            lambda stream: build_context.send(sources, line["need"], stream),
+        )
+        answer.json()
+
+    try:
+        return node_client.result(node_client.call(arguments, "POST", "/build", body), see)
+    finally:
+        progress.end()
+
+
 def _dockerfile(arguments: argparse.Namespace, root: Path) -> tuple[str, str, Path | None]:
     """The text, its name in messages, and where it lies."""
     if arguments.file == "-":
         return sys.stdin.read(), "Dockerfile", None
+    if "://" in arguments.file:
+        from knarr.cli import build_sources
+
+        return build_sources.fetched_text(arguments.file), "Dockerfile", None
     path = Path(arguments.file) if arguments.file else root / "Dockerfile"
     if not root.is_dir():
         why = "it is a file" if root.exists() else "there is nothing of that name"
@@ -100,14 +138,6 @@ def _dockerfile(arguments: argparse.Namespace, root: Path) -> tuple[str, str, Pa
         raise Failure(f"{path} cannot be read", "its mode forbids it", "chmod it, or use sudo", EXIT_USAGE) from error
 
 
-def _send(arguments: argparse.Namespace, context: Context, line: dict[str, Any]) -> None:
-    digests = line["need"]
-    answer = node_client.call(
-        arguments, "POST", f"/builds/{line['build']}/content", lambda body: context.send(digests, body)
-    )
-    answer.json()
-
-
 def _pairs(flag: str, given: list[str], fallback: Any) -> dict[str, str]:
     """`K=V`; a `K` alone takes its value from the environment, if it has one."""
     pairs = {}
@@ -120,36 +150,12 @@ def _pairs(flag: str, given: list[str], fallback: Any) -> dict[str, str]:
     return pairs
 
 
-def _secret(given: str) -> tuple[str, str]:
-    """`id=ID,src=FILE` or `id=ID,env=NAME` → id and base64."""
-    options = dict(part.partition("=")[::2] for part in given.split(","))
-    source = options.get("src") or options.get("source")
-    name = options.get("id") or (Path(source).name if source else "")
-    if not name:
-        raise Invalid(f"--secret {given!r} is not id=ID,src=FILE")
-    variable = options.get("env") or ("" if source else name)
-    if source:
-        try:
-            content = Path(source).read_bytes()
-        except OSError as error:
-            raise Invalid(f"--secret id={name}: {source}: {error.strerror}") from error
-    elif variable in os.environ:
-        content = os.fsencode(os.environ[variable])
-    else:
-        raise Invalid(f"--secret id={name}: name its file with src=")
-    if len(content) > SECRET_MAX:
-        raise Invalid(f"--secret id={name}: {len(content)} bytes are more than {SECRET_MAX}")
-    import base64  # only builds with secrets need it
-
-    return name, base64.b64encode(content).decode()
-
-
-def _epoch() -> int | None:
-    text = os.environ.get("SOURCE_DATE_EPOCH", "")
+def epoch(what: str, text: str) -> int | None:
+    """Seconds since 1970."""
     if not text:
         return None
-    if not (text.isascii() and text.isdigit()):
-        raise Invalid(f"SOURCE_DATE_EPOCH: {text!r} is not a number of seconds")
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise Invalid(f"{what}: {text!r} is not a number of seconds")
     return int(text)
 
 

@@ -9,7 +9,7 @@ import os
 import stat
 import time
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from knarr.base.errors import Invalid
 from knarr.builder.dockerfile import ignore
@@ -22,11 +22,39 @@ Row = list[Any]
 """path, kind (f, d, l), mode, size, mtime in nanoseconds, digest or link."""
 
 
+class Source(Protocol):
+    """A context: a directory, or a tar (build_sources.py). `ignored` is the text of its .dockerignore."""
+
+    rows: list[Row]
+    ignored: str
+
+    def open(self, digest: str) -> BinaryIO | None:
+        """The file with that content, if the context has it."""
+        ...
+
+
+def send(sources: list[Source], digests: list[str], body: BinaryIO) -> None:
+    """Frames of content: `DIGEST SIZE` and a newline, then the bytes."""
+    for digest in digests:
+        found = next((file for source in sources if (file := source.open(digest)) is not None), None)
+        if found is None:
+            raise Invalid(f"no context has the content {digest}")
+        with found as file:
+            left = os.fstat(file.fileno()).st_size
+            body.write(f"{digest} {left}\n".encode())
+            while left and (piece := file.read(min(_PIECE, left))):
+                body.write(piece)
+                left -= len(piece)
+            if left:
+                raise Invalid(f"{file.name} became shorter while it was read")
+
+
 class Context:
     """One directory. `rows` is the list; `paths` finds a file by digest."""
 
-    def __init__(self, root: Path, patterns: Ignore) -> None:
+    def __init__(self, root: Path, patterns: Ignore, ignored: str = "") -> None:
         self.root = root
+        self.ignored = ignored
         self.rows: list[Row] = []
         self.paths: dict[str, str] = {}
         self._ignore = patterns
@@ -37,17 +65,9 @@ class Context:
         self._walk("", patterns.nothing)
         self._save()
 
-    def send(self, digests: list[str], body: BinaryIO) -> None:
-        """Frames of content: `DIGEST SIZE` and a newline, then the bytes."""
-        for digest in digests:
-            with open(self.root / self.paths[digest], "rb") as file:
-                left = os.fstat(file.fileno()).st_size
-                body.write(f"{digest} {left}\n".encode())
-                while left and (piece := file.read(min(_PIECE, left))):
-                    body.write(piece)
-                    left -= len(piece)
-                if left:
-                    raise Invalid(f"{file.name} became shorter while it was read")
+    def open(self, digest: str) -> BinaryIO | None:
+        path = self.paths.get(digest)
+        return None if path is None else open(self.root / path, "rb")
 
     def _walk(self, directory: str, parent: Matched) -> None:
         with os.scandir(self.root / directory) as entries:
@@ -114,9 +134,10 @@ def read(root: Path, dockerfile: Path | None) -> Context:
         candidates.insert(0, dockerfile.with_name(dockerfile.name + ".dockerignore"))
     for candidate in candidates:
         try:
-            return Context(root, ignore.read(candidate.read_text(), candidate.name))
+            text = candidate.read_text()
         except FileNotFoundError:
             continue
+        return Context(root, ignore.read(text, candidate.name), text)
     return Context(root, Ignore())
 
 

@@ -23,6 +23,23 @@ class Quiet:
     def end(self) -> None: ...
 
 
+class Silent:
+    """Shows nothing at all."""
+
+    def see(self, line: dict[str, Any]) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class Raw(Silent):
+    """The node's lines as they are."""
+
+    def see(self, line: dict[str, Any]) -> None:
+        import json
+
+        say(json.dumps(line))
+
+
 class Plain(Quiet):
     """One line for each thing that happens: `#3 [base 2/4] RUN make`, `#3 DONE 1.2s`."""
 
@@ -127,7 +144,12 @@ def _width() -> int:
     return columns if columns >= 20 else 80
 
 
-def chosen(progress: str, *, is_quiet: bool) -> Quiet:
+def chosen(progress: str, *, is_quiet: bool) -> Quiet | Silent:
+    if progress == "rawjson":
+        return Raw()
+    if progress == "quiet":
+        return Silent()
     if is_quiet:
         return Quiet()
-    return Live() if progress == "auto" and sys.stderr.isatty() else Plain()
+    is_live = progress == "tty" or (progress == "auto" and sys.stderr.isatty())
+    return Live() if is_live else Plain()

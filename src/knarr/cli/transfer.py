@@ -17,16 +17,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, verb: str) -> int:
-    body = {"image": arguments.image, **_credentials(arguments.image)}
+    done = _transferred(arguments, verb, arguments.image)
+    printing.show(done["digest"])
+    return 0
+
+
+def push(arguments: argparse.Namespace, image: str) -> None:
+    """Push an image that another verb made."""
+    _transferred(arguments, "push", image)
+
+
+def _transferred(arguments: argparse.Namespace, verb: str, image: str) -> dict[str, Any]:
+    body = {"image": image, **_credentials(image)}
     progress = _Progress(is_quiet=arguments.quiet)
     try:
-        done = node_client.result(node_client.call(arguments, "POST", f"/{verb}", body), progress.see)
+        done: dict[str, Any] = node_client.result(node_client.call(arguments, "POST", f"/{verb}", body), progress.see)
     finally:
         progress.end()
     if not arguments.quiet:
         printing.say(f"{verb}ed {done['name']}")
-    printing.show(done["digest"])
-    return 0
+    return done
 
 
 class _Progress:

@@ -153,6 +153,11 @@ class _Writer:
         self._batch = bytearray()
 
 
+def tree_entries(root: Path) -> Iterator[PackEntry]:
+    """Everything below a directory, sorted, parents first."""
+    return _entries(os.fsencode(root), b"", {})
+
+
 def _entries(root: bytes, prefix: bytes, seen: dict[tuple[int, int], str]) -> Iterator[PackEntry]:
     """The entries below `root`/`prefix`, sorted; `seen` finds hard links again."""
     directory = os.path.join(root, prefix) if prefix else root

@@ -164,6 +164,7 @@ def _request(body: BuildBody, contexts: ContextStore) -> BuildRequest:
         dockerfile=body.dockerfile,
         context=_tree(body.context, contexts),
         file=body.file,
+        ignored=body.ignored,
         names=tuple(references.parse(name) for name in body.names),
         arguments=body.arguments,
         labels=body.labels,

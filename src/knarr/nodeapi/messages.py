@@ -41,6 +41,7 @@ class BuildBody(msgspec.Struct, frozen=True, kw_only=True):
     dockerfile: str
     context: list[ContextEntry]
     file: str = "Dockerfile"
+    ignored: str = ""
     names: list[str] = []
     arguments: dict[str, str] = {}
     labels: dict[str, str] = {}
@@ -99,7 +100,7 @@ class PruneBody(msgspec.Struct, frozen=True):
     """`cache_age_seconds`: build records unused for that long go; `cache_bytes_max`: the oldest beyond that size too.
     `grace_seconds`: younger blobs stay. `cache_mounts`: directories of RUN --mount=type=cache go."""
 
-    cache_age_seconds: float = 7 * 86400.0
+    cache_age_seconds: float | None = 7 * 86400.0
     cache_bytes_max: int = 10 << 30
     context_bytes_max: int = 1 << 30
     grace_seconds: float = 600.0

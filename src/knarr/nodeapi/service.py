@@ -13,6 +13,7 @@ import msgspec
 
 from knarr.base import logs
 from knarr.base.errors import BadRequest, Forbidden, KnarrError, NotFound
+from knarr.builder import export
 from knarr.builder.solve import Builder
 from knarr.images import archives
 from knarr.images.image_store import ImageStore
@@ -22,6 +23,8 @@ from knarr.images.push import Pusher
 from knarr.nodeapi import answers, pruning, streams, transfers
 from knarr.nodeapi.builds import Builds
 from knarr.nodeapi.messages import BODY_MAX, BuildBody, PruneBody, RemoveBody, TagBody, TransferBody, decode
+from knarr.oci import digest as digests
+from knarr.oci import reference as references
 from knarr.wire import http
 from knarr.wire.http import Request, Response
 
@@ -115,6 +118,18 @@ class NodeService:
             self._images.resolve(text)
         return Response(200, (("content-type", "application/x-tar"),), archives.save(self._images, texts))
 
+    async def _export(self, request: Request) -> Response:
+        asked = parse_qs(request.query)
+        digest = digests.parse(asked.get("digest", [""])[0])
+        names = [references.parse(name) for name in asked.get("name", [])]
+        self._images.content.info(digest)
+        tools = self._builder.tools
+        if asked.get("type", ["archive"])[0] == "tree":
+            stream = export.tree(self._images, tools.layering, digest)
+        else:
+            stream = export.archive(self._images, digest, names)
+        return Response(200, (("content-type", "application/x-tar"),), stream)
+
     async def _load(self, request: Request) -> Response:
         names = await archives.load(self._images, http.chunks(request.body))
         return _json({"names": [name.parsed.familiar for name in names]})
@@ -139,6 +154,7 @@ _ROUTES: dict[tuple[str, str], Route] = {
     ("POST", "/push"): NodeService._push,
     ("POST", "/pull"): NodeService._pull,
     ("GET", "/save"): NodeService._save,
+    ("GET", "/export"): NodeService._export,
     ("POST", "/load"): NodeService._load,
     ("POST", "/prune"): NodeService._prune,
     ("GET", "/inspect"): NodeService._inspect,

@@ -83,5 +83,5 @@ def test_a_bad_pattern_and_a_missing_directory_are_refused(root: Path) -> None:
 
 def test_content_goes_out_in_frames(root: Path) -> None:
     out = io.BytesIO()
-    build_context.read(root, None).send([digest.of(b"beta"), digest.of(b"alpha")], out)
+    build_context.send([build_context.read(root, None)], [digest.of(b"beta"), digest.of(b"alpha")], out)
     assert out.getvalue() == f"{digest.of(b'beta')} 4\nbeta{digest.of(b'alpha')} 5\nalpha".encode()

@@ -67,7 +67,7 @@ def test_every_verb_has_a_module_with_configure_and_run() -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("build", "-t", "x"), "the following arguments are required: DIR"),
+        (("build", "-t", "x"), "the following arguments are required: CONTEXT"),
         (("logs", "--tail", "-3"), "argument --tail: '-3' is not a number of lines"),
         (("up", "--bogus"), "unrecognized arguments: --bogus"),
     ],

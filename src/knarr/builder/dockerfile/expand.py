@@ -15,12 +15,25 @@ PATTERN_VALUE_MAX = 16384
 _SPECIAL = "@*#?-$!0123456789"
 
 
-def word(text: str, variables: Mapping[str, str], escape: str = "\\", *, keeps_quotes: bool = False) -> str:
-    """The text with variables put in and quotes removed. `keeps_quotes` is for here-documents."""
+def word(
+    text: str,
+    variables: Mapping[str, str],
+    escape: str = "\\",
+    *,
+    keeps_quotes: bool = False,
+    missing: list[str] | None = None,
+) -> str:
+    """The text with variables put in and quotes removed. `keeps_quotes` is for here-documents.
+
+    `missing` is told the names of variables that are asked for without a modifier and are not set.
+    """
     if "$" not in text and escape not in text and (keeps_quotes or ("'" not in text and '"' not in text)):
         return text
     expander = _Expander(text, variables, escape, keeps_quotes)
-    return expander.until("")
+    expanded = expander.until("")
+    if missing is not None:
+        missing += expander.missing
+    return expanded
 
 
 def words(text: str, variables: Mapping[str, str], escape: str = "\\") -> list[str]:
@@ -39,6 +52,7 @@ class _Expander:
         self._variables = variables
         self._escape = escape
         self._keeps_quotes = keeps_quotes
+        self.missing: list[str] = []
         self._at = 0
         self._depth = 0
         self._size = 0
@@ -106,7 +120,12 @@ class _Expander:
             self._at += 1
             return self._braced()
         name = self._name()
-        return self._variables.get(name, "") if name else "$"
+        return self._value(name) if name else "$"
+
+    def _value(self, name: str) -> str:
+        if name not in self._variables and name not in _SPECIAL:
+            self.missing.append(name)
+        return self._variables.get(name, "")
 
     def _name(self) -> str:
         start = self._at
@@ -141,7 +160,7 @@ class _Expander:
                 return self._apply(operator, name, value)
         if rest and rest[0] != "}":
             raise ValueError(f"unsupported modifier {rest[:2]!r} after ${{{name}")
-        return value or ""
+        return self._value(name)
 
     def _apply(self, operator: str, name: str, value: str | None) -> str:
         if operator in ("/", "//"):

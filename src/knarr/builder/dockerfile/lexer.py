@@ -6,7 +6,7 @@ the escape character is a backslash or what `# escape=` says.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from knarr.base.errors import TooLarge
 from knarr.builder.dockerfile.faults import Place, fault
@@ -41,11 +41,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Lexed:
-    """`directives` by lower-case name; `escape` is the escape character."""
+    """`directives` by lower-case name; `escape` is the escape character.
+
+    For checks alone: `empty_continuations` are empty lines inside instructions, `comments` what stands in comments
+    directly above the line of that number.
+    """
 
     lines: tuple[Line, ...]
     directives: dict[str, str]
     escape: str
+    empty_continuations: tuple[Place, ...] = ()
+    comments: dict[int, str] = field(default_factory=dict)
 
 
 def lex(text: str, file: str = "Dockerfile") -> Lexed:
@@ -57,7 +63,9 @@ def lex(text: str, file: str = "Dockerfile") -> Lexed:
         raise TooLarge(f"{file}: {len(physical)} lines are more than {LINES_MAX}")
     directives = _directives(physical, file)
     escape = directives.get("escape", "\\")
-    return Lexed(tuple(_Lines(physical, file, escape).all()), directives, escape)
+    walk = _Lines(physical, file, escape, start=len(directives))
+    lines = tuple(walk.all())
+    return Lexed(lines, directives, escape, tuple(walk.empty), walk.comments)
 
 
 def split_words(text: str, escape: str) -> list[str]:
@@ -107,21 +115,29 @@ def _directives(physical: list[str], file: str) -> dict[str, str]:
 class _Lines:
     """Walks the physical lines once."""
 
-    def __init__(self, physical: list[str], file: str, escape: str) -> None:
+    def __init__(self, physical: list[str], file: str, escape: str, *, start: int) -> None:
         self._physical = physical
         self._file = file
         self._escape = escape
-        self._next = 0
+        self._next = start
+        self.empty: list[Place] = []
+        self.comments: dict[int, str] = {}
         quoted = re.escape(escape)
         self._continued = re.compile(rf"(?:[^{quoted}]|^){quoted}[ \t]*$")
 
     def all(self) -> list[Line]:
         lines = []
+        comment = ""
         while self._next < len(self._physical):
             first = self._physical[self._next]
             if not first.strip() or first.lstrip().startswith("#"):
+                comment = f"{comment} {first.lstrip()[1:].strip()}".strip()
+                comment = comment if first.strip() else ""
                 self._next += 1
                 continue
+            if comment:
+                self.comments[self._next + 1] = comment
+                comment = ""
             line = self._logical(first)
             if line.text.strip():
                 lines.append(line)
@@ -141,6 +157,8 @@ class _Lines:
             line = self._physical[self._next]
             if not is_first and (not line.strip() or line.lstrip().startswith("#")):
                 self._next += 1
+                if not line.strip():
+                    self.empty.append(Place(self._file, self._next, self._next, line))
                 continue
             self._next += 1
             line = line.lstrip() if is_first else line

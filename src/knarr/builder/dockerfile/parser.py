@@ -6,7 +6,7 @@ graph.py go on. Syntax of each instruction: Dockerfile reference; one function b
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from knarr.builder.dockerfile import arguments as forms
 from knarr.builder.dockerfile import instructions as kinds
@@ -17,7 +17,6 @@ from knarr.builder.dockerfile.lexer import Heredoc, Line
 
 STAGES_MAX = 500
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
-_RESERVED_STAGES = ("context", "scratch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +34,14 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Dockerfile:
-    """`arguments` are the ARGs before the first FROM."""
+    """`arguments` are the ARGs before the first FROM; `empty_continuations` and `comments` are the lexer's."""
 
     arguments: tuple[Arg, ...]
     stages: tuple[Stage, ...]
     directives: dict[str, str]
     escape: str
+    empty_continuations: tuple[Place, ...] = ()
+    comments: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,10 @@ def parse(text: str, file: str = "Dockerfile") -> Dockerfile:
             word = instruction.text.split()[0]
             raise fault(instruction.place, f"{word} stands before the first FROM; only ARG may", word)
         arguments.append(instruction)
-    return Dockerfile(tuple(arguments), _stages(parsed[first:]), lexed.directives, lexed.escape)
+    stages = _stages(parsed[first:])
+    return Dockerfile(
+        tuple(arguments), stages, lexed.directives, lexed.escape, lexed.empty_continuations, lexed.comments
+    )
 
 
 def parse_line(line: Line, escape: str = "\\") -> Instruction:
@@ -127,8 +131,6 @@ def _stages(parsed: list[Instruction]) -> tuple[Stage, ...]:
             if base is not None:
                 stages.append(Stage(len(stages), base, tuple(body)))
             base, body = instruction, []
-            if instruction.stage and any(stage.name == instruction.stage for stage in stages):
-                raise fault(instruction.place, f"two stages are named {instruction.stage}", instruction.stage)
         else:
             body.append(instruction)
     assert base is not None
@@ -179,7 +181,7 @@ def _from(reading: Reading) -> From:
     if len(words) not in (1, 3) or (len(words) == 3 and words[1].upper() != "AS"):
         raise reading.fault("FROM is written FROM [--platform=…] IMAGE [AS NAME]", words[-1])
     stage = words[2].lower() if len(words) == 3 else ""
-    if stage and (not _STAGE_NAME.fullmatch(stage) or stage in _RESERVED_STAGES):
+    if stage and not _STAGE_NAME.fullmatch(stage):
         raise reading.fault(f"{words[2]!r} cannot name a stage: a letter, then letters, digits, - _ .", words[2])
     return From(reading.place, reading.text, words[0], stage, reading.flag("platform"))
 
