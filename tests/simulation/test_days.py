@@ -1,4 +1,4 @@
-"""A day in virtual time: CronJobs, TTLs, back-offs and token expiries. bench/controllers.py prints how long it takes."""
+"""A day in virtual time: CronJobs, TTLs, back-offs and token expiries. bench/controllers.py prints what it costs."""
 
 import asyncio
 from datetime import timedelta

@@ -210,6 +210,10 @@ class Cache:
         found = self._shelf(lens).owners.get(owner_uid, {})
         return [found[key].lens(lens) for key in sorted(found) if not namespace or key[0] == namespace]
 
+    def count(self, kind: Kind, namespace: str) -> int:
+        shelf = self._shelves.get(kind)
+        return len(shelf.namespaces.get(namespace, ())) if shelf is not None else 0
+
     def on_node(self, lens: type[Lens], node: str) -> Sequence[Lens]:
         found = self._shelf(lens).nodes.get(node, {})
         return [found[key].lens(lens) for key in sorted(found)]

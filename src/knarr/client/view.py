@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from knarr.base.ids import Revision
+from knarr.kinds.registry import Kind
 
 Lens = TypeVar("Lens", bound=msgspec.Struct)
 
@@ -33,6 +34,10 @@ class View(Protocol):
     def owned(self, lens: type[Lens], owner_uid: str, namespace: str = "") -> Sequence[Lens]:
         """Objects with an ownerReference to that uid (controller or not); "" gives those without any controller,
         those of one namespace where it is given."""
+        ...
+
+    def count(self, kind: Kind, namespace: str) -> int:
+        """How many objects of a kind a namespace has; 0 for a kind that is not in the view."""
         ...
 
     def on_node(self, lens: type[Lens], node: str) -> Sequence[Lens]:

@@ -94,6 +94,7 @@ FailedFunction = Callable[[Any, Action, KnarrError, View, Instant], Plan]
 @dataclass(frozen=True, slots=True)
 class Controller:
     """`kind` is the root kind; a change of an object it `owns` (by ownerReference) or `watches` plans the root again;
+    `glances` are watched kinds of which the metadata is enough (their KeysOf gets a client.cache.Held);
     `reads` are kinds in its view whose changes matter to no key; `writes` names every kind its client may write.
     A deleted root is not planned."""
 
@@ -102,6 +103,7 @@ class Controller:
     plan: PlanFunction
     owns: Sequence[Kind] = ()
     watches: Mapping[Kind, KeysOf] = field(default_factory=dict)
+    glances: Mapping[Kind, KeysOf] = field(default_factory=dict)
     reads: Sequence[Kind] = ()
     writes: Sequence[Kind] = ()
     failed: FailedFunction | None = None

@@ -78,9 +78,14 @@ def due(cron_job: CronJob, now: Instant) -> Due:
     """The latest time since the last run, unless it is too late for it."""
     try:
         schedule = cron.parse(cron_job.spec.schedule)
+    except Invalid as error:
+        text = f"unparseable schedule: {cron_job.spec.schedule} : {error}"
+        return Due(None, [EventNote("Warning", "UnparseableSchedule", text)], None)
+    try:
         zone = time_zone(cron_job)
     except Invalid as error:
-        return Due(None, [EventNote("Warning", "UnparseableSchedule", f"unparseable schedule: {error}")], None)
+        text = f"invalid timeZone: {cron_job.spec.time_zone}: {error}"
+        return Due(None, [EventNote("Warning", "UnknownTimeZone", text)], None)
     earliest = cron_job.status.last_schedule_time or cron_job.metadata.creation_timestamp or now
     limit = cron_job.spec.starting_deadline_seconds
     if limit is not None:

@@ -97,7 +97,7 @@ def plan(daemon_set: DaemonSet, view: View, now: Instant) -> Plan:
         actions += history.surplus(found, live, daemon_set.spec.revision_history_limit)
     return Plan(
         actions,
-        status=status(picture),
+        status=status(picture, found.collisions),
         again_at=pods.next_available(claim.mine, daemon_set.spec.min_ready_seconds, now),
         why=why(picture),
     )
@@ -258,7 +258,7 @@ def _failed_deletion(pod: Pod) -> Action:
     return Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note)
 
 
-def status(picture: Picture) -> Json:
+def status(picture: Picture, collisions: int | None) -> Json:
     """The counts over nodes; a node counts by its oldest pod."""
     daemon_set, now = picture.daemon_set, picture.now
     counts: dict[str, Any] = dict.fromkeys(
@@ -281,7 +281,7 @@ def status(picture: Picture) -> Json:
         counts["numberAvailable"] += any(pods.is_available(pod, seconds, now) for pod in ready)
         counts["updatedNumberScheduled"] += any(is_current(picture, pod) for pod in present)
     counts["numberUnavailable"] = counts["desiredNumberScheduled"] - counts["numberAvailable"]
-    counts["collisionCount"] = daemon_set.status.collision_count
+    counts["collisionCount"] = collisions
     counts["conditions"] = conditions.encode(daemon_set.status.conditions)
     return conditions.pruned(counts, keep=ALWAYS)
 

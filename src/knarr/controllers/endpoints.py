@@ -4,7 +4,7 @@ One plan per Service, two controllers over it: slices of at most 100 endpoints (
 Endpoints object. A Service without a selector is somebody else's affair. Spec: "EndpointSlices", "Service".
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ SLICE_MAX: Final = 100
 MANAGER: Final = "endpointslice-controller.k8s.io"
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
+OURS: Final = "endpoints.kubernetes.io/managed-by"
 TRIGGER: Final = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
@@ -93,6 +94,13 @@ def plan_slices(service: Service, view: View, now: Instant) -> Plan:
         if one.metadata.labels.get(MANAGED_BY) == MANAGER and one.metadata.deletion_timestamp is None
     ]
     wanted = wanted_slices(service, backends(service, view))
+    return Plan(slice_actions(present, wanted, view, lambda content: slice_body(service, content, now)))
+
+
+def slice_actions(
+    present: Sequence[EndpointSlice], wanted: Sequence[Json], view: View, body: Callable[[Json], Json]
+) -> Sequence[Action]:
+    """What makes the slices hold the wanted contents: those that fit stay, others are changed, made or deleted."""
     actions: list[Action] = []
     free = list(present)
     missing: list[Json] = []
@@ -103,15 +111,17 @@ def plan_slices(service: Service, view: View, now: Instant) -> Plan:
         else:
             missing.append(content)
     for content in missing:
-        if free:
-            old = free.pop(0)
-            actions.append(Patch(ENDPOINTSLICE, meta.namespace, old.metadata.name, _changed(old, content)))
+        old = next((one for one in free if one.address_type == content["addressType"]), None)
+        if old is not None:
+            free.remove(old)
+            actions.append(Patch(ENDPOINTSLICE, old.metadata.namespace, old.metadata.name, _changed(old, content)))
         else:
-            actions.append(Create(ENDPOINTSLICE, meta.namespace, slice_body(service, content, now)))
+            made = body(content)
+            actions.append(Create(ENDPOINTSLICE, made["metadata"]["namespace"], made))
     for old in free:
         options = DeleteOptions(uid=old.metadata.uid)
-        actions.append(Delete(ENDPOINTSLICE, meta.namespace, old.metadata.name, options))
-    return Plan(actions)
+        actions.append(Delete(ENDPOINTSLICE, old.metadata.namespace, old.metadata.name, options))
+    return actions
 
 
 def wanted_slices(service: Service, found: Sequence[Backend]) -> Sequence[Json]:
@@ -200,7 +210,7 @@ def plan_endpoints(service: Service, view: View, now: Instant) -> Plan:
         return Plan()
     subsets = wanted_subsets(service, backends(service, view))
     present = view.get(Endpoints, meta.namespace, meta.name)
-    labels = {**meta.labels, "endpoints.kubernetes.io/managed-by": "endpoint-controller"}
+    labels = {**meta.labels, OURS: "endpoint-controller"}
     if present is None:
         metadata = {
             "name": meta.name,
@@ -264,6 +274,20 @@ def endpoints_keys(one: Endpoints, view: View) -> Sequence[Key]:
     return [key] if view.get(Service, *key) is not None else []
 
 
+def plan_leftover(endpoints: Endpoints, view: View, _now: Instant) -> Plan:
+    """Endpoints that we made have no owner: they go when their Service is gone."""
+    meta = endpoints.metadata
+    if meta.labels.get(OURS) != "endpoint-controller" or meta.deletion_timestamp is not None:
+        return Plan()
+    if view.get(Service, meta.namespace, meta.name) is not None:
+        return Plan()
+    return Plan([Delete(ENDPOINTS, meta.namespace, meta.name, DeleteOptions(uid=meta.uid))])
+
+
+def service_key(service: Service, _view: View) -> Sequence[Key]:
+    return [(service.metadata.namespace, service.metadata.name)]
+
+
 SLICES = Controller(
     "endpointslice-controller",
     kind=SERVICE,
@@ -277,5 +301,12 @@ ENDPOINTS_CONTROLLER = Controller(
     kind=SERVICE,
     plan=plan_endpoints,
     watches={POD: pod_keys, ENDPOINTS: endpoints_keys},
+    writes=(ENDPOINTS,),
+)
+LEFTOVERS = Controller(
+    "endpoint-leftovers-controller",
+    kind=ENDPOINTS,
+    plan=plan_leftover,
+    watches={SERVICE: service_key},
     writes=(ENDPOINTS,),
 )

@@ -27,11 +27,13 @@ DEFAULT_LIMIT: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The revisions in order of their numbers, the name of the update revision, and what makes it so."""
+    """The revisions in order of their numbers, the name of the update revision, what makes it so, and how often its
+    name was taken already (status.collisionCount)."""
 
     revisions: Sequence[ControllerRevision]
     update: str
     actions: Sequence[Action]
+    collisions: int | None
 
     def named(self, name: str) -> ControllerRevision | None:
         return next((one for one in self.revisions if one.metadata.name == name), None)
@@ -61,20 +63,31 @@ def of(kind: Kind, root: Any, template: Json, view: View) -> History:
     wanted = content(template)
     equal = [one for one in found if one.data == wanted]
     number = (found[-1].revision if found else 0) + 1
+    collisions = root.status.collision_count
     if not equal:
-        name = f"{meta.name}-{_hash(root, wanted)}"
-        return History(found, name, [_creation(kind, root, name, number, wanted)])
+        name, collisions = _free_name(root, wanted, view)
+        return History(found, name, [_creation(kind, root, name, number, wanted)], collisions)
     update = equal[-1]
     if update is found[-1]:
-        return History(found, update.metadata.name, ())
+        return History(found, update.metadata.name, (), collisions)
     patch = {"metadata": {"uid": update.metadata.uid}, "revision": number}
     renumbered = Patch(CONTROLLERREVISION, meta.namespace, update.metadata.name, patch)
     ordered = [*(one for one in found if one is not update), update]
-    return History(ordered, update.metadata.name, [renumbered])
+    return History(ordered, update.metadata.name, [renumbered], collisions)
 
 
-def _hash(root: Any, wanted: Json) -> str:
-    collisions = root.status.collision_count or 0
+def _free_name(root: Any, wanted: Json, view: View) -> tuple[str, int | None]:
+    """The name for a new revision, and the collisions that it took: a name is taken by a revision with another content
+    or another owner."""
+    collisions = root.status.collision_count
+    while True:
+        name = f"{root.metadata.name}-{_hash(wanted, collisions)}"
+        if view.get(ControllerRevision, root.metadata.namespace, name) is None:
+            return name, collisions
+        collisions = (collisions or 0) + 1
+
+
+def _hash(wanted: Json, collisions: int | None) -> str:
     suffix = str(collisions).encode() if collisions else b""
     return hashed(msgspec.json.encode(wanted, order="deterministic") + suffix)
 

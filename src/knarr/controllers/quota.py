@@ -1,20 +1,17 @@
 """ResourceQuota: what a namespace uses of what it may use, counted anew whenever something comes or goes.
 
 Admission refuses what would be too much and raises `used` itself; this controller lowers it again and repairs it.
-Counted: objects (`pods`, `count/deployments.apps`, …) and the compute resources of pods that have not ended, by scope.
-Spec: "Resource Quotas".
+Counted: objects of every built-in kind (`pods`, `count/deployments.apps`, …), the compute resources of pods that have
+not ended, by scope, and the storage that claims ask for, by class.
+Not counted: custom resources. Spec: "Resource Quotas".
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
-from knarr.base.clock import Instant
 from knarr.client.view import View
 from knarr.controllers.controller import Controller, Key, Plan
-from knarr.kinds.apps import DAEMONSET, DEPLOYMENT, REPLICASET, REPLICATIONCONTROLLER, STATEFULSET
-from knarr.kinds.batch import CRONJOB, JOB
-from knarr.kinds.core_config import CONFIGMAP, SECRET, SERVICEACCOUNT
 from knarr.kinds.core_pod import POD
 from knarr.kinds.core_service import SERVICE
 from knarr.kinds.core_storage import PERSISTENTVOLUMECLAIM
@@ -22,44 +19,36 @@ from knarr.kinds.lens.container import Container
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.policy import ResourceQuota
 from knarr.kinds.lens.service import Service
+from knarr.kinds.lens.storage import PersistentVolumeClaim
 from knarr.kinds.policy import RESOURCEQUOTA
 from knarr.kinds.registry import Kind
 from knarr.objects import quantity
 
-COUNTED: Final[tuple[Kind, ...]] = (
-    POD,
-    CONFIGMAP,
-    SECRET,
-    SERVICE,
-    SERVICEACCOUNT,
-    PERSISTENTVOLUMECLAIM,
-    REPLICATIONCONTROLLER,
-    DEPLOYMENT,
-    REPLICASET,
-    STATEFULSET,
-    DAEMONSET,
-    JOB,
-    CRONJOB,
-)
+# Whose content is counted, not only their number.
+READ: Final[tuple[Kind, ...]] = (POD, SERVICE, PERSISTENTVOLUMECLAIM)
+BY_CLASS: Final = ".storageclass.storage.k8s.io/"
 # The old names that count objects of the core group without `count/`.
 PLAIN: Final = frozenset(
     {"pods", "configmaps", "secrets", "services", "persistentvolumeclaims", "replicationcontrollers", "resourcequotas"}
 )
 
 
-def plan(quota: ResourceQuota, view: View, _now: Instant) -> Plan:
-    """`used` for every name in `hard`."""
-    used = {name: usage(name, quota, view) for name in quota.spec.hard}
+def plan(kinds: Mapping[str, Kind], quota: ResourceQuota, view: View) -> Plan:
+    """`used` for every name in `hard`; `kinds` by the names that count them."""
+    used = {name: usage(name, kinds, quota, view) for name in quota.spec.hard}
     return Plan(status={"hard": dict(quota.spec.hard), "used": used} if used else {})
 
 
-def usage(name: str, quota: ResourceQuota, view: View) -> str:
+def usage(name: str, kinds: Mapping[str, Kind], quota: ResourceQuota, view: View) -> str:
     """What is used of one resource; 0 for a name that knarr does not count."""
     namespace = quota.metadata.namespace
     if name == "pods":
         return str(len(counted_pods(quota, view)))
     if name in PLAIN or name.startswith("count/"):
-        return str(_count(name.removeprefix("count/"), namespace, view))
+        counted = kinds.get(name.removeprefix("count/"))
+        return str(view.count(counted, namespace) if counted is not None else 0)
+    if name == "requests.storage" or BY_CLASS in name:
+        return storage(name, quota, view)
     if name in ("services.nodeports", "services.loadbalancers"):
         return str(_service_count(name, view.list(Service, namespace)))
     side, resource = (
@@ -69,12 +58,19 @@ def usage(name: str, quota: ResourceQuota, view: View) -> str:
     return quantity.text(total, like=quota.spec.hard[name])
 
 
-def _count(resource: str, namespace: str, view: View) -> int:
-    for kind in (*COUNTED, RESOURCEQUOTA):
-        if resource == (f"{kind.plural}.{kind.group}" if kind.group else kind.plural):
-            assert kind.lens is not None
-            return len(view.list(kind.lens, namespace))
-    return 0
+def storage(name: str, quota: ResourceQuota, view: View) -> str:
+    """`requests.storage` or `persistentvolumeclaims` over all claims, or over those of one class."""
+    of_class, _, what = name.partition(BY_CLASS) if BY_CLASS in name else ("", "", name)
+    found = [
+        claim
+        for claim in view.list(PersistentVolumeClaim, quota.metadata.namespace)
+        if not of_class or claim.spec.storage_class_name == of_class
+    ]
+    if what == "persistentvolumeclaims":
+        return str(len(found))
+    sizes = (claim.spec.resources.requests.get("storage") for claim in found)
+    total = sum((quantity.parse(size) for size in sizes if size), Fraction(0))
+    return quantity.text(total, like=quota.spec.hard[name])
 
 
 def _service_count(name: str, services: Iterable[Service]) -> int:
@@ -136,9 +132,14 @@ def namespace_keys(changed: Any, view: View) -> Sequence[Key]:
     return [(one.metadata.namespace, one.metadata.name) for one in found]
 
 
-CONTROLLER = Controller(
-    "resourcequota-controller",
-    kind=RESOURCEQUOTA,
-    plan=plan,
-    watches=dict.fromkeys(COUNTED, namespace_keys),
-)
+def controller(kinds: Sequence[Kind]) -> Controller:
+    """The controller over these namespaced kinds; Events are nobody's quota."""
+    counted = [kind for kind in kinds if kind.kind != "Event"]
+    by_name = {f"{kind.plural}.{kind.group}" if kind.group else kind.plural: kind for kind in counted}
+    return Controller(
+        "resourcequota-controller",
+        kind=RESOURCEQUOTA,
+        plan=lambda quota, view, _now: plan(by_name, quota, view),
+        watches=dict.fromkeys(READ, namespace_keys),
+        glances={kind: namespace_keys for kind in counted if kind not in READ},
+    )

@@ -22,15 +22,18 @@ from knarr.controllers import (
     cronjob,
     daemonset,
     disruption,
+    endpointmirroring,
     endpoints,
     garbage,
     namespace,
     nodelifecycle,
     podgc,
+    protection,
     quota,
     replicaset,
     replicationcontroller,
     serviceaccounts,
+    tokens,
 )
 from knarr.controllers.certificates.runner import Certificates
 from knarr.controllers.controller import Controller
@@ -42,7 +45,7 @@ from knarr.controllers.statefulset import sync as statefulset
 from knarr.kinds import registry
 from knarr.kinds.batch import JOB
 from knarr.kinds.certificates import CERTIFICATESIGNINGREQUEST
-from knarr.kinds.core_config import NAMESPACE, NODE
+from knarr.kinds.core_config import NAMESPACE, NODE, SECRET, SERVICEACCOUNT
 from knarr.kinds.core_pod import POD
 from knarr.kinds.registry import Kind
 from knarr.wire.tls import KeyPair
@@ -59,9 +62,12 @@ CONTROLLERS: tuple[Controller, ...] = (
     disruption.CONTROLLER,
     endpoints.SLICES,
     endpoints.ENDPOINTS_CONTROLLER,
-    quota.CONTROLLER,
+    endpoints.LEFTOVERS,
+    endpointmirroring.CONTROLLER,
     serviceaccounts.ACCOUNTS,
     nodelifecycle.EVICTION,
+    protection.CLAIMS,
+    protection.VOLUMES,
     clusterroles.CONTROLLER,
 )
 
@@ -77,7 +83,8 @@ class Circumstances:
 def all_controllers(circumstances: Circumstances = Circumstances()) -> Sequence[Controller]:
     """Every controller of knarr that is a plan; garbage.py, namespace.py and podgc.py are parts of their own."""
     publisher = [serviceaccounts.root_ca(circumstances.root_ca)] if circumstances.root_ca else []
-    return [*CONTROLLERS, nodelifecycle.controller(circumstances.started), *publisher]
+    counted = [kind for kind in collectable_kinds() if kind.is_namespaced]
+    return [*CONTROLLERS, quota.controller(counted), nodelifecycle.controller(circumstances.started), *publisher]
 
 
 def collectable_kinds() -> Sequence[Kind]:
@@ -132,6 +139,7 @@ class Controllers:
         self._client = client
         self._clock = clock
         requests = [CERTIFICATESIGNINGREQUEST] if authority is not None else []
+        requests += [SECRET, SERVICEACCOUNT] if root_ca else []
         whole = dict.fromkeys([*kinds_of(chosen), NAMESPACE, NODE, POD, JOB, *requests, *kinds])
         self.cache = Cache(whole, metadata_only=swept, lens_only=(POD,))
         self._recorders = {one.name: EventRecorder(client, clock, one.name) for one in chosen}
@@ -141,9 +149,11 @@ class Controllers:
             "garbage-collector": garbage.GarbageCollector(client, self.cache, clock),
             "namespace-controller": namespace.NamespaceDeleter(client, self.cache, clock, inside),
             "job-tracking": tracking.LostPods(client, self.cache),
-            "pod-garbage-collector": podgc.PodGarbage(client, self.cache),
+            "pod-garbage-collector": podgc.PodGarbage(client, self.cache, clock),
             **self._runners,
         }
+        if root_ca:
+            self._parts["token-controller"] = tokens.LongTokens(client, self.cache, clock, root_ca)
         if authority is not None:
             self._parts["certificates"] = Certificates(client, self.cache, clock, authority)
 

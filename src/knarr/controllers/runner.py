@@ -70,10 +70,10 @@ class Runner:
         self._allowed = frozenset(controller.writes)
         assert controller.kind.lens is not None, f"{controller.kind.kind} has no lens"
         self._lens = controller.kind.lens
-        heard = {controller.kind, *controller.owns, *controller.watches, *controller.writes}
-        self._roles = {
-            kind: (kind == controller.kind, kind in controller.owns, controller.watches.get(kind)) for kind in heard
-        }
+        self._glances = frozenset(controller.glances)
+        watches = {**controller.glances, **controller.watches}
+        heard = {controller.kind, *controller.owns, *watches, *controller.writes}
+        self._roles = {kind: (kind == controller.kind, kind in controller.owns, watches.get(kind)) for kind in heard}
         cache.listen(self._changed, self._progressed, kinds=[kind for kind in cache.kinds if kind in heard])
 
     @property
@@ -105,10 +105,11 @@ class Runner:
         if is_owned:
             for key in self._owner_keys(changed):
                 self._queue.add(key)
-        if keys_of is not None and kind.lens is not None:
+        if keys_of is not None:
             for held in (changed.old, changed.new):
                 if held is not None:
-                    for key in keys_of(held.lens(kind.lens), self._cache):
+                    seen = held.lens(kind.lens) if kind.lens is not None and kind not in self._glances else held
+                    for key in keys_of(seen, self._cache):
                         self._queue.add(key)
 
     def _root_changed(self, changed: Changed) -> None:

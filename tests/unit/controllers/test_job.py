@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,3 +166,19 @@ def test_back_off_doubles_with_each_failure_in_a_row() -> None:
         failed = sorted_members(one, *(pod(f"p{number}", "Failed") for number in range(failures)))
         assert ending.backoff_until(failed) == NOW + timedelta(seconds=seconds)
     assert ending.backoff_until(sorted_members(one, pod("p", "Succeeded"))) is None
+
+
+def test_an_index_waits_for_its_own_failures_only() -> None:
+    one = job(completion_mode="Indexed", completions=3, backoff_limit_per_index=4)
+    failed = [pod(f"p{count}", "Failed", index=1) for count in range(3)]
+    marked = [
+        msgspec.structs.replace(
+            each,
+            metadata=msgspec.structs.replace(
+                each.metadata, annotations={**each.metadata.annotations, members.FAILURE_COUNT: str(count)}
+            ),
+        )
+        for count, each in enumerate(failed)
+    ]
+    found = sorted_members(one, *marked, pod("q", "Failed", index=2), pod("r", "Succeeded", index=0))
+    assert ending.index_backoffs(found) == {1: NOW + timedelta(seconds=40), 2: NOW + timedelta(seconds=10)}

@@ -12,6 +12,7 @@ from typing import Final
 from knarr.base.clock import Instant
 from knarr.controllers import conditions
 from knarr.controllers.job import members, policies
+from knarr.controllers.job.indexes import index_of
 from knarr.controllers.job.members import Counts, Members
 from knarr.kinds.lens.batch import Job, JobCondition
 from knarr.kinds.lens.pod import Pod
@@ -128,6 +129,17 @@ def backoff_until(found: Members) -> Instant | None:
     if not in_row or last is None:
         return None
     return last + timedelta(seconds=min(FIRST_DELAY * 2.0 ** (in_row - 1), DELAY_MAX))
+
+
+def index_backoffs(found: Members) -> dict[int, Instant]:
+    """With backoffLimitPerIndex each index waits for its own failures only: until when, by index."""
+    until: dict[int, Instant] = {}
+    for pod in found.every:
+        index, moment = index_of(pod.metadata), _ended_at(pod)
+        if index is not None and moment is not None and pod.status.phase == "Failed":
+            wait = timedelta(seconds=min(FIRST_DELAY * 2.0 ** members.failure_count(pod), DELAY_MAX))
+            until[index] = max(until.get(index, moment + wait), moment + wait)
+    return until
 
 
 def _ended_at(pod: Pod) -> Instant | None:

@@ -92,10 +92,15 @@ def staffing(
     missing = -surplus - (len(found.terminating) if members.replaces_only_failed(job) else 0)
     if missing <= 0:
         return (), None
+    if job.spec.backoff_limit_per_index is not None:
+        waits = ending.index_backoffs(found)
+        due = min((moment for moment in waits.values() if moment > now), default=None)
+        held = frozenset(index for index, moment in waits.items() if moment > now)
+        return creations(job, found, counts, view, (missing, held)), due
     due = ending.backoff_until(found)
     if due is not None and due > now:
         return (), due
-    return creations(job, found, counts, view, missing), None
+    return creations(job, found, counts, view, (missing, frozenset())), None
 
 
 def wanted_active(job: Job, found: Members, counts: Counts) -> int:
@@ -121,15 +126,18 @@ def _duplicates(active: Sequence[Pod], counts: Counts, limit: int, doomed: Seque
     return found
 
 
-def creations(job: Job, found: Members, counts: Counts, view: View, missing: int) -> Sequence[Action]:
-    """The pods to create: equal ones, or one for each of the lowest free indexes."""
-    meta = job.metadata
+def creations(
+    job: Job, found: Members, counts: Counts, view: View, room: tuple[int, frozenset[int]]
+) -> Sequence[Action]:
+    """The pods to create: equal ones, or one for each of the lowest free indexes; `room` is (how many, the indexes that
+    back-off holds up)."""
+    meta, (missing, held) = job.metadata, room
     template = templates.template(view.raw(Job, meta.namespace, meta.name))
     note = EventNote("Normal", "SuccessfulCreate", "Created pod: {name}")
     if not members.is_indexed(job):
         return [Create(POD, meta.namespace, pod_body(job, template, f"{meta.name}-"), note=note)] * missing
     holders = [*found.active, *(found.terminating if members.replaces_only_failed(job) else ())]
-    taken = {index_of(pod.metadata) for pod in holders} | counts.completed | counts.failed_indexes
+    taken = {index_of(pod.metadata) for pod in holders} | counts.completed | counts.failed_indexes | held
     free = [index for index in range(members.completions(job) or 0) if index not in taken][:missing]
     return [Create(POD, meta.namespace, indexed_body(job, template, index, found), note=note) for index in free]
 

@@ -14,13 +14,14 @@ from knarr.client.client import DeleteOptions, Json
 from knarr.client.view import View
 from knarr.controllers import claims, conditions, history, pods, selectors, templates
 from knarr.controllers.controller import Action, Controller, Create, Delete, EventNote, Key, Patch, Plan
-from knarr.controllers.statefulset import identity
+from knarr.controllers.statefulset import identity, retention
 from knarr.controllers.statefulset.identity import Version
 from knarr.kinds.apps import CONTROLLERREVISION, STATEFULSET
 from knarr.kinds.core_pod import POD
 from knarr.kinds.core_storage import PERSISTENTVOLUMECLAIM
 from knarr.kinds.lens.pod import Pod
-from knarr.kinds.lens.sets import PersistentVolumeClaim, StatefulSet
+from knarr.kinds.lens.sets import StatefulSet
+from knarr.kinds.lens.storage import PersistentVolumeClaim
 
 ALWAYS = frozenset({"replicas", "availableReplicas"})
 
@@ -75,6 +76,10 @@ def plan(stateful_set: StatefulSet, view: View, now: Instant) -> Plan:
     picture = pictured(stateful_set, claim.mine, found, identity.claim_templates(raw), now)
     actions: list[Action] = [*claim.actions, *found.actions]
     if meta.deletion_timestamp is None:
+        for number, pod in picture.by_ordinal.items():
+            is_condemned = number not in picture.wanted
+            templates_of = picture.volume_claims
+            actions += retention.actions(stateful_set, pod, templates_of, view, is_condemned=is_condemned)
         actions += steps(picture, view)
         live = {f"{meta.name}-{identity.version_of(pod)}" for pod in claim.mine} | {
             stateful_set.status.current_revision
@@ -82,7 +87,7 @@ def plan(stateful_set: StatefulSet, view: View, now: Instant) -> Plan:
         actions += history.surplus(found, live, stateful_set.spec.revision_history_limit)
     return Plan(
         actions,
-        status=status(picture, found.update),
+        status=status(picture, found),
         again_at=pods.next_available(claim.mine, stateful_set.spec.min_ready_seconds, now),
         why=why(picture),
     )
@@ -180,6 +185,8 @@ def creation(picture: Picture, number: int, view: View) -> Sequence[Action]:
     version = version_for(picture, number)
     body = identity.pod_body(picture.stateful_set, version, number, picture.volume_claims)
     name = body["metadata"]["name"]
+    if retention.are_leaving(picture.stateful_set, name, picture.volume_claims, view):
+        return ()
     actions: list[Action] = []
     for template in picture.volume_claims:
         claim = identity.claim_body(picture.stateful_set, template, name)
@@ -216,9 +223,9 @@ def _recreation(picture: Picture, pod: Pod) -> Action:
     return Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note)
 
 
-def status(picture: Picture, update_revision: str) -> Json:
+def status(picture: Picture, found: history.History) -> Json:
     """The counts; once every pod is new and ready, the update revision is the current one."""
-    stateful_set, set_name = picture.stateful_set, picture.stateful_set.metadata.name
+    stateful_set, set_name, update_revision = picture.stateful_set, picture.stateful_set.metadata.name, found.update
     every = list(picture.by_ordinal.values())
     alive = [pod for pod in every if pod.metadata.deletion_timestamp is None]
     ready = sum(picture.is_healthy(pod) for pod in every)
@@ -238,7 +245,7 @@ def status(picture: Picture, update_revision: str) -> Json:
             "updatedReplicas": updated,
             "currentRevision": current_revision,
             "updateRevision": update_revision,
-            "collisionCount": stateful_set.status.collision_count or None,
+            "collisionCount": found.collisions,
             "conditions": conditions.encode(stateful_set.status.conditions),
         },
         keep=ALWAYS,
@@ -278,13 +285,23 @@ def orphan_keys(pod: Pod, view: View) -> Sequence[Key]:
     return [(pod.metadata.namespace, parent)]
 
 
+def claim_keys(claim: PersistentVolumeClaim, view: View) -> Sequence[Key]:
+    """The StatefulSet that a claim's name speaks of: `TEMPLATE-SET-ORDINAL`."""
+    stem, _, number = claim.metadata.name.rpartition("-")
+    if not number.isdigit():
+        return ()
+    parts = stem.split("-")
+    names = ("-".join(parts[start:]) for start in range(1, len(parts)))
+    namespace = claim.metadata.namespace
+    return [(namespace, name) for name in names if view.get(StatefulSet, namespace, name) is not None]
+
+
 CONTROLLER = Controller(
     "statefulset-controller",
     kind=STATEFULSET,
     plan=plan,
     owns=(POD, CONTROLLERREVISION),
-    watches={POD: orphan_keys},
-    reads=(PERSISTENTVOLUMECLAIM,),
+    watches={POD: orphan_keys, PERSISTENTVOLUMECLAIM: claim_keys},
     writes=(POD, CONTROLLERREVISION, PERSISTENTVOLUMECLAIM),
     failed=failed,
 )

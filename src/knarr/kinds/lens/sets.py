@@ -1,4 +1,4 @@
-"""Lens: StatefulSet, DaemonSet, ControllerRevision, PersistentVolumeClaim.
+"""Lens: StatefulSet, DaemonSet, ControllerRevision.
 
 Typed, frozen views for readers. Field names and zero values follow the Go types: a field that Go holds
 by pointer is None when absent, any other has its zero value. Only what some reader needs stands here; the
@@ -12,10 +12,7 @@ from msgspec import Struct
 
 from knarr.kinds.lens.meta import LabelSelector, ObjectMeta
 from knarr.kinds.lens.pod import PodTemplateSpec
-
-
-class PersistentVolumeClaim(Struct, frozen=True, kw_only=True, rename="camel"):
-    metadata: ObjectMeta = ObjectMeta()
+from knarr.kinds.lens.storage import PersistentVolumeClaim
 
 
 class StatefulSetOrdinals(Struct, frozen=True, kw_only=True, rename="camel"):
