@@ -13,8 +13,11 @@ from knarr.base.errors import KnarrError, NotFound
 from knarr.client import events
 from knarr.client.client import Client, DeleteOptions, Json
 from knarr.client.events import EventRecorder
+from knarr.kinds import volumes
 from knarr.kinds.core_pod import POD
+from knarr.kinds.core_storage import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM
 from knarr.kinds.lens.pod import Pod
+from knarr.kinds.lens.storage import PersistentVolumeClaim
 
 NAME: Final = "default-scheduler"
 WRITES_AT_ONCE: Final = 32
@@ -43,6 +46,21 @@ class Acts:
         message = f"Successfully assigned {meta.namespace}/{meta.name} to {node}"
         self._recorder.record(events.reference(POD, meta), "Normal", "Scheduled", message)
 
+    async def bind_volume(self, claim: PersistentVolumeClaim, volume: str, node: str) -> None:
+        """Reserve the volume for the claim, or ("") ask for one that can be used on the node; the binder completes."""
+        meta = claim.metadata
+        async with self._writes:
+            if volume:
+                reference = events.reference(PERSISTENTVOLUMECLAIM, meta)
+                body: Json = {
+                    "metadata": {"annotations": {volumes.BOUND_BY_CONTROLLER: "yes"}},
+                    "spec": {"claimRef": reference},
+                }
+                await self._client.patch(PERSISTENTVOLUME, "", volume, body)
+            else:
+                body = {"metadata": {"uid": meta.uid, "annotations": {volumes.SELECTED_NODE: node}}}
+                await self._client.patch(PERSISTENTVOLUMECLAIM, meta.namespace, meta.name, body)
+
     async def refuse(self, pod: Pod, message: str, nominated: str) -> None:
         """Say it in the pod's condition and in an event; `nominated` is the node being cleared for it, "" for none."""
         self._recorder.record(events.reference(POD, pod.metadata), "Warning", "FailedScheduling", message)
@@ -62,7 +80,7 @@ class Acts:
     async def preempt(self, victim: Pod, preemptor: Pod, node: str) -> None:
         """Raises what the API answers to the deletion; a victim that is gone is fine."""
         meta = victim.metadata
-        message = f"{NAME}: preempting to accommodate a higher priority pod"
+        message = f"{preemptor.spec.scheduler_name or NAME}: preempting to accommodate a higher priority pod"
         await self._patch(
             victim, {"conditions": [self._condition("DisruptionTarget", "True", "PreemptionByScheduler", message)]}
         )

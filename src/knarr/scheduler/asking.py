@@ -65,6 +65,10 @@ class Asking:
         asked = msgspec.json.encode([meta.namespace, meta.labels, spec.affinity, constraints])
         return (self.profile.name, asked, self.selector, self.wanted)
 
+    @property
+    def has_claims(self) -> bool:
+        return any(volume.persistent_volume_claim is not None for volume in self.pod.spec.volumes)
+
     @cached_property
     def is_alone(self) -> bool:
         """Does the pod ask nothing of other pods?"""

@@ -85,6 +85,8 @@ class Profile:
     """The default constraints are the system's: nodes without one of the keys are then scored by the others."""
     candidates_percentage: int = 10
     candidates_min: int = 100
+    bind_timeout_seconds: int = 600
+    """How long a pod may wait for the volumes of its claims once its node is chosen."""
     percentage_of_nodes_to_score: int = 0
     """0: upstream's rule for the size of the cluster."""
 

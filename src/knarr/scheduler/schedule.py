@@ -26,8 +26,8 @@ Refuse = Callable[[NodeState], Sequence[str]]
 Prepare = Callable[[Asking, World], Refuse | None]
 Score = Callable[[Asking, World, Sequence[str]], Mapping[str, int] | None]
 
-# Filters over the pods around, in upstream's order; prepared once per pod, then asked per node.
-AROUND: tuple[Prepare, ...] = (spread.prepare, inter_pod.prepare)
+# Filters over volumes and the pods around, in upstream's order; prepared once per pod, then asked per node.
+AROUND: tuple[Prepare, ...] = (volumes.prepare, spread.prepare, inter_pod.prepare)
 # Scores over the pods around by plugin; each 0…100 per fitting node.
 SCORES_AROUND: tuple[tuple[str, Score], ...] = (
     ("PodTopologySpread", spread_score.scores),
@@ -35,7 +35,7 @@ SCORES_AROUND: tuple[tuple[str, Score], ...] = (
 )
 NODES_MIN: Final = 100
 # No leaving of another pod helps against these.
-UNRESOLVABLE = frozenset({spread.NO_LABEL, inter_pod.AFFINITY})
+UNRESOLVABLE = frozenset({spread.NO_LABEL, inter_pod.AFFINITY}) | volumes.UNRESOLVABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ def asking_of(pod: Pod, snapshot: Snapshot, profile: Profile) -> Asking:
 
 def schedule(pod: Pod, snapshot: Snapshot, profile: Profile = DEFAULT) -> Bound | Unschedulable:
     """Where the pod goes. Among equal scores the name that sorts first wins: the same input gives the same answer."""
-    held_back = volumes.refusal(pod, snapshot.claims) if pod.spec.volumes else ""
+    asking = asking_of(pod, snapshot, profile)
+    held_back = volumes.refusal(asking, snapshot.volumes) if asking.has_claims else ""
     if held_back:
         return Unschedulable(dict.fromkeys(snapshot.nodes, (held_back,)), held_back)
-    asking = asking_of(pod, snapshot, profile)
     named = node_affinity.named_nodes(asking.wanted) if "NodeAffinity" in profile.filters else None
     if named is not None:
         verdicts = {name: judged(asking, snapshot.nodes[name], snapshot) for name in named if name in snapshot.nodes}
@@ -87,7 +87,8 @@ def schedule(pod: Pod, snapshot: Snapshot, profile: Profile = DEFAULT) -> Bound 
     key = ("standings", profile.name, asking.wanted if is_alone else (asking.key, snapshot.has_terms))
     standings = snapshot.kept(key, lambda: Standings(asking, snapshot))
     standings.refresh()
-    if snapshot.has_one_node_per_host and not snapshot.nominated_node(pod) and not _others(pod, snapshot):
+    is_free = not asking.has_claims and not snapshot.nominated_node(pod) and not _others(pod, snapshot)
+    if is_free and snapshot.has_one_node_per_host:
         best = standings.best()
         if best is not None:
             return Bound(best)

@@ -30,7 +30,8 @@ def selector_of(held: Held) -> Selector:
         return labels.equal(held.lens(Service).spec.selector)
     if held.kind == REPLICATIONCONTROLLER:
         return labels.equal(held.lens(ReplicationController).spec.selector)
-    chosen = held.lens(StatefulSet if held.kind == STATEFULSET else ReplicaSet).spec.selector
+    is_stateful = held.kind == STATEFULSET
+    chosen = held.lens(StatefulSet).spec.selector if is_stateful else held.lens(ReplicaSet).spec.selector
     return NOTHING if chosen is None else labels.of(msgspec.to_builtins(chosen))
 
 

@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol, TypeVar
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
 from knarr.scheduler import terms, wanted
-from knarr.scheduler.claims import Claim
 from knarr.scheduler.node_state import FINISHED_PHASES, NodeState, Shape
 from knarr.scheduler.siblings import Siblings
 from knarr.scheduler.tally import Cell, Row, Tally
+from knarr.scheduler.volumes import Volumes
 
 SHAPES_MAX: Final = 100_000
 ANSWERS_MAX: Final = 1_000_000
@@ -38,6 +38,9 @@ class World(Protocol):
     def has_terms(self) -> bool:
         """Does any placed pod ask something of the pods around it?"""
         ...
+
+    @property
+    def volumes(self) -> Volumes: ...
 
     def per_node(self, key: Hashable, answer: Callable[[NodeState], T | None]) -> Mapping[str, T]:
         """The answer for each node that has one (not None). `key` names the question."""
@@ -64,7 +67,7 @@ class Snapshot:
     def __init__(self, states: Iterable[NodeState] = (), namespaces: terms.NamespaceLabels | None = None) -> None:
         self.nodes: dict[str, NodeState] = {}
         self.namespaces: dict[str, Mapping[str, str]] = dict(namespaces or {})
-        self.claims: dict[tuple[str, str], Claim] = {}
+        self.volumes = Volumes()
         self.nominated: dict[str, tuple[Pod, str]] = {}
         self.siblings = Siblings()
         self.images: Counter[str] = Counter()
@@ -240,6 +243,7 @@ class Supposed:
         self._state = state
         self.namespaces: terms.NamespaceLabels = base.namespaces
         self.has_terms = base.has_terms
+        self.volumes = base.volumes
 
     @cached_property
     def nodes(self) -> Mapping[str, NodeState]:

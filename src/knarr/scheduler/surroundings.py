@@ -7,7 +7,7 @@ The same questions asked node by node: filters/spread.py, filters/inter_pod.py a
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from knarr.scheduler.asking import Asking
 from knarr.scheduler.filters import inter_pod
@@ -119,7 +119,7 @@ class _Spreads:
         self._counts = [{} for _ in self._spreads]
         domains = [0] * len(self._spreads)
         for cell, nodes in self._tally.nodes.items():
-            index, value = cell  # type: ignore[misc]  # a Cell is any hashable; `note` made this one
+            index, value = cast(tuple[int, Any], cell)
             is_host = self._spreads[index].topology_key == HOST
             self._counts[index][value] = value if is_host else self._tally.sums[cell]
             domains[index] += nodes if is_host else 1
@@ -174,12 +174,12 @@ class _Neighbourhood:
     def note(self, state: NodeState) -> Hashable:
         terms, labels = self._asking.terms, state.node.metadata.labels
         found = inter_pod.neighbours(self._asking.pod, terms, state, self._snapshot) if self._is_gating else None
-        weights = self._weigh(state) or {}
+        weights: Mapping[str, int] = self._weigh(state) or {}
         for key in (*(found.refused_keys if found else ()), *weights):
             if key not in self._keys:
                 self._keys[key] = None
                 self.version += 1
-        row: list[tuple[Hashable, int]] = []
+        row: list[tuple[tuple[str, object, str | None], int]] = []
         company, avoided, refused = (found.company, found.avoided, found.refused_keys) if found else (0, (), ())
         if company:
             row += [(("near", term.topology_key, labels.get(term.topology_key)), 1) for term in self._near]
@@ -190,7 +190,7 @@ class _Neighbourhood:
         ]
         row += [(("refused", key, labels.get(key)), 1) for key in refused]
         row += [(("weight", key, labels.get(key)), weight) for key, weight in weights.items()]
-        others = [cell for cell in row if cell[0][2] is not None and cell[0][1] != HOST]  # type: ignore[index]
+        others: list[tuple[Hashable, int]] = [each for each in row if each[0][2] is not None and each[0][1] != HOST]
         if company and any(term.topology_key in labels for term in self._near):
             others.append(("company", 1))
         self._tally.put(state.name, others)

@@ -7,7 +7,7 @@ import pytest
 
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
-from knarr.scheduler.claims import Claim
+from knarr.kinds.lens.storage import PersistentVolume, PersistentVolumeClaim
 from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.schedule import Bound, Unschedulable, schedule
 from knarr.scheduler.snapshot import Snapshot
@@ -140,7 +140,8 @@ def test_adding_and_removing_a_pod_leaves_nothing_behind() -> None:
 def test_a_claim_must_be_there_and_bound(claim: dict[str, object] | None, reason: str) -> None:
     snapshot = Snapshot([node("a"), node("b")])
     if claim is not None:
-        snapshot.claims["", "c"] = msgspec.convert(claim, Claim)
+        snapshot.volumes.claims["", "c"] = msgspec.convert(claim, PersistentVolumeClaim)
+        snapshot.volumes.volumes["v"] = PersistentVolume()
     outcome = schedule(pod(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "c"}}]), snapshot)
     message = outcome.message if isinstance(outcome, Unschedulable) else ""
     assert message == (f"0/2 nodes are available: {reason}." if reason else "")
