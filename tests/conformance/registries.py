@@ -1,9 +1,11 @@
 """A knarr registry on a real loopback port, and a registry with authentication, redirects and faults before it."""
 
+import asyncio
 import base64
 import contextlib
 import json
 import os
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,7 @@ from knarr.oci.digest import Digest
 from knarr.oci.image_config import ImageConfig, RootFs
 from knarr.oci.manifest import Descriptor, Manifest
 from knarr.oci.platform import Platform
+from knarr.registry.options import Options, gates
 from knarr.registry.service import Registry
 from knarr.wire.http import Request, Response
 from knarr.wire.http_server import Limits, Server
@@ -46,19 +49,23 @@ def open_store(directory: Path) -> tuple[ImageStore, LocalContent, OverlaySnapsh
 
 
 @contextlib.asynccontextmanager
-async def served(directory: Path, gate: "Gate | None" = None) -> AsyncIterator[Served]:
+async def served(
+    directory: Path, gate: "Gate | None" = None, options: Options | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Served]:
     """Serve the store in a directory; `gate` stands before it."""
     store, content, snapshots = open_store(directory)
     server = Server(_unready, limits=Limits(body_bytes=None))
-    port = await server.listen_tcp("127.0.0.1", 0)
-    registry = Registry(content, store.names, f"localhost:{port}")
+    port = await server.listen_tcp("127.0.0.1", 0, tls=tls)
+    domain = f"localhost:{port}"
+    around = gates(options or Options(), content, store.names, domain, directory / "registries.json")
+    registry = Registry(content, store.names, domain, around)
     if gate is not None:
         gate.registry, gate.port = registry, port
     server.handler = registry.handler if gate is None else gate.handler
     try:
-        yield Served(store, content, snapshots, f"localhost:{port}")
+        yield Served(store, content, snapshots, domain)
     finally:
-        registry.close()
+        await registry.end()
         await server.close(grace_seconds=0.5)
 
 
@@ -77,6 +84,8 @@ class Gate:
     realm_host: str = "localhost"
     cut_after: int = 0
     failures: int = 0
+    slow: bool = False
+    spoils: bool = False
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     registry: Registry | None = None
     port: int = 0
@@ -105,6 +114,8 @@ class Gate:
         if self.cut_after and not isinstance(response.body, bytes):
             response.body = _cut(response.body, self.cut_after)
             self.cut_after = 0
+        if (self.slow or self.spoils) and not isinstance(response.body, bytes):
+            response.body = _drops(response.body, spoils=self.spoils)
         return response
 
     def _token(self, request: Request, authorization: str) -> Response:
@@ -124,6 +135,18 @@ class Gate:
         if self.scheme == "basic":
             return 'Basic realm="registry"'
         return f'Bearer realm="http://{self.realm_host}:{self.port}/token",service="s",scope="repository:web:pull,push"'
+
+
+async def _drops(body: AsyncIterator[bytes], *, spoils: bool) -> AsyncIterator[bytes]:
+    """The body in small pieces between which others get their turn; its last byte is wrong if it is to be."""
+    held = b""
+    async for chunk in body:
+        for start in range(0, len(chunk), 64 << 10):
+            if held:
+                yield held
+                await asyncio.sleep(0.002)
+            held = chunk[start : start + (64 << 10)]
+    yield held[:-1] + bytes([held[-1] ^ 1]) if spoils else held
 
 
 async def _cut(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:

@@ -12,6 +12,7 @@ import signal
 from knarr.assembly import node, supervise
 from knarr.assembly.settings import Settings
 from knarr.base import logs, tasks
+from knarr.base.errors import KnarrError
 from knarr.base.tasks import Ready
 from knarr.criserver import compose
 from knarr.nodeapi import compose as nodeapi
@@ -28,9 +29,19 @@ def main(settings: Settings, told: Options, *, builds: bool) -> int:
     lock = supervise.hold_lock(settings, "node")
     try:
         asyncio.run(_run(settings, told, builds=builds))
+    except ExceptionGroup as group:
+        failed = group.subgroup(KnarrError)
+        if failed is None:
+            raise
+        raise _first(failed) from group  # a port that is taken, a file that cannot be read: the caller's to say
     finally:
         os.close(lock)
     return 0
+
+
+def _first(group: ExceptionGroup[KnarrError]) -> KnarrError:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, ExceptionGroup) else error
 
 
 async def _run(settings: Settings, told: Options, *, builds: bool) -> None:

@@ -43,14 +43,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         word = _SINGULAR.get(name, name)
         parser.add_argument(f"--{word}", dest=name.replace("-", "_"), help=text, **{"default": None, **how})
     parser.add_argument("action", choices=("serve", "passwd"), help="serve until interrupted, or set a password")
-    parser.add_argument("user", nargs="?", default="", help="passwd: whose password; it is read from standard input")
+    parser.add_argument("--user", default="", help="passwd: whose password; it is read from standard input")
 
 
 def run(arguments: argparse.Namespace) -> int:
     if arguments.action == "passwd":
         return _set_password(arguments)
-    if arguments.user:
-        raise Failure(f"knarr registry serve takes no {arguments.user!r}", code=printing.EXIT_USAGE)
     settings = target.settings(arguments)
     if pid := supervise.running_pid(settings, "node"):
         raise Failure(
@@ -87,7 +85,7 @@ def _set_password(arguments: argparse.Namespace) -> int:
     if not arguments.htpasswd or not arguments.user:
         raise Failure(
             "knarr registry passwd needs a file and a user",
-            todo="knarr registry passwd --htpasswd FILE USER",
+            todo="knarr registry passwd --htpasswd FILE --user NAME",
             code=printing.EXIT_USAGE,
         )
     import getpass

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from knarr.base.errors import Forbidden, KnarrError, NotFound, TooMany, Unauthenticated, Unavailable
+from knarr.base.errors import Forbidden, KnarrError, NotFound, TooLarge, TooMany, Unauthenticated, Unavailable
 from knarr.images import credentials as auth
 from knarr.images.credentials import Challenge, Credentials
 from knarr.images.registries import RemoteSettings
@@ -199,6 +199,8 @@ async def _failure(response: ClientResponse, what: str) -> KnarrError:
             return Unauthenticated(text)
         case 403:
             return Forbidden(text)
+        case 413:
+            return TooLarge(text)  # no attempt makes it smaller
         case 429:
             return TooMany(text)
         case _:

@@ -90,9 +90,9 @@ async def _receive(state: State, call: Call, session: Session) -> None:
     A client that breaks off may go on later; after a failure of the disk nobody can, and its space is given back.
     """
     _check_range(call, session)
-    room = _room(state, call)
     session.is_busy = True
     try:
+        room = _room(state, call)
         await copy_in(
             call.request.body if room is None else quota.bounded(call.request.body, room),
             session.ingest,
