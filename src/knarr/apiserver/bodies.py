@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 BODY_BYTES_MAX = 3 * 1024 * 1024
 SUPPORTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 Json = dict[str, Any]
+WHOLE = frozenset(("", "status", "approval", "finalize", "ephemeralcontainers", "resize"))
+"""Subresources whose body is the object itself: its unknown fields are told together with the duplicate ones."""
 
 
 async def read(context: RequestContext, limit: int = BODY_BYTES_MAX) -> bytes:
@@ -87,14 +89,18 @@ def _reported(context: RequestContext, content: bytes, decoder: Any) -> Any:
     if context.query.get("fieldValidation", "Ignore") == "Ignore":
         return decoder.decode(content)
     value, duplicates = decoder.decode_reporting(content)
-    report(context, [f'duplicate field "{path}"' for path in duplicates])
+    context.duplicates = tuple(f'duplicate field "{path}"' for path in duplicates)
+    if context.route.subresource not in WHOLE:
+        report(context, [])
     return value
 
 
-def report(context: RequestContext, faults: list[str]) -> None:
-    """Refuse (Strict) or warn of (Warn) unknown and duplicate fields."""
-    if not faults:
+def report(context: RequestContext, unknown: list[str]) -> None:
+    """Refuse (Strict) or warn of (Warn) unknown fields, and duplicate ones that the body had."""
+    if not unknown and not context.duplicates:
         return
+    faults = [*context.duplicates, *unknown]
+    context.duplicates = ()
     match context.query.get("fieldValidation", "Warn"):
         case "Strict":
             raise BadRequest(_strict_text(context, faults))

@@ -39,6 +39,8 @@ class RequestContext:
     impersonator: User | None = None
     warnings: list[str] = field(default_factory=list)
     releases: list[Callable[[], object]] = field(default_factory=list)
+    duplicates: tuple[str, ...] = ()
+    """Fields that the body has twice, until they are told together with the unknown ones."""
     resource: Resource = field(init=False, repr=False)
     """The route's; absent for a path that is no resource."""
 

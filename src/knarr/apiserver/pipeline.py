@@ -75,6 +75,8 @@ class Pipeline:
             query = parsed_query(request.query)
             route = routes.match(self.server.resources, request.method, request.path, query)
             if isinstance(route, routes.Unknown):
+                if impersonation.is_asked(request):
+                    user = impersonation.user(self.server, user, request)
                 authorising.authorise_path(self.server, user, request)
                 response = nonresource.unknown_path()
             else:

@@ -18,6 +18,7 @@ Answer = Callable[[RequestContext, Json], Json]
 async def answer(context: RequestContext) -> http.Response:
     """Answer a create of a review."""
     obj = writing.checked_kind(context, await bodies.object_body(context))
+    bodies.report(context, walks.unknown_fields(context.resource.kind, obj))
     obj = walks.decoded(context.resource.kind, obj)
     kind = context.resource.kind
     reviewed = ROWS[kind.group, kind.plural](context, obj)

@@ -28,14 +28,18 @@ class _Mismatch(Exception):
         self.path: list[str] = []
 
 
+class WrongType(BadRequest):
+    """A value that its field cannot hold."""
+
+
 def decoded(schema: Schema, kind: str, version: str, obj: Json) -> Json:
-    """The object in Go's form. Raises BadRequest."""
+    """The object in Go's form. Raises WrongType."""
     try:
         return _struct(schema.type, obj)
     except _Mismatch as fault:
         names = [part for part in reversed(fault.path) if part]
         why = fault.why.replace("@", f"Go struct field {kind}.{'.'.join(names)}")
-        raise BadRequest(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}') from fault
+        raise WrongType(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}') from fault
 
 
 def _struct(kind: ObjectType, value: Json) -> Json:

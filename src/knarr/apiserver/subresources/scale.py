@@ -5,8 +5,9 @@ from typing import Any
 from knarr.apiserver import answers, bodies, status, writing
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
-from knarr.apiserver.verbs import patch
+from knarr.apiserver.verbs import apply, patch
 from knarr.base.errors import BadRequest, Cause
+from knarr.objects.decoding import WrongType
 from knarr.wire import http
 
 API_VERSION = "autoscaling/v1"
@@ -18,21 +19,42 @@ async def answer(context: RequestContext) -> http.Response:
         case "get":
             return _present(context, _live(context))
         case "update":
-            scale = await bodies.object_body(context)
-            if scale.get("kind") not in (None, "Scale") or scale.get("apiVersion") not in (None, API_VERSION):
-                raise BadRequest(
-                    f"expected a Scale of {API_VERSION}, got {scale.get('apiVersion')} {scale.get('kind')}"
-                )
+            scale = _checked(await bodies.object_body(context))
             return await _write(context, lambda old: scale)
         case "patch":
-            media = bodies.media_type(context)
-            patch.check_media(media)
-            value = bodies.json_value(context, await bodies.read(context))
-            return await _write(
-                context, lambda old: patch.patched_value(media, TYPE_NAME, scale_of(context, old), value)
-            )
+            return await _patch(context)
         case _:
             raise status.method_not_allowed()
+
+
+def _checked(scale: Json) -> Json:
+    if scale.get("kind") not in (None, "Scale") or scale.get("apiVersion") not in (None, API_VERSION):
+        raise BadRequest(f"expected a Scale of {API_VERSION}, got {scale.get('apiVersion')} {scale.get('kind')}")
+    return bodies.typed(scale, TYPE_NAME)
+
+
+async def _patch(context: RequestContext) -> http.Response:
+    media = bodies.media_type(context)
+    if media == apply.MEDIA_TYPE:
+        return await _apply(context)
+    patch.check_media(context, media)
+    value = bodies.json_value(context, await bodies.read(context))
+    try:
+        return await _write(context, lambda old: patch.patched_value(media, TYPE_NAME, scale_of(context, old), value))
+    except WrongType as error:
+        raise patch.undecodable(value, error) from error
+
+
+async def _apply(context: RequestContext) -> http.Response:
+    """Server-side apply: the applier owns the field of the object itself, through this subresource."""
+    scale = _checked(bodies.decoded(context, await bodies.read(context), apply.MEDIA_TYPE))
+    kind, metadata = context.resource.kind, scale.get("metadata") or {}
+    kept = {key: metadata[key] for key in ("name", "namespace", "resourceVersion", "uid") if key in metadata}
+    config: Json = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": kept}
+    if "replicas" in (scale.get("spec") or {}):
+        config["spec"] = {"replicas": _replicas(context, scale)}
+    written = await apply.written(context, config, "scale")
+    return _present(context, written.resource.decode(written.value, written.revision))
 
 
 def _live(context: RequestContext) -> Json:
@@ -73,15 +95,7 @@ def scale_of(context: RequestContext, obj: Json) -> Json:
 def scaled(context: RequestContext, obj: Json, scale: Json) -> Json:
     """The object with the Scale's replicas."""
     scale = bodies.typed(scale, TYPE_NAME)
-    replicas = (scale.get("spec") or {}).get("replicas", 0)
-    name = context.route.name
-    if (scale.get("metadata") or {}).get("name", name) != name:
-        raise BadRequest(f"the name of the object does not match the name on the URL ({name})")
-    if replicas < 0:
-        fault = Cause(
-            "spec.replicas", "FieldValueInvalid", f"Invalid value: {replicas}: must be greater than or equal to 0"
-        )
-        raise status.invalid("Scale", "autoscaling", name, [fault])
+    replicas = _replicas(context, scale)
     metadata = dict(obj["metadata"])
     asked = (scale.get("metadata") or {}).get("resourceVersion")
     if asked:
@@ -89,6 +103,18 @@ def scaled(context: RequestContext, obj: Json, scale: Json) -> Json:
     else:
         metadata.pop("resourceVersion", None)
     return {**obj, "metadata": metadata, "spec": {**obj["spec"], "replicas": replicas}}
+
+
+def _replicas(context: RequestContext, scale: Json) -> int:
+    """The wanted number. Raises BadRequest for another object's Scale and a 422 Refusal below 0."""
+    replicas: int = (scale.get("spec") or {}).get("replicas", 0)
+    name = context.route.name
+    if (scale.get("metadata") or {}).get("name", name) != name:
+        raise BadRequest(f"the name of the object does not match the name on the URL ({name})")
+    if replicas < 0:
+        text = f"Invalid value: {replicas}: must be greater than or equal to 0"
+        raise status.invalid("Scale", "autoscaling", name, [Cause("spec.replicas", "FieldValueInvalid", text)])
+    return replicas
 
 
 def selector_text(selector: Json) -> str:

@@ -18,12 +18,17 @@ MEDIA_TYPE: Final = "application/apply-patch+yaml"
 
 
 async def apply(context: RequestContext, subresource: str = "") -> http.Response:
-    applied = _asked(context, bodies.decoded(context, await bodies.read(context), MEDIA_TYPE), subresource)
+    config = bodies.decoded(context, await bodies.read(context), MEDIA_TYPE)
+    return await presenting.written(context, await written(context, config, subresource))
+
+
+async def written(context: RequestContext, config: Json, subresource: str) -> Written:
+    """Apply a configuration of the route's object. Raises what validation says and a Refusal for conflicts."""
+    applied = _asked(context, config, subresource)
     try:
-        written = await _written(context, applied, subresource)
+        return await _written(context, applied, subresource)
     except Conflicts as conflicts:
         raise _refused(context, conflicts) from conflicts
-    return await presenting.written(context, written)
 
 
 async def _written(context: RequestContext, applied: Applied, subresource: str) -> Written:

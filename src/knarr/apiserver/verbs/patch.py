@@ -2,17 +2,22 @@
 
 from typing import Any, Final
 
-from knarr.apiserver import bodies, conversions, presenting, strategy, writing
+import msgspec
+
+from knarr.apiserver import bodies, conversions, presenting, status, strategy, writing
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 from knarr.apiserver.verbs import apply
+from knarr.base.errors import Cause
 from knarr.kinds import schemas
 from knarr.objects import patches
+from knarr.objects.decoding import WrongType
 from knarr.wire import http
 
 JSON_PATCH: Final = "application/json-patch+json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 STRATEGIC: Final = "application/strategic-merge-patch+json"
+SHOWN_MAX: Final = 1024
 SUPPORTED: Final = ", ".join((JSON_PATCH, MERGE_PATCH, STRATEGIC, apply.MEDIA_TYPE))
 
 
@@ -20,16 +25,30 @@ async def patch(context: RequestContext, subresource: str = "") -> http.Response
     media = bodies.media_type(context)
     if media == apply.MEDIA_TYPE:
         return await apply.apply(context, subresource)
-    check_media(media)
+    check_media(context, media)
     value = bodies.json_value(context, await bodies.read(context))
-    written = await writing.change(context, lambda old: _patched(context, media, old, value), subresource)
+    try:
+        written = await writing.change(context, lambda old: _patched(context, media, old, value), subresource)
+    except WrongType as error:
+        raise undecodable(value, error) from error
     return await presenting.written(context, written)
 
 
-def check_media(media: str) -> None:
-    """Raises a 415 Refusal for a patch type that is none."""
+def check_media(context: RequestContext, media: str) -> None:
+    """Raises a 415 Refusal for a patch type that is none, and 422 for a force that no patch but an apply can use."""
     if media not in (JSON_PATCH, MERGE_PATCH, STRATEGIC):
         raise bodies.unsupported(media, SUPPORTED)
+    if "force" in context.query:
+        fault = Cause("force", "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch")
+        raise status.invalid("PatchOptions", "meta.k8s.io", "", [fault])
+
+
+def undecodable(patch: Any, error: WrongType) -> status.Refusal:
+    """Upstream's answer to a patch that makes an object of a wrong type."""
+    text = msgspec.json.encode(patch).decode()
+    shown = text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "…"
+    fault = Cause("patch", "FieldValueInvalid", f"Invalid value: {msgspec.json.encode(shown).decode()}: {error}")
+    return status.invalid("", "", "", [fault])
 
 
 def _patched(context: RequestContext, media: str, old: Json, value: Any) -> Json:

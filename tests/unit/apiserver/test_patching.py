@@ -1,0 +1,125 @@
+"""Patches beyond the plain ones: apply to scale, force, wrong types, strict faults in one answer, field managers."""
+
+from typing import Any
+
+from knarr.apiserver.context import User
+from knarr.apiserver.rbac import Rbac
+from tests.unit.apiserver.conftest import Asker
+
+DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
+CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
+APPLY, MERGE, JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json-patch+json"
+
+
+async def deployment(ask: Asker) -> dict[str, Any]:
+    labels = {"app": "web"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "x"}]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    return await ask("POST", f"{DEPLOYMENTS}?fieldManager=maker", {"metadata": {"name": "web"}, "spec": spec})
+
+
+def scale(replicas: int) -> dict[str, Any]:
+    return {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web"},
+            "spec": {"replicas": replicas}}  # fmt: skip
+
+
+async def test_an_apply_to_scale_owns_the_replicas_through_scale(ask: Asker) -> None:
+    await deployment(ask)
+    path = f"{DEPLOYMENTS}/web/scale?fieldManager=scaler"
+
+    refused = await ask("PATCH", path, scale(5), media=APPLY)
+    taken = await ask("PATCH", f"{path}&force=true", scale(5), media=APPLY)
+    found = await ask("GET", f"{DEPLOYMENTS}/web")
+
+    assert (refused["code"], refused["details"]["causes"][0]["field"]) == (409, ".spec.replicas")
+    assert 'conflict with "maker"' in refused["message"]
+    assert (taken["kind"], taken["spec"]) == ("Scale", {"replicas": 5})
+    (entry,) = (each for each in found["metadata"]["managedFields"] if each["manager"] == "scaler")
+    assert entry | {"time": ""} == {
+        "manager": "scaler", "operation": "Apply", "apiVersion": "apps/v1", "time": "", "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:spec": {"f:replicas": {}}}, "subresource": "scale",
+    }  # fmt: skip
+    assert found["spec"]["replicas"] == 5
+    assert found["metadata"]["generation"] == 2
+
+
+async def test_an_apply_to_scale_makes_nothing_and_refuses_a_negative_number(ask: Asker) -> None:
+    path = f"{DEPLOYMENTS}/web/scale?fieldManager=scaler"
+    absent = await ask("PATCH", path, scale(1), media=APPLY)
+    await deployment(ask)
+    negative = await ask("PATCH", path, scale(-1), media=APPLY)
+    nameless = await ask("PATCH", f"{DEPLOYMENTS}/web/scale", scale(1), media=APPLY)
+
+    assert (absent["code"], negative["code"], nameless["code"]) == (404, 422, 422)
+    assert "is required for apply patch" in nameless["message"]
+
+
+async def test_force_is_for_applies_only(ask: Asker) -> None:
+    await ask("POST", CONFIGMAPS, {"metadata": {"name": "c"}})
+
+    refused = await ask("PATCH", f"{CONFIGMAPS}/c?force=true", {"data": {}}, media=MERGE)
+
+    assert refused["code"] == 422
+    assert refused["message"] == (
+        'PatchOptions.meta.k8s.io "" is invalid: force: Forbidden: may not be specified for non-apply patch'
+    )
+
+
+async def test_a_patch_that_makes_a_wrong_type_is_invalid(ask: Asker) -> None:
+    await deployment(ask)
+    wrong = {"spec": {"replicas": "many"}}
+    merged = await ask("PATCH", f"{DEPLOYMENTS}/web", wrong, media=MERGE)
+    operation = [{"op": "replace", "path": "/spec/replicas", "value": "many"}]
+    by_json = await ask("PATCH", f"{DEPLOYMENTS}/web", operation, media=JSON)
+    scaled = await ask("PATCH", f"{DEPLOYMENTS}/web/scale", wrong, media=MERGE)
+    created = await ask("POST", CONFIGMAPS, {"metadata": {"name": "c"}, "data": 1})
+
+    assert [each["code"] for each in (merged, by_json, scaled, created)] == [422, 422, 422, 400]
+    assert merged["message"].startswith(' "" is invalid: patch: Invalid value: "{')
+    assert "json: cannot unmarshal string into Go struct field" in merged["message"]
+    assert merged["details"]["causes"][0]["field"] == "patch"
+
+
+async def test_unknown_and_duplicate_fields_are_told_in_one_answer(ask: Asker) -> None:
+    body = b'{"metadata":{"name":"c"},"data":{"a":"1","a":"2"},"datum":1}'
+    refused = await ask("POST", f"{CONFIGMAPS}?fieldValidation=Strict", body)
+    warned = await ask.send("POST", f"{CONFIGMAPS}?fieldValidation=Warn", body)
+
+    assert refused["code"] == 400
+    assert refused["message"] == (
+        'ConfigMap in version "v1" cannot be handled as a ConfigMap: strict decoding error: '
+        'duplicate field "data.a", unknown field "datum"'
+    )
+    assert [value for key, value in warned.headers if key == "warning"] == [
+        '299 - "duplicate field \\"data.a\\""', '299 - "unknown field \\"datum\\""'
+    ]  # fmt: skip
+
+
+async def test_duplicates_of_a_scale_are_told_as_well(ask: Asker) -> None:
+    await deployment(ask)
+    body = b'{"spec":{"replicas":1,"replicas":2}}'
+
+    refused = await ask("PATCH", f"{DEPLOYMENTS}/web/scale?fieldValidation=Strict", body, media=MERGE)
+
+    assert 'duplicate field "spec.replicas"' in refused["message"]
+
+
+async def test_a_field_manager_that_cannot_be_kept_is_refused(ask: Asker) -> None:
+    long = await ask("POST", f"{CONFIGMAPS}?fieldManager={'x' * 129}", {"metadata": {"name": "c"}})
+    odd = await ask("POST", f"{CONFIGMAPS}?fieldManager=a%0Ab", {"metadata": {"name": "c"}})
+
+    assert "fieldManager: Too long: may not be more than 128 bytes" in long["message"]
+    assert "should only contain printable characters" in odd["message"]
+
+
+async def test_impersonation_holds_on_paths_that_nobody_serves(ask: Asker) -> None:
+    from knarr.wire import http
+
+    ask.server.access = Rbac(ask.server.store)
+    admin = User("admin", ("system:masters",))
+    headers = (("impersonate-user", "jane"),)
+
+    response = await ask.pipeline.handle_as(http.Request("GET", "/apis/none.example/v1/things", "", headers), admin)
+
+    assert response.status == 403
+    assert b'User \\"jane\\" cannot get path' in (response.body if isinstance(response.body, bytes) else b"")
