@@ -42,11 +42,11 @@ class Kind:
     storage_prefix: str
     lens: type[msgspec.Struct] | None = field(repr=False, compare=False)
     facts: Mapping[str, Any] = field(repr=False, compare=False)
+    api_version: str = field(init=False, repr=False, compare=False)
+    """`v1` or `apps/v1`, as objects carry it."""
 
-    @property
-    def api_version(self) -> str:
-        """`v1` or `apps/v1`, as objects carry it."""
-        return f"{self.group}/{self.version}" if self.group else self.version
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "api_version", f"{self.group}/{self.version}" if self.group else self.version)
 
     def __hash__(self) -> int:
         return hash((self.group, self.version, self.kind))

@@ -35,10 +35,9 @@ def types() -> Types:
     return Types(load, table.enums, lambda name: rows.get(name, []))
 
 
-@functools.cache
 def of(kind: Kind) -> Schema:
     """The schema of a kind's objects."""
-    return types().root(kind.type_name)
+    return root(kind.type_name)  # kept by the name: a string knows its hash, a Kind computes it at every look-up
 
 
 @functools.cache

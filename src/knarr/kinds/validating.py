@@ -47,7 +47,7 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "") -> li
     if subresource == "status":
         return causes
     judge = NAMES.get((kind.group, kind.kind), names.dns_subdomain)
-    if new["metadata"] != old["metadata"]:
+    if any(new["metadata"].get(key) != old["metadata"].get(key) for key in metadata.JUDGED):
         causes += metadata.found(new["metadata"], judge)
     if all(new.get(key) == old.get(key) for key in new.keys() | old.keys() if key not in ("metadata", "status")):
         return _distinct(causes)

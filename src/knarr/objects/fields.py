@@ -16,6 +16,7 @@ Fields = dict[str, Any]
 Json = dict[str, Any]
 SELF: Final = "."
 LEAF: Final[Fields] = {}
+_ABSENT: Final = object()
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -213,13 +214,16 @@ def compare(schema: Schema, old: Json, new: Json) -> tuple[Fields, Fields]:
     changed: Fields = {}
     removed: Fields = {}
     for key, item in new.items():
+        had = old.get(key, _ABSENT)
+        if had is item or had == item:
+            continue
         place = below(schema, key)
         if place is None:
             continue
-        if key not in old:
+        if had is _ABSENT:
             changed[f"f:{key}"] = _added(place, item)
-        elif old[key] != item:
-            _compare_at(place, (old[key], item), f"f:{key}", (changed, removed))
+        else:
+            _compare_at(place, (had, item), f"f:{key}", (changed, removed))
     for key, item in old.items():
         if key not in new:
             place = below(schema, key)

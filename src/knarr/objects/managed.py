@@ -5,8 +5,7 @@ Not here: applying (apply.py), sets of fields (fields.py). Spec: Server-Side App
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from knarr.objects import decoding, fields
 from knarr.objects.fields import Fields
@@ -21,17 +20,17 @@ STRIPPED: Final = ("name", "namespace", "creationTimestamp", "selfLink", "uid", 
                    "resourceVersion")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """Who writes: a manager, in a version of the API, through a subresource ("" = the object itself)."""
+class Writer(NamedTuple):
+    """Who writes: a manager, in a version of the API, through a subresource ("" = the object itself).
+
+    A tuple, as Entry: every write makes and compares some, and a frozen dataclass costs three times as much."""
 
     manager: str
     api_version: str
     subresource: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry of managedFields; `time` is its text, "" when unknown."""
 
     writer: Writer
@@ -68,7 +67,9 @@ def parsed(entries: Any) -> list[Entry]:
 
 def encoded(entries: Iterable[Entry]) -> list[Json]:
     """The entries as stored: applied ones first, then by time and name; at most UPDATE_MANAGERS_MAX updates."""
-    kept = _capped([entry for entry in entries if entry.fields])
+    kept = [entry for entry in entries if entry.fields]
+    if len(kept) > UPDATE_MANAGERS_MAX:
+        kept = _capped(kept)
     kept.sort(key=lambda e: (e.operation, e.time, e.writer.manager, e.writer.api_version, e.writer.subresource))
     return [entry.json() for entry in kept]
 

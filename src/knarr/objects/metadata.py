@@ -8,6 +8,8 @@ from knarr.objects import faults, names
 
 Json = dict[str, Any]
 ANNOTATION_BYTES_MAX: Final = 256 * 1024
+JUDGED: Final = ("generateName", "name", "generation", "labels", "annotations", "ownerReferences", "finalizers")
+"""What `found` looks at."""
 STANDARD_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 
 
