@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from knarr.base.errors import NotFound
+from knarr.builder.cache_exchange import Import
 from knarr.builder.context_store import ContextStore
 from knarr.builder.downloads import Downloads
 from knarr.builder.progress import Event
@@ -39,6 +40,7 @@ class Node:
     def __init__(self, builder: Builder, images: ImageStore, snapshots: OverlaySnapshots) -> None:
         self.builder, self.images, self.snapshots = builder, images, snapshots
         self.events: list[Event] = []
+        self.imports: Import | None = None
         self.when: Callable[[Event], None] = lambda _event: None
 
     def may_reach_everything(self) -> None:
@@ -58,7 +60,7 @@ class Node:
         entries = as_the_cli_lists(context, contexts) if ignores else listed(context, contexts)
         tree = ContextTree(entries, contexts)
         request = BuildRequest(dockerfile=dockerfile, context=tree, names=(reference(name),), **options)  # type: ignore[arg-type]
-        built = await self.builder.build(request, self._report, _nothing_missing, _no_fetch)
+        built = await self.builder.build(request, self._report, _nothing_missing, _no_fetch, self.imports)
         return self.images.image(built.digest)
 
     def outcomes(self) -> list[str]:

@@ -24,7 +24,7 @@ class ContextEntry(msgspec.Struct, frozen=True, array_like=True):
     content: str = ""
 
 
-class CacheTarget(msgspec.Struct, frozen=True):
+class CacheTarget(msgspec.Struct, frozen=True, array_like=True):
     """Where a build's cache is exported to; `is_max`: the steps of all stages, not of the image's alone."""
 
     reference: str

@@ -95,8 +95,14 @@ def parse(content: bytes, media_type: str = "") -> Manifest | Index:
 
 
 def encode(manifest: Manifest | Index) -> bytes:
-    """Deterministic bytes of a manifest made here."""
-    return msgspec.json.encode(manifest)
+    """Deterministic bytes of a manifest made here. A platform's `os` is a required member and always written."""
+    if isinstance(manifest, Manifest):
+        return msgspec.json.encode(manifest)
+    members = msgspec.to_builtins(manifest)
+    for entry in members.get("manifests", ()):
+        if "platform" in entry:
+            entry["platform"] = {"os": "linux", **entry["platform"]}
+    return msgspec.json.encode(members)
 
 
 def type_of(parsed: Manifest | Index, served: str = "") -> str:

@@ -1,0 +1,57 @@
+"""Git URLs, what `ls-remote` says, and which host git would connect to."""
+
+import pytest
+
+from knarr.base.errors import Invalid
+from knarr.builder import git
+from knarr.builder.git import GitSource
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://h/r.git", GitSource("https://h/r.git")),
+        ("https://h/r.git#v1", GitSource("https://h/r.git", "v1")),
+        ("https://h/r.git#v1:a/b", GitSource("https://h/r.git", "v1", "a/b")),
+        ("https://h/r.git#:dir", GitSource("https://h/r.git", "", "dir")),
+        ("git@h:o/r.git#main:d", GitSource("git@h:o/r.git", "main", "d")),
+        ("ssh://git@h/o/r", GitSource("ssh://git@h/o/r")),
+        ("git://h/r", GitSource("git://h/r")),
+        ("https://h/r.git?branch=b&subdir=/d", GitSource("https://h/r.git", "b", "d")),
+        ("https://h/r.git?tag=t&checksum=abc", GitSource("https://h/r.git", "t", checksum="abc")),
+        ("https://h/r.git?keep-git-dir=1", GitSource("https://h/r.git", keeps_git=True)),
+        ("https://h/r.git?submodules=false", GitSource("https://h/r.git", submodules=False)),
+        ("https://h/file.tar.gz", None),
+        ("https://h/r.git/file", None),
+        ("dir/r.git", None),
+        (".", None),
+    ],
+)
+def test_a_url_means_a_repository_or_something_else(text: str, expected: GitSource | None) -> None:
+    assert git.parse(text) == expected
+
+
+def test_an_unknown_option_of_a_git_url_is_refused() -> None:
+    with pytest.raises(Invalid, match="'reff' is no option"):
+        git.parse("https://h/r.git?reff=x")
+
+
+@pytest.mark.parametrize(
+    ("remote", "expected"),
+    [
+        ("https://h/r.git", ("h", 443)),
+        ("https://u:p@h:8443/r.git", ("h", 8443)),
+        ("git@h.example:o/r.git", ("h.example", 22)),
+        ("ssh://git@h:2222/r", ("h", 2222)),
+        ("git://h/r", ("h", 9418)),
+        ("/local/r.git", ("", 0)),
+    ],
+)
+def test_the_host_that_git_connects_to_is_known(remote: str, expected: tuple[str, int]) -> None:
+    assert git.host_of(remote) == expected
+
+
+def test_a_ref_is_a_branch_then_what_a_tag_points_at_then_a_whole_name() -> None:
+    listed = "a\tHEAD\nb\trefs/heads/x\nc\trefs/tags/x\nd\trefs/tags/x^{}\ne\trefs/tags/y\n"
+    found = [git.commit_in(listed, ref) for ref in ("x", "y", "HEAD", "refs/tags/x", "z")]
+    assert found == ["b", "e", "a", "d", ""]
