@@ -31,7 +31,7 @@ from knarr.images.local_content import LocalContent
 from knarr.images.names import Names
 from knarr.images.overlay import OverlaySnapshots
 from knarr.images.pull import Puller
-from knarr.kubelet import configuration, kubelet, mounting, pages
+from knarr.kubelet import authorisation, configuration, kubelet, mounting, pages
 from knarr.kubelet.configuration import KubeletConfiguration
 from knarr.kubelet.kubelet import Kubelet
 from knarr.kubelet.server import KubeletServer
@@ -246,6 +246,7 @@ async def _serve_kubelet(settings: Settings, pods: PodRuntime, part: Kubelet, re
         is_spdy_only=bool(settings.cri),
         streaming=pods.streaming,
         previous=part.previous_container,
+        guard=authorisation.Delegated(part.client, SystemClock(), settings.node_name),
     )
     await server.run(ready, host=LOOPBACK, port=settings.kubelet_port, context=context)
 

@@ -78,7 +78,7 @@ class Kubelet:
         self.settings = settings
         self._aside = aside
         self.runtime = runtime
-        self._client = client
+        self.client = client
         self._clock = clock
         self._cache = Cache([POD, SERVICE])
         rule = restarts.RULES[settings.backoff]
@@ -266,7 +266,7 @@ class Kubelet:
 
     async def _reflect(self, ready: Ready) -> None:
         selections = {POD: Selection(fields=f"spec.nodeName={self.settings.node_name}")}
-        await reflector.run(self._client, self._cache, self._clock, ready, selections=selections)
+        await reflector.run(self.client, self._cache, self._clock, ready, selections=selections)
 
     # -- the runtime ---
 
@@ -333,7 +333,7 @@ class Kubelet:
         amounts = node_status.capacity(self.settings, machine)
         return Shared(
             settings=self.settings,
-            client=self._client,
+            client=self.client,
             runtime=self.runtime,
             puller=self._puller,
             sources=self._sources,

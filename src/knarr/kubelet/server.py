@@ -1,7 +1,7 @@
 """The kubelet's HTTPS server: exec, attach, port-forward, logs, and pages that others fill.
 
-Every request needs a client certificate of the cluster's CA whose user may use the kubelet; without one the answer is
-401. Upgrades are refused like everything else: there is no other way in (SEC-13, SEC-14).
+Every request needs a user whom authorisation.py knows and lets pass; else the answer is 401 or 403. Upgrades are refused
+like everything else: there is no other way in (SEC-13, SEC-14).
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from knarr.base import errors
 from knarr.base.clock import Clock, SystemClock
 from knarr.base.tasks import Ready
 from knarr.cri.protocol import RuntimeService
-from knarr.kubelet import log_lines, streams
+from knarr.kubelet import authorisation, log_lines, streams
+from knarr.kubelet.authorisation import Administrators, Guard
 from knarr.kubelet.relay import Relay
 from knarr.kubelet.streams import Named
-from knarr.wire import http, http_head, tls
+from knarr.wire import http, http_head
 from knarr.wire.http_client import Client
 from knarr.wire.http_server import Server
 
-ADMINISTRATORS: Final = "system:masters"
 _CODES: Final[tuple[tuple[type[errors.KnarrError], int], ...]] = (
     (errors.NotFound, 404),
     (errors.BadRequest, 400),
@@ -35,19 +35,12 @@ _CODES: Final[tuple[tuple[type[errors.KnarrError], int], ...]] = (
 )
 
 Page = Callable[[http.Request], Awaitable[http.Response]]
-Authorise = Callable[[str, tuple[str, ...], http.Request], bool]
-"""(user, groups, request) → may they."""
-
 Previous = Callable[[str, str, str], str | None]
 """(namespace, pod, container) → the id of the run before, None if there was none."""
 
 
 def no_previous(_namespace: str, _pod: str, _container: str) -> None:
     return None
-
-
-def administrators_only(_user: str, groups: tuple[str, ...], _request: http.Request) -> bool:
-    return ADMINISTRATORS in groups
 
 
 @dataclass(slots=True)
@@ -60,7 +53,7 @@ class KubeletServer:
     runtime: RuntimeService
     log_root: Path
     pages: Mapping[str, Page] = field(default_factory=dict)
-    authorise: Authorise = administrators_only
+    guard: Guard = field(default_factory=Administrators)
     clock: Clock = field(default_factory=SystemClock)
     client: Client = field(default_factory=Client)
     is_spdy_only: bool = False
@@ -80,12 +73,14 @@ class KubeletServer:
 
     async def answer(self, request: http.Request) -> http.Response:
         """The response to one request; errors become plain text, as upstream's kubelet has them."""
-        if request.peer.certificate is None:
-            return http_head.plain(401, "Unauthorized")
-        user, groups = tls.subject(request.peer.certificate)
-        if not self.authorise(user, groups, request):
-            return http_head.plain(403, f"Forbidden (user={user}, verb={request.method.lower()}, path={request.path})")
         try:
+            who = await self.guard.authenticate(request)
+            if who is None:
+                return http_head.plain(401, "Unauthorized")
+            if not await self.guard.allows(who, request):
+                verb, subresources = authorisation.wanted(request.method, request.path)
+                asked = f"user={who.name}, verb={verb}, resource=nodes, subresource(s)=[{' '.join(subresources)}]"
+                return http_head.plain(403, f"Forbidden ({asked})")
             return await self._route(request)
         except errors.KnarrError as error:
             status = next((code for kind, code in _CODES if isinstance(error, kind)), 500)
