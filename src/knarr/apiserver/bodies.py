@@ -124,8 +124,15 @@ def _strict_text(context: RequestContext, faults: list[str]) -> str:
 
 
 def yaml_value(context: RequestContext, content: bytes) -> Any:
-    from knarr.wire import strict_yaml
+    from knarr.wire import strict_json, strict_yaml
 
+    if content.startswith(b"{"):  # JSON is YAML, most clients send it, and it is read thirty times as fast
+        try:
+            strict_json.decode(content)
+        except BadRequest:
+            pass  # flow style, or wrong in a way that the YAML reader says better
+        else:
+            return _reported(context, content, strict_json)
     return _reported(context, content, strict_yaml)
 
 

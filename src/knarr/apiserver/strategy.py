@@ -133,6 +133,11 @@ def defaulted(resource: Resource, obj: Json) -> Json:
     return walks.defaulted(resource.stored, obj)
 
 
+def filled(resource: Resource, obj: Json) -> Json:
+    """The same object, which must be in its canonical form and the caller's own, with its kind's defaults."""
+    return walks.filled(resource.stored, obj)
+
+
 def unknown_fields(resource: Resource, obj: Json) -> list[str]:
     return walks.unknown_fields(resource.kind, obj)
 

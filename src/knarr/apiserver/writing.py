@@ -135,9 +135,13 @@ def checked_size(value: bytes) -> bytes:
 
 Changed = Callable[[Json], Json]
 """From the live object (a value to copy from, never to change) to the wanted one."""
+Completed = Callable[[Resource, Json], Json]
+"""From the wanted object to its canonical form with defaults."""
 
 
-async def change(context: RequestContext, wanted: Changed, subresource: str = "") -> Written:
+async def change(
+    context: RequestContext, wanted: Changed, subresource: str = "", *, completed: Completed = strategy.defaulted
+) -> Written:
     """Change the route's object until no race is lost. Raises NotFound, Conflict and what validation says.
 
     A PATCH is put into the live object anew each time, so one that names no resourceVersion meets no conflict."""
@@ -147,7 +151,7 @@ async def change(context: RequestContext, wanted: Changed, subresource: str = ""
         if entry is None:
             raise status.not_found(resource.qualified, context.route.name)
         old = resource.decode_entry(entry)
-        new = wanted(old)
+        new = completed(resource, wanted(old))
         check_preconditions(resource, new, old)
         try:
             return await _changed(context, entry, (new, old), subresource)
@@ -178,7 +182,6 @@ def check_preconditions(resource: Resource, new: Json, old: Json) -> None:
 async def _changed(context: RequestContext, entry: Entry, pair: tuple[Json, Json], subresource: str) -> Written:
     resource, server = context.resource, context.server
     new, old = pair
-    new = strategy.defaulted(resource, new)
     new = managed.updated(context, strategy.prepared_update(resource, new, old, subresource), old)
     if not subresource:
         new = assigned.on_update(resource, new, context.user)

@@ -20,8 +20,12 @@ def decoded(kind: Kind, obj: Json) -> Json:
 
 def defaulted(kind: Kind, obj: Json) -> Json:
     """The object decoded and with its defaults: a new tree. Raises BadRequest."""
-    schema = schemas.of(kind)
-    made = defaults.default(schema, decoding.decoded(schema, kind.kind, kind.version, obj))
+    return filled(kind, decoding.decoded(schemas.of(kind), kind.kind, kind.version, obj))
+
+
+def filled(kind: Kind, obj: Json) -> Json:
+    """A decoded object of the caller's own with its defaults: the same one."""
+    made = defaults.default(schemas.of(kind), obj)
     if kind.kind == "StatefulSet":
         _name_claims(made)
     return made

@@ -158,6 +158,8 @@ def _rare(field: Schema, item: Any) -> Any:
             return _free(item)
         case "struct":
             return _struct(field.type, item)
+        case "fields-v1":
+            return item  # sets of fields are never changed, so they may be shared
         case _:
             return _free(item)
 
@@ -237,20 +239,19 @@ def unknown_fields(schema: Schema, obj: Any) -> list[str]:
 
 
 def _unknown(schema: Schema, value: Any, path: str, found: list[str]) -> None:
-    match schema.form:
-        case "struct" if isinstance(value, dict):
-            fields = schema.type.fields
-            for key, item in value.items():
-                field = fields.get(key)
-                if field is None:
-                    found.append(f"{path}.{key}" if path else key)
-                elif field.form in ("struct", "list", "map"):
-                    _unknown(field, item, f"{path}.{key}" if path else key, found)
-        case "list" if isinstance(value, list) and schema.element.form in ("struct", "list", "map"):
-            for index, entry in enumerate(value):
-                _unknown(schema.element, entry, f"{path}[{index}]", found)
-        case "map" if isinstance(value, dict) and schema.element.form in ("struct", "list", "map"):
-            for key, entry in value.items():
-                _unknown(schema.element, entry, f"{path}.{key}", found)
-        case _:
+    if schema.form == "struct":
+        if value.__class__ is not dict:
             return
+        fields = schema.type.fields
+        for key, item in value.items():
+            field = fields.get(key)
+            if field is None:
+                found.append(f"{path}.{key}" if path else key)
+            elif item and field.holds_structs:
+                _unknown(field, item, f"{path}.{key}" if path else key, found)
+    elif schema.form == "list" and value.__class__ is list:
+        for index, entry in enumerate(value):
+            _unknown(schema.element, entry, f"{path}[{index}]", found)
+    elif schema.form == "map" and value.__class__ is dict:
+        for key, entry in value.items():
+            _unknown(schema.element, entry, f"{path}.{key}", found)

@@ -57,14 +57,15 @@ class Schema:
     """One place: `form` is a scalar's name, `struct` (has an ObjectType), `list` or `map` (has an element)."""
 
     __slots__ = (
-        "_is_atomic", "_of", "_type", "_type_name", "_types", "bounds", "enum", "form", "is_immutable", "is_open",
-        "is_required", "keys", "limit", "list_type", "map_type", "patch", "patch_key", "unique", "zero",
+        "_holds_structs", "_is_atomic", "_of", "_type", "_type_name", "_types", "bounds", "enum", "form",
+        "is_immutable", "is_open", "is_required", "keys", "limit", "list_type", "map_type", "patch", "patch_key", "unique", "zero",
     )  # fmt: skip
 
     def __init__(self, facts: Mapping[str, Any], types: "Types") -> None:
         self._types = types
         self._type: ObjectType | None = None
         self._is_atomic: bool | None = None
+        self._holds_structs: bool | None = None
         kind = facts["type"]
         self.form: str = kind if kind in SCALARS or kind in ("list", "map") else "struct"
         self._type_name: str = kind
@@ -116,6 +117,17 @@ class Schema:
         found = self._is_atomic
         if found is None:  # kept: every write asks at every place
             found = self._is_atomic = self._owned_as_a_whole()
+        return found
+
+    @property
+    def holds_structs(self) -> bool:
+        """Whether it is a struct, or a list or map that has structs somewhere below: where fields can be unknown."""
+        found = self._holds_structs
+        if found is None:
+            inner = self
+            while inner.form in ("list", "map"):
+                inner = inner.element
+            found = self._holds_structs = inner.form == "struct"
         return found
 
     def _owned_as_a_whole(self) -> bool:

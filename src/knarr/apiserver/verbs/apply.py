@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from knarr.apiserver import authorising, bodies, conversions, managed, presenting, status, writing
+from knarr.apiserver import authorising, bodies, conversions, managed, presenting, status, strategy, writing
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 from knarr.apiserver.writing import Written
@@ -43,7 +43,10 @@ async def _written(context: RequestContext, applied: Applied, subresource: str) 
             return await writing.create(context, applying.merged(schema, None, applied))
         except errors.AlreadyExists:
             pass  # somebody was faster: apply to what they made
-    return await writing.change(context, lambda live: _merged(context, live, applied), subresource)
+    # The merge has decoded what it made.
+    return await writing.change(
+        context, lambda live: _merged(context, live, applied), subresource, completed=strategy.filled
+    )
 
 
 def _merged(context: RequestContext, live: Json, applied: Applied) -> Json:
