@@ -58,7 +58,8 @@ class Schema:
 
     __slots__ = (
         "_holds_structs", "_is_atomic", "_of", "_type", "_type_name", "_types", "bounds", "enum", "form",
-        "is_immutable", "is_open", "is_required", "keys", "limit", "list_type", "map_type", "patch", "patch_key", "unique", "zero",
+        "is_immutable", "is_open", "is_required", "keys", "limit", "list_type", "map_type", "patch", "patch_key",
+        "unique", "zero",
     )  # fmt: skip
 
     def __init__(self, facts: Mapping[str, Any], types: "Types") -> None:
