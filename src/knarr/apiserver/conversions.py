@@ -25,7 +25,14 @@ _CORE_FIELDS: Final = {core: new for new, core in EVENT_FIELDS.items()}
 
 
 def event_from_core(obj: Json) -> Json:
-    return _renamed(obj, _CORE_FIELDS)
+    """events.k8s.io/v1. Its eventTime is required, and clients generated from that (Python's `kubernetes`) refuse the
+    null that upstream sends for an Event of core/v1: here it is when the Event was first seen."""
+    served = _renamed(obj, _CORE_FIELDS)
+    if not served.get("eventTime"):
+        first = obj.get("firstTimestamp") or obj.get("lastTimestamp") or obj["metadata"].get("creationTimestamp", "")
+        if first:
+            served["eventTime"] = f"{first.removesuffix('Z')}.000000Z" if "." not in first else first
+    return served
 
 
 def event_to_core(obj: Json) -> Json:

@@ -46,6 +46,7 @@ class ApiServer:
     gate: Gate | None = None
     pki: Path | None = None
     pod_security: str = "privileged"
+    taints_new_nodes: bool = False
     service_network: str = "10.96.0.0/16"
     tables: Tables = field(default_factory=Tables)
     quota_holds: dict[str, dict[str, Fraction]] = field(default_factory=dict)

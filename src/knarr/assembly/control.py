@@ -28,6 +28,7 @@ from knarr.base.clock import Clock, SystemClock
 from knarr.base.tasks import Ready
 from knarr.client.inprocess import InProcessTransport
 from knarr.client.requests import ApiClient
+from knarr.scheduler.profile import DEFAULT_CONFIGURATION, Configuration
 from knarr.store.sealing import Sealer
 from knarr.store.sealing import load_key as load_secrets_key
 from knarr.store.sqlite import SqliteStore
@@ -68,7 +69,7 @@ async def run(settings: Settings, ready: Ready) -> None:
             if not settings.api_only:
                 # Pods come by the bridge, which the node makes later; its nft rules keep everybody else out.
                 await server.listen_early(pki.gateway(settings), settings.port, tls=context)
-            await _run_parts(control, directory, ready)
+            await _run_parts(control, settings, directory, ready)
         finally:
             await server.close(grace_seconds=1.0)
 
@@ -128,7 +129,7 @@ def _pipeline(server: ApiServer, settings: Settings) -> Pipeline:
     return AuditedPipeline(server, written, wanted)
 
 
-async def _run_parts(control: Control, directory: Path, ready: Ready) -> None:
+async def _run_parts(control: Control, settings: Settings, directory: Path, ready: Ready) -> None:
     """Controllers and the scheduler, over one cache. Their modules are loaded while the API listens already."""
     from knarr.client.events import EventRecorder
     from knarr.controllers.registry import Controllers
@@ -144,8 +145,12 @@ async def _run_parts(control: Control, directory: Path, ready: Ready) -> None:
         kinds=scheduling.KINDS,
     )
     recorder = EventRecorder(control.client(SCHEDULER), control.clock, scheduling.NAME)
-    scheduler = scheduling.Scheduler(control.client(SCHEDULER), controllers.cache, control.clock, recorder)
-    gate = control.pipeline.server.gate
+    scheduler = scheduling.Scheduler(
+        control.client(SCHEDULER), controllers.cache, control.clock, recorder, _scheduling(settings)
+    )
+    server = control.pipeline.server
+    server.taints_new_nodes = True
+    gate = server.gate
     assert gate is not None
     async with asyncio.TaskGroup() as group:
         await tasks.start(group, "priority and fairness", gate.run)
@@ -157,3 +162,12 @@ async def _run_parts(control: Control, directory: Path, ready: Ready) -> None:
         )
         await tasks.start(group, "event expiry", lambda started: expiry.run(control.store, started))
         ready()
+
+
+def _scheduling(settings: Settings) -> Configuration:
+    """The scheduler's profiles: a file's, read by those who gave one, or upstream's defaults."""
+    if not settings.scheduler_config:
+        return DEFAULT_CONFIGURATION
+    from knarr.scheduler import configuration
+
+    return configuration.parsed(Path(settings.scheduler_config).read_text())

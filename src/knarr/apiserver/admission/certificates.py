@@ -1,7 +1,8 @@
-"""CertificateApproval, CertificateSigning and CertificateSubjectRestriction.
+"""CertificateApproval, CertificateSigning, CertificateSubjectRestriction and ClusterTrustBundleAttest.
 
-Approving (or denying) needs the verb `approve` on the request's signer, issuing needs `sign`; nobody gets a client
-certificate of system:masters by a request. Spec: "Certificates and Certificate Signing Requests", authorization.
+Approving (or denying) needs the verb `approve` on the request's signer, issuing needs `sign`, a trust bundle `attest`;
+nobody gets a client certificate of system:masters by a request. Spec: "Certificates and Certificate Signing Requests",
+authorization.
 """
 
 import base64
@@ -42,15 +43,19 @@ def conditions(context: RequestContext, obj: Json, old: Json | None) -> Json:
 def check(context: RequestContext, obj: Json, old: Json | None) -> Json:
     """Refuse who may not approve or sign, and requests for masters."""
     stored = context.resource.stored
-    if stored.kind != "CertificateSigningRequest" or stored.group != GROUP:
+    if stored.group != GROUP:
+        return obj
+    if stored.kind == "ClusterTrustBundle":
+        if (obj.get("spec") or {}).get("signerName"):
+            _need(context, obj, "attest")
         return obj
     if old is None:
         _check_subject(obj)
         return obj
     if context.route.subresource == "approval":
-        _need(context, old, "approve", "approve")
+        _need(context, old, "approve")
     elif context.route.subresource == "status" and _signs(obj, old):
-        _need(context, old, "sign", "sign")
+        _need(context, old, "sign")
     faults = list(rules.status_change(obj, old))
     if faults:
         raise status.invalid(stored.kind, GROUP, old["metadata"]["name"], faults)
@@ -66,13 +71,14 @@ def _failed(current: Json) -> bool:
     return any(each.get("type") == "Failed" for each in current.get("conditions") or ())
 
 
-def _need(context: RequestContext, csr: Json, verb: str, word: str) -> None:
+def _need(context: RequestContext, csr: Json, verb: str) -> None:
     signer = csr["spec"].get("signerName", "")
     domain = signer.partition("/")[0]
     for name in (signer, f"{domain}/*"):
         if context.server.decide(context.user, Attributes(verb, GROUP, "*", "signers", name=name)).is_allowed:
             return
-    text = f'user not permitted to {word} requests with signerName "{signer}"'
+    what = "attest for" if verb == "attest" else f"{verb} requests with"
+    text = f'user not permitted to {what} signerName "{signer}"'
     raise status.forbidden(context.resource.qualified, csr["metadata"]["name"], text)
 
 

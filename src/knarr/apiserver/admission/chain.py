@@ -10,14 +10,19 @@ from typing import Final
 from knarr.apiserver.admission import (
     certificates,
     escalation,
+    ingresses,
     limits,
     namespaces,
     node_restriction,
     pod_security,
     pods,
     quota,
+    runtime_class,
     serviceaccounts,
     services,
+    storage,
+    taints,
+    topology,
 )
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
@@ -35,6 +40,12 @@ MUTATING: Final[tuple[Step, ...]] = (
     serviceaccounts.service_account,
     pods.priority,
     pods.tolerations,
+    runtime_class.runtime_class,
+    taints.not_ready,
+    topology.pod_labels,
+    storage.default_class,
+    storage.protect,
+    ingresses.default_class,
     services.allocate,
     certificates.conditions,
 )
@@ -44,6 +55,7 @@ VALIDATING: Final[tuple[Step, ...]] = (
     pod_security.admit,
     escalation.check,
     certificates.check,
+    storage.resize,
     limits.check,
     quota.check,
 )

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 
 from knarr.apiserver import answers, bodies, status, writing
-from knarr.apiserver.admission import chain
+from knarr.apiserver.admission import chain, topology
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 from knarr.base import clock
@@ -51,7 +51,7 @@ async def _write(context: RequestContext, wanted: writing.Changed) -> None:
         if entry is None:
             raise status.not_found(resource.qualified, context.route.name)
         old = resource.decode_entry(entry)
-        new = wanted(old)
+        new = topology.pod_labels(context, wanted(old), old)
         value = writing.checked_size(resource.encode(new))
         chain.validated(context, new, old)
         if context.is_dry_run:
