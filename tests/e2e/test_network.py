@@ -82,11 +82,13 @@ async def listening(pin: Path, address: str) -> socket.socket:
     return await namespaces.inside(pin, make)
 
 
-async def connected(pin: Path, address: str) -> socket.socket:
+async def connected(pin: Path, address: str, port: int = 8080, *, source: str = "") -> socket.socket:
     made = await namespaces.inside(pin, socket.socket)
     made.setblocking(False)
     try:
-        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, 8080)), SECONDS)
+        if source:
+            made.bind((source, 0))
+        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, port)), SECONDS)
     except BaseException:
         made.close()
         raise
@@ -153,3 +155,44 @@ async def test_attaching_is_quick(network: bridge.BridgeNetwork, tmp_path: Path)
         await release(network, pin)
     # The best of ten, since other work runs beside: the budget is 5 ms.
     assert min(took) < 0.005
+
+
+async def test_of_the_host_a_pod_reaches_the_api_alone(network: bridge.BridgeNetwork, tmp_path: Path) -> None:
+    pin, _ = await pod(network, tmp_path, "one")
+    api = socket.create_server((str(network.gateway), ruleset.Names("", "").api_port))
+    other = socket.create_server((str(network.gateway), 8080))
+    everywhere = socket.create_server(("0.0.0.0", 8081))  # what a pod must not reach
+    (await connected(pin, str(network.gateway), api.getsockname()[1])).close()
+    for server, address in (
+        (other, str(network.gateway)),
+        (everywhere, str(network.gateway)),
+        (everywhere, "127.0.0.1"),
+    ):
+        with pytest.raises((ConnectionError, TimeoutError, OSError)):
+            (await connected(pin, address, server.getsockname()[1])).close()
+    for server in (api, other, everywhere):
+        server.close()
+    await release(network, pin)
+
+
+@pytest.mark.parametrize(
+    "pretend",
+    [("address", "add", "{other}/32", "dev", "eth0"), ("link", "set", "eth0", "address", "0a:58:01:02:03:04")],
+    ids=["address", "hardware"],
+)
+async def test_no_pod_speaks_as_another(
+    network: bridge.BridgeNetwork, tmp_path: Path, pretend: tuple[str, ...]
+) -> None:
+    one, _ = await pod(network, tmp_path, "one")
+    two, second = await pod(network, tmp_path, "two")
+    server = await listening(two, second)
+    (await connected(one, second)).close()
+    other = str(IPv4Network(real_node.PODS)[77])
+    run("nsenter", f"--net={one}", "ip", *(word.format(other=other) for word in pretend))
+    run("nsenter", f"--net={one}", "ip", "neighbour", "flush", "dev", "eth0")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(1.0):
+            (await connected(one, second, source="" if pretend[0] == "link" else other)).close()
+    server.close()
+    for pin in (one, two):
+        await release(network, pin)

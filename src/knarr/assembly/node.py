@@ -116,7 +116,7 @@ async def opened(settings: Settings) -> AsyncIterator[Machinery]:
     images = open_images(settings)
     runtime = compose.oci_runtime(settings.run_dir, settings.cgroup)
     network = compose.bridge_network(
-        settings.run_dir, ruleset.Names(settings.nft_table, settings.bridge), settings.pod_network
+        settings.run_dir, ruleset.Names(settings.nft_table, settings.bridge, settings.port), settings.pod_network
     )
     places = Places(settings.criserver_dir, settings.run_dir, settings.cgroup)
     server, streaming = compose.runtime_server(places, runtime, network, images.store)

@@ -73,6 +73,7 @@ class BridgeNetwork:
         # A port of the host on 127.0.0.1 may lead to a pod; the rules drop what pods send to 127.0.0.0/8.
         Path(f"/proc/sys/net/ipv4/conf/{self._names.bridge}/route_localnet").write_text("1")
         await nft.run(ruleset.pod_network(self._names, self._pods))
+        await nft.run(ruleset.ports(self._names, [self._port(*held) for held in self._leases.by_sandbox.items()]))
         await self._open_ports()
         await self._accept_in_docker_user()
 
@@ -98,6 +99,7 @@ class BridgeNetwork:
             self._connect(sandbox, address, descriptor)
         finally:
             os.close(descriptor)
+        await nft.run(ruleset.port_added(self._names, self._port(sandbox, address)))
         await namespaces.inside(namespace, lambda: self._configure(address))
         if ports:
             await self._open_ports()
@@ -108,7 +110,9 @@ class BridgeNetwork:
         await asyncio.to_thread(_delete_link, link_name(sandbox))
         if sandbox in self._leases.by_sandbox:
             had_ports = sandbox in self._leases.ports
-            self._files.forget(self._leases.by_sandbox[sandbox])
+            address = self._leases.by_sandbox[sandbox]
+            await nft.run(ruleset.port_removed(self._names, self._port(sandbox, address)))
+            self._files.forget(address)
             self._leases = ipam.release(self._leases, sandbox)
             if had_ports:
                 await self._open_ports()
@@ -140,6 +144,10 @@ class BridgeNetwork:
             index = netlink.index(name)
             assert index is not None
             netlink.isolate(index)
+
+    @staticmethod
+    def _port(sandbox: SandboxId, address: IPv4Address) -> ruleset.Port:
+        return ruleset.Port(link_name(sandbox), hardware_address(address), address)
 
     def _configure(self, address: IPv4Address) -> None:
         with Netlink() as netlink:

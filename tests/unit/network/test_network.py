@@ -67,6 +67,28 @@ def test_the_rules_masquerade_pods_and_hide_the_gateway() -> None:
     assert "flush table" not in text
 
 
+def test_of_the_host_pods_reach_the_api_and_dns_and_nothing_else() -> None:
+    lines = ruleset.pod_network(NAMES, IPv4Network("10.244.0.0/16")).splitlines()
+    allowed = [line.partition('pods_in iifname "knarr0" ')[2] for line in lines if 'pods_in iifname "knarr0"' in line]
+    assert allowed == [
+        "ct state established,related accept",
+        "ip protocol icmp accept",
+        "ip daddr 10.244.0.1 tcp dport { 53, 6443 } accept",
+        "ip daddr 10.244.0.1 udp dport 53 accept",
+        "reject with icmpx admin-prohibited",
+    ]
+
+
+def test_each_port_of_the_bridge_speaks_for_one_pod() -> None:
+    port = ruleset.Port("knarr01", bridge.hardware_address(IPv4Address("10.244.0.2")), IPv4Address("10.244.0.2"))
+    text = ruleset.ports(NAMES, [port])
+    assert text.count("add rule bridge knarr-x ports_in iifname @links") == 3
+    own = 'add element bridge knarr-x ports { "knarr01" . 0a:58:0a:f4:00:02 . 10.244.0.2 }\n'
+    own += 'add element bridge knarr-x links { "knarr01" }\n'
+    assert text.endswith(own)
+    assert ruleset.port_removed(NAMES, port) == own + own.replace("add element", "delete element")
+
+
 def test_dockers_chain_gets_our_rules_once() -> None:
     assert ruleset.docker_user(NAMES, "table ip filter {\n}\n") == ""
     listing = "table ip filter {\n chain DOCKER-USER {\n"
