@@ -52,7 +52,8 @@ class SqliteStore:
         for past in steps:
             self._history.apply(past)
         self._next = self._history.revision + 1
-        self._queued: dict[str, tuple[Step, asyncio.Future[None]]] = {}
+        self._queued: dict[str, Step] = {}
+        self._followers: dict[Revision, list[asyncio.Future[None]]] = {}
         self._since_compaction = len(rows) - len(entries)
         self._closed = False
         self._refusal: Exception | None = None
@@ -75,27 +76,33 @@ class SqliteStore:
         if self._refusal is not None:
             raise self._refusal
         queued = self._queued.get(key)
-        before = self._history.current(key) if queued is None else queued[0].entry
+        before = self._history.current(key) if queued is None else queued.entry
         try:
             made = step(key, value, before, expect, Revision(self._next))
         except (Conflict, NotFound):
             # The caller will read again: let it find what it lost against.
             if queued is not None:
-                await asyncio.wait((queued[1],))
+                await self._until_settled(queued)
             raise
         self._next += 1
-        row = self._row(made, queued[0] if queued is not None else None)
+        row = self._row(made, queued)
         if self._pace.is_alone(0 if value is None else len(value), others=bool(self._waiting) or self._is_turn_begun):
             self._begin_turn()
             if self._commit_here(made, row):
                 return made.revision
         self._begin_turn()
         durable: asyncio.Future[None] = self._loop.create_future()
-        self._queued[key] = made, durable
+        self._queued[key] = made
         self._waiting.append((made, durable))
         self._turn.append(row)
-        await asyncio.shield(durable)
+        await durable  # it is this caller's alone: a cancelled one takes nothing away from others
         return made.revision
+
+    async def _until_settled(self, queued: Step) -> None:
+        """Wait until a step is durable or lost."""
+        settled: asyncio.Future[None] = self._loop.create_future()
+        self._followers.setdefault(queued.revision, []).append(settled)
+        await settled
 
     def _row(self, made: Step, queued: Step | None) -> Row:
         """The row of a step, sealed if its key is; the key's revision before is a deletion's, too."""
@@ -141,17 +148,20 @@ class SqliteStore:
     def _done(self, count: int, failure: Exception | None) -> None:
         for _ in range(count):
             made, durable = self._waiting.popleft()
-            if self._queued.get(made.key, (None,))[0] is made:
+            if self._queued.get(made.key) is made:
                 del self._queued[made.key]
-            if failure is not None:
+            if failure is None:
+                self._show(made)
+                if not durable.done():
+                    durable.set_result(None)
+            else:
                 self._refusal = failure
                 if not durable.done():
                     durable.set_exception(failure)
-                    durable.exception()  # a caller that was cancelled never asks
-                continue
-            self._show(made)
-            if not durable.done():
-                durable.set_result(None)
+            if self._followers:
+                for settled in self._followers.pop(made.revision, ()):
+                    if not settled.done():
+                        settled.set_result(None)
         self._after_commits()
 
     def _after_commits(self) -> None:
@@ -207,8 +217,7 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
-        waiting = [durable for _, durable in self._queued.values()]
-        if waiting:
-            await asyncio.wait(waiting)
+        while self._waiting:
+            await self._until_settled(self._waiting[-1][0])
         self._fanout.close()
         await asyncio.to_thread(self._journal.close)

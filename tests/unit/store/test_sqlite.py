@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from knarr.base.errors import Invalid, Unavailable
+from knarr.base.errors import Conflict, Invalid, Unavailable
 from knarr.store.sqlite import SqliteStore
 
 
@@ -163,3 +163,26 @@ async def test_the_write_ahead_log_is_copied_into_the_file_when_it_is_long(tmp_p
         await asyncio.sleep(0)
     assert path.with_name("knarr.db-wal").stat().st_size < 16 << 20
     await store.close()
+
+
+async def test_a_caller_that_gives_up_takes_nothing_from_those_who_lost_against_it(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "knarr.db")
+    first = asyncio.create_task(store.write("/a", b"1", expect=0))
+    await asyncio.sleep(0)
+    second = asyncio.create_task(store.write("/a", b"2", expect=0))
+    await asyncio.sleep(0)
+    first.cancel()
+    with pytest.raises(Conflict):
+        await second
+    found = store.get("/a")
+    assert found is not None
+    assert (found.value, found.modified) == (b"1", 1)
+    await store.close()
+
+
+async def test_closing_waits_for_the_writes_under_way(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "knarr.db")
+    writes = [asyncio.create_task(store.write(f"/{number}", b"x", expect=0)) for number in range(5)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert [write.result() for write in writes] == [1, 2, 3, 4, 5]
