@@ -38,6 +38,8 @@ class Settings:
     owner_gid: int = 0
     backoff: str = "standard"
     pod_security: str = "privileged"
+    scheduler_config: str = ""
+    """The file of a KubeSchedulerConfiguration; empty: upstream's defaults."""
     kubelet_config: str = ""
     """A KubeletConfiguration file (kubelet/configuration.py says which fields count)."""
     pod_manifest_path: str = ""

@@ -74,6 +74,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="a KubeletConfiguration: eviction, image garbage collection, sysctls, logs, process ids",
     )
+    parser.add_argument(
+        "--scheduler-config",
+        metavar="FILE",
+        default=None,
+        help="a kubescheduler.config.k8s.io/v1 KubeSchedulerConfiguration: profiles, plugins, weights ('' for none)",
+    )
     parser.add_argument("--backoff", choices=("standard", "dev"), default=None, help="restart back-off; dev is quicker")
 
 
@@ -118,6 +124,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         pod_manifest_path=_absolute(arguments.pod_manifest_path),
         kubelet_config=_absolute(arguments.kubelet_config),
         pod_security=arguments.pod_security,
+        scheduler_config=_absolute(arguments.scheduler_config),
         audit_log=_absolute(arguments.audit_log),
         audit_policy=_absolute(arguments.audit_policy),
         cri=arguments.cri if arguments.cri is None else arguments.cri.removeprefix("unix://"),
@@ -148,6 +155,17 @@ def _check_audit(settings: Settings) -> None:
         raise Failure("--audit-policy cannot be used", str(error), "correct the file, or give another") from error
 
 
+def _check_scheduler(settings: Settings) -> None:
+    if not settings.scheduler_config:
+        return
+    from knarr.scheduler import configuration  # loaded by those who give a file
+
+    try:
+        configuration.parsed(Path(settings.scheduler_config).read_text())
+    except (OSError, UnicodeDecodeError, KnarrError) as error:
+        raise Failure("--scheduler-config cannot be used", str(error), "correct the file, or give another") from error
+
+
 def _check_kubelet(settings: Settings) -> None:
     if not settings.kubelet_config:
         return
@@ -173,6 +191,7 @@ def _check_machine(settings: Settings, *, is_fresh: bool) -> None:
         _check_cri(settings.cri)
     _check_audit(settings)
     _check_kubelet(settings)
+    _check_scheduler(settings)
     networks.check(settings, [] if settings.api_only else networks.running(settings))
     if is_fresh:
         ports = [("API", settings.port)]

@@ -34,6 +34,7 @@ from knarr.controllers import (
     replicationcontroller,
     serviceaccounts,
     tokens,
+    volumebinding,
 )
 from knarr.controllers.certificates.runner import Certificates
 from knarr.controllers.controller import Controller
@@ -66,6 +67,8 @@ CONTROLLERS: tuple[Controller, ...] = (
     endpointmirroring.CONTROLLER,
     serviceaccounts.ACCOUNTS,
     nodelifecycle.EVICTION,
+    volumebinding.CLAIMS,
+    volumebinding.VOLUMES,
     protection.CLAIMS,
     protection.VOLUMES,
     clusterroles.CONTROLLER,

@@ -6,7 +6,7 @@ Vocabulary: a *plugin set* enables and disables plugins at one extension point; 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,7 +16,7 @@ from msgspec import Struct
 from knarr.base.errors import Invalid
 from knarr.kinds.lens.scheduling import NodeAffinity, TopologySpreadConstraint
 from knarr.scheduler import profile as profiles
-from knarr.scheduler.profile import DEFAULT, FILTERS, PREEMPTION, WEIGHTS, Fit, Profile, Weighted
+from knarr.scheduler.profile import FILTERS, PREEMPTION, WEIGHTS, Configuration, Fit, Profile, Weighted
 
 API_VERSION: Final = "kubescheduler.config.k8s.io/v1"
 KIND: Final = "KubeSchedulerConfiguration"
@@ -150,18 +150,6 @@ class _PreemptionArgs(_Typed, frozen=True, kw_only=True, rename="camel", forbid_
 class _VolumeBindingArgs(_Typed, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     bind_timeout_seconds: int = 600
     shape: tuple[_Point, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """`profiles` by schedulerName. A refused pod waits first…max seconds before it is tried again."""
-
-    profiles: Mapping[str, Profile]
-    backoff_first_seconds: float = 1.0
-    backoff_max_seconds: float = 10.0
-
-
-DEFAULT_CONFIGURATION: Final = Configuration({DEFAULT.name: DEFAULT})
 
 
 def parsed(text: str) -> Configuration:

@@ -95,3 +95,15 @@ class Profile:
 
 
 DEFAULT: Final = Profile()
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """`profiles` by schedulerName. A refused pod waits first…max seconds before it is tried again."""
+
+    profiles: Mapping[str, Profile]
+    backoff_first_seconds: float = 1.0
+    backoff_max_seconds: float = 10.0
+
+
+DEFAULT_CONFIGURATION: Final = Configuration({DEFAULT.name: DEFAULT})

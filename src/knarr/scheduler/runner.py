@@ -21,10 +21,9 @@ from knarr.kinds.lens.policy import PodDisruptionBudget
 from knarr.kinds.registry import Kind
 from knarr.scheduler import acts, mirror
 from knarr.scheduler.acts import Acts
-from knarr.scheduler.configuration import DEFAULT_CONFIGURATION, Configuration
 from knarr.scheduler.mirror import Mirror
 from knarr.scheduler.preemption import NoPreemption, Preemption, preempt, priority
-from knarr.scheduler.profile import DEFAULT_NAME, Profile
+from knarr.scheduler.profile import DEFAULT_CONFIGURATION, DEFAULT_NAME, Configuration, Profile
 from knarr.scheduler.queue import Key, Queue
 from knarr.scheduler.schedule import Bound, Unschedulable, asking_of, schedule
 from knarr.scheduler.volumes import Promise

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from knarr.base.errors import Invalid
-from knarr.scheduler.configuration import DEFAULT_CONFIGURATION, Configuration, parsed
-from knarr.scheduler.profile import DEFAULT, WEIGHTS, Fit, Profile
+from knarr.scheduler.configuration import parsed
+from knarr.scheduler.profile import DEFAULT, DEFAULT_CONFIGURATION, WEIGHTS, Configuration, Fit, Profile
 
 HEAD = "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n"
 
