@@ -5,20 +5,23 @@ Flags are build_flags.py, their values build_values.py, contexts that are no dir
 the result build_results.py; the last three are imported where they are needed.
 """
 
-import argparse
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from knarr.base.errors import Invalid
 from knarr.cli import build_context, build_flags, build_progress, node_client
 from knarr.cli.printing import EXIT_USAGE, Failure, say, show
 
+TYPE_CHECKING = False  # see main.py
 if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
     from knarr.cli.build_context import Source
 
 configure = build_flags.configure
@@ -51,21 +54,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _inputs(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> "tuple[Source, str, str]":
+def _inputs(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Source, str, str]:
     """The context, the Dockerfile's text and its name in messages."""
     if arguments.context == "-" or "://" in arguments.context or "@" in arguments.context.partition("/")[0]:
         from knarr.cli import build_sources
 
         source, text = build_sources.elsewhere(arguments, stack)
-        return source, text, Path(arguments.file).name if arguments.file not in ("", "-") else "Dockerfile"
-    root = Path(arguments.context)
-    text, file, path = _dockerfile(arguments, root)
-    return build_context.read(root, path), text, file
+        return source, text, os.path.basename(arguments.file) if arguments.file not in ("", "-") else "Dockerfile"
+    text, file, path = _dockerfile(arguments, arguments.context)
+    return build_context.read(arguments.context, path), text, file
 
 
 def _body(
-    arguments: argparse.Namespace, source: "Source", text: str, file: str, *, stack: contextlib.ExitStack
-) -> "tuple[dict[str, Any], list[Source]]":
+    arguments: argparse.Namespace, source: Source, text: str, file: str, *, stack: contextlib.ExitStack
+) -> tuple[dict[str, Any], list[Source]]:
     """What the node is asked, and where it can have content from."""
     body = {
         "dockerfile": text,
@@ -92,7 +94,7 @@ def _body(
     return body, [source, *contexts.values()]
 
 
-def _built(arguments: argparse.Namespace, body: dict[str, Any], sources: "list[Source]") -> Any:
+def _built(arguments: argparse.Namespace, body: dict[str, Any], sources: list[Source]) -> Any:
     progress = build_progress.chosen(arguments.progress, is_quiet=arguments.quiet)
 
     def see(line: dict[str, Any]) -> None:
@@ -113,7 +115,7 @@ def _built(arguments: argparse.Namespace, body: dict[str, Any], sources: "list[S
         progress.end()
 
 
-def _dockerfile(arguments: argparse.Namespace, root: Path) -> tuple[str, str, Path | None]:
+def _dockerfile(arguments: argparse.Namespace, root: str) -> tuple[str, str, str | None]:
     """The text, its name in messages, and where it lies."""
     if arguments.file == "-":
         return sys.stdin.read(), "Dockerfile", None
@@ -121,12 +123,13 @@ def _dockerfile(arguments: argparse.Namespace, root: Path) -> tuple[str, str, Pa
         from knarr.cli import build_sources
 
         return build_sources.fetched_text(arguments.file), "Dockerfile", None
-    path = Path(arguments.file) if arguments.file else root / "Dockerfile"
-    if not root.is_dir():
-        why = "it is a file" if root.exists() else "there is nothing of that name"
+    path = arguments.file or os.path.join(root, "Dockerfile")
+    if not os.path.isdir(root):
+        why = "it is a file" if os.path.exists(root) else "there is nothing of that name"
         raise Failure(f"{root} is not a directory", why, "give the directory whose files COPY may take", EXIT_USAGE)
     try:
-        return path.read_text(), path.name, path
+        with open(path, encoding="utf-8") as file:
+            return file.read(), os.path.basename(path), path
     except FileNotFoundError as error:
         todo = "check the path after -f" if arguments.file else "write one, or name it with -f"
         raise Failure(f"there is no {path}", "a build needs a Dockerfile", todo, EXIT_USAGE) from error

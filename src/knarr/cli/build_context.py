@@ -4,12 +4,12 @@ Digests are kept between builds in the user's cache directory, by size, times an
 costs one stat for each file. What .dockerignore leaves out is not even looked into.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import stat
 import time
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol
 
 from knarr.base.errors import Invalid
 from knarr.builder.dockerfile import ignore
@@ -18,19 +18,22 @@ from knarr.builder.dockerfile.ignore import Ignore, Matched
 _PIECE = 1 << 20
 _SETTLED_NS = 100_000_000
 """A file younger than this may change again within the same time stamp: its digest is not kept."""
-Row = list[Any]
-"""path, kind (f, d, l), mode, size, mtime in nanoseconds, digest or link."""
+TYPE_CHECKING = False  # see main.py
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO, Protocol, TypeAlias
 
+    Row: TypeAlias = list[Any]
+    """path, kind (f, d, l), mode, size, mtime in nanoseconds, digest or link."""
 
-class Source(Protocol):
-    """A context: a directory, or a tar (build_sources.py). `ignored` is the text of its .dockerignore."""
+    class Source(Protocol):
+        """A context: a directory, or a tar (build_sources.py). `ignored` is the text of its .dockerignore."""
 
-    rows: list[Row]
-    ignored: str
+        rows: list[Row]
+        ignored: str
 
-    def open(self, digest: str) -> BinaryIO | None:
-        """The file with that content, if the context has it."""
-        ...
+        def open(self, digest: str) -> BinaryIO | None:
+            """The file with that content, if the context has it."""
+            ...
 
 
 def send(sources: list[Source], digests: list[str], body: BinaryIO) -> None:
@@ -52,7 +55,7 @@ def send(sources: list[Source], digests: list[str], body: BinaryIO) -> None:
 class Context:
     """One directory. `rows` is the list; `paths` finds a file by digest."""
 
-    def __init__(self, root: Path, patterns: Ignore, ignored: str = "") -> None:
+    def __init__(self, root: str, patterns: Ignore, ignored: str = "") -> None:
         self.root = root
         self.ignored = ignored
         self.rows: list[Row] = []
@@ -67,10 +70,10 @@ class Context:
 
     def open(self, digest: str) -> BinaryIO | None:
         path = self.paths.get(digest)
-        return None if path is None else open(self.root / path, "rb")
+        return None if path is None else open(os.path.join(self.root, path), "rb")
 
     def _walk(self, directory: str, parent: Matched) -> None:
-        with os.scandir(self.root / directory) as entries:
+        with os.scandir(os.path.join(self.root, directory)) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
         for entry in found:
             path = f"{directory}/{entry.name}" if directory else entry.name
@@ -81,7 +84,7 @@ class Context:
             if is_directory and (not is_out or self._ignore.may_hold_kept(path)):
                 self._walk(path, matched)
 
-    def _add(self, path: str, entry: "os.DirEntry[str]") -> None:
+    def _add(self, path: str, entry: os.DirEntry[str]) -> None:
         status = entry.stat(follow_symlinks=False)
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISREG(status.st_mode):
@@ -102,7 +105,7 @@ class Context:
             import hashlib  # two milliseconds that an unchanged context does not need
 
             try:
-                with open(self.root / path, "rb") as file:
+                with open(os.path.join(self.root, path), "rb") as file:
                     digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
             except PermissionError as error:
                 raise Invalid(
@@ -115,41 +118,46 @@ class Context:
     def _save(self) -> None:
         if self._seen == self._known:
             return
-        draft = self._cache_file.with_suffix(f".{os.getpid()}")
+        draft = f"{self._cache_file}.{os.getpid()}"
         try:
-            draft.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            draft.write_text(json.dumps(self._seen))
-            draft.replace(self._cache_file)
+            os.makedirs(os.path.dirname(draft), exist_ok=True, mode=0o700)
+            with open(draft, "w", encoding="utf-8") as file:
+                json.dump(self._seen, file)
+            os.replace(draft, self._cache_file)
         except OSError:
             # A read-only home costs time at the next build, nothing else.
-            draft.unlink(missing_ok=True)
+            if os.path.exists(draft):
+                os.unlink(draft)
 
 
-def read(root: Path, dockerfile: Path | None) -> Context:
+def read(root: str | os.PathLike[str], dockerfile: str | os.PathLike[str] | None) -> Context:
     """The context in a directory. `FILE.dockerignore` beside the Dockerfile wins over .dockerignore."""
-    if not root.is_dir():
+    root = os.fspath(root)
+    if not os.path.isdir(root):
         raise Invalid(f"{root} is not a directory: the build context is a directory")
-    candidates = [root / ".dockerignore"]
+    candidates = [os.path.join(root, ".dockerignore")]
     if dockerfile is not None:
-        candidates.insert(0, dockerfile.with_name(dockerfile.name + ".dockerignore"))
+        candidates.insert(0, os.fspath(dockerfile) + ".dockerignore")
     for candidate in candidates:
         try:
-            text = candidate.read_text()
+            with open(candidate, encoding="utf-8") as file:
+                text = file.read()
         except FileNotFoundError:
             continue
-        return Context(root, ignore.read(text, candidate.name), text)
+        return Context(root, ignore.read(text, os.path.basename(candidate)), text)
     return Context(root, Ignore())
 
 
-def _cache_file(root: Path) -> Path:
+def _cache_file(root: str) -> str:
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     status = os.stat(root)
-    return Path(base) / "knarr" / "contexts" / f"{status.st_dev:x}-{status.st_ino:x}.json"
+    return os.path.join(base, "knarr", "contexts", f"{status.st_dev:x}-{status.st_ino:x}.json")
 
 
-def _read(path: Path) -> dict[str, list[Any]]:
+def _read(path: str) -> dict[str, list[Any]]:
     try:
-        known = json.loads(path.read_text())
+        with open(path, encoding="utf-8") as file:
+            known = json.load(file)
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

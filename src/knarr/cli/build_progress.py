@@ -3,12 +3,17 @@
 Everything goes to standard error. Lines of the node come in as dictionaries (nodeapi/builds.py says which).
 """
 
+from __future__ import annotations
+
 import os
 import sys
 import time
-from typing import Any
 
 from knarr.cli.printing import printable, say
+
+TYPE_CHECKING = False  # see main.py
+if TYPE_CHECKING:
+    from typing import Any
 
 REDRAW_SECONDS = 0.2
 

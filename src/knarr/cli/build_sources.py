@@ -4,6 +4,8 @@ What is fetched lies in a temporary directory until the build ends. A tar is nev
 content goes into a file with a number, so no entry can lead anywhere. git runs as the user, with the user's keys.
 """
 
+from __future__ import annotations
+
 import argparse
 import asyncio
 import contextlib
@@ -16,14 +18,16 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from knarr.base.errors import Invalid, TooLarge, Unavailable
 from knarr.builder import git
 from knarr.builder.dockerfile import ignore
 from knarr.cli import build_context, node_client
-from knarr.cli.build_context import Row, Source
 from knarr.cli.printing import EXIT_USAGE, Failure
+
+if TYPE_CHECKING:
+    from knarr.cli.build_context import Row, Source
 
 FETCH_SECONDS = 600.0
 _FETCH_MAX = 8 << 30

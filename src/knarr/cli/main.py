@@ -4,27 +4,31 @@ Starting must cost little (a cached build answers in tens of milliseconds), so n
 does not need. Each verb module has `configure(parser)` and `run(arguments) -> exit code`.
 """
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NoReturn
 
 from knarr import __version__
 from knarr.base import errors
 from knarr.cli import printing
 
+# Not typing's: importing that costs milliseconds, as do dataclasses, pathlib and shutil. Type checkers know the name.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
 
-@dataclass(frozen=True, slots=True)
+
 class Verb:
     """One row: the word, the module in knarr.cli that has it, what it does; hidden ones are for knarr itself."""
 
-    word: str
-    module: str
-    help: str
-    is_hidden: bool = False
+    __slots__ = ("help", "is_hidden", "module", "word")
+
+    def __init__(self, word: str, module: str, help: str, is_hidden: bool = False) -> None:
+        self.word, self.module, self.help, self.is_hidden = word, module, help, is_hidden
 
 
 VERBS = (
@@ -105,10 +109,27 @@ def _run(words: list[str]) -> int:
     if verb is None:
         return _overview(words)
     module = importlib.import_module(f"knarr.cli.{verb.module}")
-    parser = Parser(prog=f"knarr {verb.word}", description=f"knarr {verb.word}: {verb.help}.")
+    description = f"knarr {verb.word}: {verb.help}."
+    parser = Parser(prog=f"knarr {verb.word}", description=description, formatter_class=_formatter)
     module.configure(parser)
     code: int = module.run(parser.parse_args(words[1:]))
     return code
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """With the width said, argparse does not import shutil to find it; it makes one of these for every option."""
+    return argparse.HelpFormatter(prog, width=_width())
+
+
+def _width() -> int:
+    """As argparse would have it."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns):
+        return int(columns) - 2
+    try:
+        return (os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ else 80) - 2
+    except (OSError, ValueError):
+        return 78
 
 
 def _overview(words: list[str]) -> int:

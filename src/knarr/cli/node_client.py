@@ -4,21 +4,27 @@ One request for each connection. Answers are JSON, JSON lines or a raw stream; e
 the node raised. `configure` adds the flags that say which node.
 """
 
-import argparse
+from __future__ import annotations
+
+import _socket
 import json
-import socket
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+import os
 
 from knarr.base import errors
 from knarr.cli.printing import EXIT_NOT_ALLOWED, EXIT_NOT_RUNNING, Failure
 
-RUN_DIRECTORY = Path("/run/knarr")
+TYPE_CHECKING = False  # see main.py
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterator
+    from typing import Any, BinaryIO, TypeAlias
+
+    Body: TypeAlias = bytes | Callable[[BinaryIO], None]
+    """Bytes, or a function that writes the body piece by piece."""
+
+RUN_DIRECTORY = "/run/knarr"
 CONNECT_SECONDS = 5.0
 _PIECE = 1 << 20
-Body = bytes | Callable[[BinaryIO], None]
-"""Bytes, or a function that writes the body piece by piece."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,9 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 class Answer:
     """The response to one request; close it, or read it to its end."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: _socket.socket) -> None:
         self._connection = connection
-        self._file = connection.makefile("rb", buffering=_PIECE)
+        self._file = open(os.dup(connection.fileno()), "rb", buffering=_PIECE)  # noqa: SIM115  `close` closes it
         status = self._file.readline(65536).split(b" ", 2)
         if len(status) < 2:
             raise errors.Unavailable("the node closed the connection")
@@ -114,12 +120,13 @@ def result(answer: Answer, see: Callable[[dict[str, Any]], None]) -> Any:
     raise errors.Unavailable("the node ended the answer without a result")
 
 
-def _connect(name: str) -> socket.socket:
+def _connect(name: str) -> _socket.socket:
     path = _socket_path(name)
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The module `socket` spends milliseconds on enumerations that nobody needs here.
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     connection.settimeout(CONNECT_SECONDS)
     try:
-        connection.connect(str(path))
+        connection.connect(path)
     except (FileNotFoundError, ConnectionRefusedError) as error:
         connection.close()
         flag = "" if name == "knarr" else f" --name {name}"
@@ -142,26 +149,28 @@ def _connect(name: str) -> socket.socket:
 
 def others_of(name: str) -> list[str]:
     """Names of root's other clusters that have a node, for hints."""
-    return sorted({path.parent.name for path in RUN_DIRECTORY.glob("*/node.sock")} - {name})
-
-
-def _socket_path(name: str) -> Path:
-    """Root's cluster first: its owner uses it without sudo."""
-    path = RUN_DIRECTORY / name / "node.sock"
     try:
-        is_there = path.exists()
+        names = os.listdir(RUN_DIRECTORY)
+    except OSError:
+        return []
+    return sorted({other for other in names if os.path.exists(f"{RUN_DIRECTORY}/{other}/node.sock")} - {name})
+
+
+def _socket_path(name: str) -> str:
+    """Root's cluster first: its owner uses it without sudo."""
+    path = f"{RUN_DIRECTORY}/{name}/node.sock"
+    try:
+        os.stat(path)
     except PermissionError:
         return path
-    if is_there:
-        return path
-    import os
+    except (FileNotFoundError, NotADirectoryError):
+        from knarr.assembly import settings
 
-    from knarr.assembly import settings
-
-    return settings.default(name, is_root=os.getuid() == 0).node_socket
+        return str(settings.default(name, is_root=os.getuid() == 0).node_socket)
+    return path
 
 
-def _send(connection: socket.socket, method: str, path: str, body: Body | dict[str, Any] | None) -> None:
+def _send(connection: _socket.socket, method: str, path: str, body: Body | dict[str, Any] | None) -> None:
     head = f"{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n"
     if isinstance(body, dict):
         body = json.dumps(body, separators=(",", ":")).encode()
@@ -170,7 +179,7 @@ def _send(connection: socket.socket, method: str, path: str, body: Body | dict[s
         connection.sendall(f"{head}content-length: {len(content)}\r\n\r\n".encode() + content)
         return
     connection.sendall(f"{head}transfer-encoding: chunked\r\n\r\n".encode())
-    with connection.makefile("wb", buffering=0) as raw:
+    with open(os.dup(connection.fileno()), "wb", buffering=0) as raw:
         body(_Chunks(raw))  # type: ignore[arg-type]  # it has the one method of a BinaryIO that bodies use
         raw.write(b"0\r\n\r\n")
 

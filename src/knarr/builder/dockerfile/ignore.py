@@ -1,33 +1,36 @@
 """`.dockerignore`: which paths of the context stay out.
 
 Go's filepath.Match patterns plus `**`; a pattern that fits a directory covers what lies in it; `!` brings back; the
-last pattern that fits decides. Paths are relative to the context, with slashes. The CLI imports this: keep it light.
+last pattern that fits decides. Paths are relative to the context, with slashes. The CLI imports this: no dataclasses.
 """
 
 import posixpath
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from knarr.base.errors import Invalid
 
 
-@dataclass(frozen=True, slots=True)
 class Pattern:
     """`prefix` is the part before the first wildcard: no path outside it (or above it) can fit."""
 
-    regex: re.Pattern[str]
-    is_negated: bool
-    prefix: str
+    __slots__ = ("is_negated", "prefix", "regex")
+
+    def __init__(self, regex: re.Pattern[str], is_negated: bool, prefix: str) -> None:
+        self.regex, self.is_negated, self.prefix = regex, is_negated, prefix
 
 
 Matched = tuple[bool, ...]
 """Which patterns fitted a directory; they fit all that lies in it."""
 
 
-@dataclass(frozen=True, slots=True)
 class Ignore:
-    patterns: tuple[Pattern, ...] = ()
+    """Patterns in their order."""
+
+    __slots__ = ("patterns",)
+
+    def __init__(self, patterns: tuple[Pattern, ...] = ()) -> None:
+        self.patterns = patterns
 
     def excludes(self, path: str) -> bool:
         """Whether the path stays out, by itself or by a directory above it."""
