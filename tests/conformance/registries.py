@@ -50,12 +50,17 @@ def open_store(directory: Path) -> tuple[ImageStore, LocalContent, OverlaySnapsh
 
 @contextlib.asynccontextmanager
 async def served(
-    directory: Path, gate: "Gate | None" = None, options: Options | None = None, tls: ssl.SSLContext | None = None
+    directory: Path,
+    gate: "Gate | None" = None,
+    *,
+    options: Options | None = None,
+    tls: ssl.SSLContext | None = None,
+    port: int = 0,
 ) -> AsyncIterator[Served]:
     """Serve the store in a directory; `gate` stands before it."""
     store, content, snapshots = open_store(directory)
     server = Server(_unready, limits=Limits(body_bytes=None))
-    port = await server.listen_tcp("127.0.0.1", 0, tls=tls)
+    port = await server.listen_tcp("127.0.0.1", port, tls=tls)
     domain = f"localhost:{port}"
     around = gates(options or Options(), content, store.names, domain, directory / "registries.json")
     registry = Registry(content, store.names, domain, around)

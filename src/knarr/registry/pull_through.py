@@ -35,6 +35,8 @@ _log = logs.log("registry")
 TTL_SECONDS = 300.0
 _PIECE = 1 << 20
 _FRESH_MAX = 10_000
+_REMOTES_MAX = 256
+"""Repositories whose tokens are kept, so that not every request asks for one."""
 _TAGS_MAX = 8 << 20
 _EXCUSED = (Unavailable, DeadlineExceeded, TooMany)
 
@@ -72,6 +74,7 @@ class PullThrough:
         self._checked_at: dict[str, float] = {}
         self._locks = KeyedLocks()
         self._arriving: dict[Digest, Arrival] = {}
+        self._remotes: dict[tuple[str, str], Remote] = {}
 
     async def manifest(self, path: str, ns: str, *, tag: str, digest: Digest | None) -> Name:
         """The name of a manifest that is in the store now. Raises Failure, Unavailable."""
