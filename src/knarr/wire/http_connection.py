@@ -7,7 +7,7 @@ interpreted. A handler is cancelled when its client is gone.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import httptools
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from knarr.wire.http_server import Server
 
 _log = logs.log("http")
+WHOLE_BYTES_MAX: Final = 64 * 1024
+"""Bodies up to this size that arrive at once go to the handler as they are."""
 LINGER_SECONDS: Final = 2.0
 """How long what a client still sends is read and dropped, so that it can read the answer before a reset."""
 _STATUS: Final[dict[type[Exception], int]] = {
@@ -40,6 +42,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def __init__(self, server: "Server") -> None:
         self._server = server
         self._limits = server.limits
+        self._whole_max = min(WHOLE_BYTES_MAX, server.limits.body_bytes or WHOLE_BYTES_MAX)
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._peer = http.Peer()
@@ -161,8 +164,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         exchange = self._arriving
         assert exchange is not None
         exchange.header_size += len(name) + len(value) + 4
-        if exchange.body is None and not exchange.request:  # trailers of a chunked body are dropped
-            exchange.headers.append((name.lower().decode("latin-1"), value.decode("latin-1")))
+        if not exchange.request:  # trailers of a chunked body are dropped
+            exchange.headers.append((http_request.field_name(name), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
         exchange = self._arriving
@@ -175,11 +178,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         request = http_request.request(self._parser.get_method().decode("ascii"), exchange, self._peer)
         length, expects = http_request.framing(request, is_old=exchange.is_old)
         if length != 0:
-            exchange.body = ArrivingBody(self._balance, self._send_continue if expects else None)
-            request.body = exchange.body
-            limit = self._limits.body_bytes
-            if limit is not None and length is not None and length > limit:
-                exchange.body.fail(errors.TooLarge(f"the body is larger than {limit} bytes"))
+            if expects or length is None or length > self._whole_max:
+                self._begin_body(exchange, length, self._send_continue if expects else None)
+            else:
+                exchange.length = length
         exchange.request = request
         self._waiting.append(exchange)
 
@@ -188,13 +190,28 @@ class ServerConnection(asyncio.BufferedProtocol):
         assert exchange is not None
         body = exchange.body
         if body is None:
-            raise http_request.Refused(400, "Bad Request")
+            if exchange.length is None:
+                raise http_request.Refused(400, "Bad Request")
+            if len(content) == exchange.length:
+                exchange.whole = content
+                return
+            body = self._begin_body(exchange, exchange.length)
         body.feed(content)
         limit = self._limits.body_bytes
         if limit is not None and body.received > limit:
             body.fail(errors.TooLarge(f"the body is larger than {limit} bytes"))
         if self._due is not None:
             self._set_due(self._limits.body_seconds)
+
+    def _begin_body(
+        self, exchange: Exchange, length: int | None, wanted: Callable[[], None] | None = None
+    ) -> ArrivingBody:
+        """The body will come in parts."""
+        body = exchange.body = ArrivingBody(self._balance, wanted)
+        limit = self._limits.body_bytes
+        if limit is not None and length is not None and length > limit:
+            body.fail(errors.TooLarge(f"the body is larger than {limit} bytes"))
+        return body
 
     def on_message_complete(self) -> None:
         assert self._arriving is not None
@@ -220,8 +237,16 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _start_next(self) -> None:
         exchange = self._waiting.popleft()
         assert exchange.request is not None
-        if exchange.body is not None and exchange.body.is_complete and exchange.body._error is None:
-            exchange.request.body = exchange.body.take_all()
+        if exchange.whole is not None:
+            exchange.request.body = exchange.whole
+        elif exchange.length is not None and exchange.body is None:
+            body = self._begin_body(exchange, exchange.length)
+            if self._at_end or self._refusal is not None:
+                body.fail(errors.BadRequest("the body was cut short"))
+        if exchange.body is not None:
+            exchange.request.body = exchange.body
+            if exchange.body.is_complete and exchange.body._error is None:
+                exchange.request.body = exchange.body.take_all()
         self._current = exchange
         still_arriving = exchange.body is not None and not exchange.body.is_complete
         self._set_due(self._limits.body_seconds if still_arriving else None)

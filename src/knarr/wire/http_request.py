@@ -17,13 +17,17 @@ from knarr.wire.http_body import ArrivingBody
 class Exchange:
     """One request as it arrives; `is_last` once nothing may follow on the connection."""
 
-    __slots__ = ("asked_upgrade", "body", "header_size", "headers", "is_last", "is_old", "request", "target")
+    __slots__ = (
+        "asked_upgrade", "body", "header_size", "headers", "is_last", "is_old", "length", "request", "target", "whole",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.target = b""
         self.headers: list[tuple[str, str]] = []
         self.header_size = 0
         self.body: ArrivingBody | None = None
+        self.length: int | None = None  # of a body that may still arrive at once
+        self.whole: bytes | None = None
         self.request: http.Request | None = None
         self.is_last = False
         self.is_old = False
@@ -43,6 +47,20 @@ def peer(transport: asyncio.BaseTransport) -> http.Peer:
     name = transport.get_extra_info("peername") or ("", 0)
     address = f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}"
     return http.Peer(address, tls.getpeercert(binary_form=True) if tls is not None else None, None)
+
+
+NAMES_MAX = 512
+_names: dict[bytes, str] = {}
+
+
+def field_name(name: bytes) -> str:
+    """The name of a header field in lower case; names are few and come with every request, so they are kept."""
+    found = _names.get(name)
+    if found is None:
+        found = name.lower().decode("latin-1")
+        if len(_names) < NAMES_MAX and len(name) <= 64:
+            _names[name] = found
+    return found
 
 
 def request(method: str, exchange: Exchange, sender: http.Peer) -> http.Request:

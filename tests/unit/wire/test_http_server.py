@@ -332,3 +332,38 @@ async def test_damaged_requests_are_answered_or_dropped_and_harm_nobody(tmp_path
             assert b"HTTP/1.1 5" not in answer
         assert body_of(await exchange(tmp_path, GET)) == b"GET /a%20b?x=1 0 "
         assert not server.connections
+
+
+@pytest.mark.parametrize(
+    ("rest", "answers"), [(b"llo", [b"200 OK", b"200 OK"]), (b"l", [b"200 OK", b"400 Bad Request"])]
+)
+async def test_a_body_that_comes_while_the_request_before_runs_is_whole_or_cut_short(
+    rest: bytes, answers: list[bytes], tmp_path: Path
+) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: http.Request) -> http.Response:
+        if request.method == "GET":
+            begun.set()
+            await go_on.wait()
+        return await echo(request)
+
+    async with serving(handler, tmp_path):
+        connection = await dial(unix_path=str(tmp_path / "s"))
+        await connection.write(GET.replace(b"Connection: close\r\n", b"") + POST.removesuffix(b"llo"))
+        await begun.wait()
+        await connection.write(rest)
+        await connection.close_write()
+        await asyncio.sleep(0)
+        go_on.set()
+        answer = b""
+        async with asyncio.timeout(5):
+            while part := await connection.read():
+                answer += part
+        connection.close()
+    assert [line[9:] for line in answer.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")] == answers
+
+
+async def test_a_whole_body_past_the_servers_limit_never_reaches_the_handler_as_bytes(tmp_path: Path) -> None:
+    async with serving(echo, tmp_path, Limits(body_bytes=4)):
+        assert status_of(await exchange(tmp_path, POST)) == 413
