@@ -22,6 +22,8 @@ from knarr.diagnosis.scene import Json, Scene
 LOG_LINES, LOG_BYTES = 10, 8192
 OBJECTS_MAX = 2000
 """Of each kind around the object; more are not looked at."""
+ATTEMPTS_SHOWN = 12
+"""Lines of a pod's probes."""
 OTHERS_SHOWN = 4
 """Findings after the first that are shown as well; -o json has all."""
 
@@ -59,10 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
         resource = resources.called(word, api)
         scene = _scene(api, resource, arguments.namespace if resource.is_namespaced else "", name)
         diagnosis = diagnose.diagnose(scene)
+        attempts = _attempts(api, scene.subject)
     if arguments.output == "json":
-        printing.show(json.dumps(as_json(scene, diagnosis), indent=2))
+        printing.show(json.dumps({**as_json(scene, diagnosis), "probes": attempts}, indent=2))
     else:
-        printing.show("\n".join(text(scene, diagnosis)))
+        printing.show("\n".join([*text(scene, diagnosis), *time_line(attempts)]))
     return 0
 
 
@@ -107,6 +110,36 @@ def _log(api: Api, wanted: diagnose.LogWanted) -> list[str]:
     previous = "&previous=true" if wanted.is_previous else ""
     query = f"?container={api_reading.quoted(wanted.container)}&tailLines={LOG_LINES}&limitBytes={LOG_BYTES}{previous}"
     return [_SEQUENCES.sub("", line) for line in api.text(place + query).splitlines()]
+
+
+def _attempts(api: Api, subject: Json) -> list[Json]:
+    """What the probes of a pod said lately; nothing where its node cannot say."""
+    spec, node = subject.get("spec") or {}, (subject.get("spec") or {}).get("nodeName", "")
+    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    probes = ("livenessProbe", "readinessProbe", "startupProbe")
+    if subject["kind"] != "Pod" or not node or not any(key in each for each in containers for key in probes):
+        return []
+    name, namespace = (api_reading.quoted(subject["metadata"][key]) for key in ("name", "namespace"))
+    found = api.text(f"/api/v1/nodes/{api_reading.quoted(node)}/proxy/probes?namespace={namespace}&pod={name}")
+    try:
+        attempts: list[Json] = json.loads(found).get("attempts", [])
+    except ValueError:
+        return []
+    return attempts
+
+
+def time_line(attempts: Sequence[Json]) -> list[str]:
+    """The last attempts of each probe, equal ones in a row as one line."""
+    lines: list[tuple[str, str, int]] = []
+    for each in attempts:
+        said = f": {_SEQUENCES.sub('', each['output']).splitlines()[0]}" if each["output"] else ""
+        what = f"{each['container']} {each['probe']} {each['result']}{said}"
+        if lines and lines[-1][1] == what:
+            lines[-1] = (lines[-1][0], what, lines[-1][2] + 1)
+        else:
+            lines.append((each["time"][11:23], what, 1))
+    shown = [f"  {at} {what}{f' ({count} times)' if count > 1 else ''}" for at, what, count in lines[-ATTEMPTS_SHOWN:]]
+    return ["", "probes, the last attempts:", *shown] if shown else []
 
 
 _SEQUENCES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")

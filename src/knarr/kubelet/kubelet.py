@@ -14,7 +14,7 @@ import msgspec
 
 from knarr.base import logs, tasks
 from knarr.base.clock import Clock
-from knarr.base.errors import KnarrError, Unimplemented
+from knarr.base.errors import KnarrError, NotFound, Unimplemented
 from knarr.base.tasks import Ready
 from knarr.client import events, reflector
 from knarr.client.cache import Cache, Changed
@@ -133,6 +133,13 @@ class Kubelet:
     def pods_json(self) -> list[bytes]:
         """The same pods as the API's JSON."""
         return [held.raw for held in self._cache.held_all(POD)]
+
+    def probe_attempts(self, namespace: str, name: str) -> list[Json]:
+        """What the probes of a pod said lately. Raises NotFound."""
+        worker = self._worker(namespace, name)
+        if worker is None:
+            raise NotFound(f'pod "{namespace}/{name}" is not on this node')
+        return worker.probe_attempts
 
     def previous_container(self, namespace: str, name: str, container: str) -> str | None:
         """The id of the run before the one that the pod's status tells of, whose log `kubectl logs --previous` shows.

@@ -6,6 +6,7 @@ Each answers from what the workers know and from one CRI call; nothing is sample
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -32,6 +33,7 @@ def pages(kubelet: Kubelet, clock: Clock) -> Mapping[str, Page]:
         "/metrics/resource": shown.resource_metrics,
         "/metrics": shown.metrics,
         "/configz": shown.configz,
+        "/probes": shown.probes,
     }
 
 
@@ -57,6 +59,12 @@ class Pages:
     async def resource_metrics(self, _request: http.Request) -> http.Response:
         node, usages = await self._usages(rated=False)
         return http.Response(200, TEXT, stats.resource_metrics(node, usages).encode())
+
+    async def probes(self, request: http.Request) -> http.Response:
+        """What the probes of `?namespace=…&pod=…` said lately, for `knarr why`."""
+        asked = dict(parse_qsl(request.query))
+        attempts = self._kubelet.probe_attempts(asked.get("namespace", "default"), asked.get("pod", ""))
+        return http.Response(200, JSON, msgspec.json.encode({"attempts": attempts}))
 
     async def configz(self, _request: http.Request) -> http.Response:
         """The configuration that counts."""

@@ -1,7 +1,7 @@
 """The kubelet's HTTPS server: exec, attach, port-forward, logs, and pages that others fill.
 
-Every request needs a user whom authorisation.py knows and lets pass; else the answer is 401 or 403. Upgrades are refused
-like everything else: there is no other way in (SEC-13, SEC-14).
+Every request needs a user whom authorisation.py knows and lets pass; else the answer is 401 or 403. Upgrades are
+refused like everything else: there is no other way in (SEC-13, SEC-14).
 """
 
 import asyncio

@@ -87,6 +87,11 @@ class PodWorker:
         self.wake()
 
     @property
+    def probe_attempts(self) -> list[dict[str, Any]]:
+        """What its probes said lately, in the order of time."""
+        return self._prober.history.shown()
+
+    @property
     def is_static(self) -> bool:
         return self._reporter.is_static
 

@@ -18,6 +18,7 @@ from knarr.kubelet import members
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
 from knarr.kubelet.probes import exec, grpc, http, state, target, tcp
+from knarr.kubelet.probes.history import History
 from knarr.kubelet.probes.result import Result
 from knarr.kubelet.probes.state import ProbeKind, ProbeState
 from knarr.kubelet.standing import Verdicts
@@ -47,6 +48,7 @@ class Prober:
         self._tell = tell
         self._probed: dict[str, _Probed] = {}
         self._ip = ""
+        self.history = History()
 
     def follow(self, pod: Pod, observed: ObservedPod, ready_before: frozenset[str]) -> None:
         """Probe exactly the running containers; those in `ready_before` were Ready before the kubelet restarted."""
@@ -122,6 +124,7 @@ class Prober:
         """Take the result of the attempt that began then."""
         before = _verdicts(probed)
         current = probed.states[kind]
+        self.history.add(probed.container.name, kind, result, began, self._clock.now())
         success = None if result.is_error else result.is_success
         on_grid = state.is_grid(current, began)
         probed.states[kind] = state.after(current, success, max(began, self._clock.now()), on_grid=on_grid)
