@@ -47,6 +47,8 @@ class RequestContext:
     def __post_init__(self) -> None:
         if self.route.resource is not None:
             self.resource = self.route.resource
+            if self.resource.deprecation:
+                self.warnings.append(self.resource.deprecation)
 
     @property
     def key(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from knarr.base.ids import Revision
+from knarr.kinds import warnings
 from knarr.kinds.registry import Kind
 from knarr.store.store import Entry
 
@@ -30,6 +31,8 @@ class Resource:
     prefix: str
     head: bytes = field(repr=False)
     served_head: bytes = field(repr=False)
+    deprecation: str = ""
+    """What every answer about the resource warns of."""
 
     @property
     def plural(self) -> str:
@@ -92,7 +95,9 @@ class Resources:
         for kind in kinds:
             storage: Mapping[str, Any] = kind.facts.get("storage") or {}
             owner = stored.setdefault((storage.get("group", kind.group), kind.storage_prefix), kind)
-            resource = Resource(kind, owner, f"{ROOT}{kind.storage_prefix}/", head(owner), head(kind))
+            deprecation = warnings.DEPRECATED.get((kind.group, kind.version, kind.kind), "")
+            prefix = f"{ROOT}{kind.storage_prefix}/"
+            resource = Resource(kind, owner, prefix, head(owner), head(kind), deprecation)
             self.by_path[kind.group, kind.version, kind.plural] = resource
             self.by_kind[kind.group, kind.version, kind.kind] = resource
             versions = self.versions.setdefault(kind.group, [])

@@ -23,6 +23,7 @@ from knarr.apiserver.admission import (
     storage,
     taints,
     topology,
+    warn,
 )
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
@@ -58,6 +59,7 @@ VALIDATING: Final[tuple[Step, ...]] = (
     storage.resize,
     limits.check,
     quota.check,
+    warn.tell,
 )
 
 

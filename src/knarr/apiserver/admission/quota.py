@@ -67,7 +67,11 @@ def _check_one(context: RequestContext, found: Json, obj: Json, more: Usage) -> 
             ("used", {each: used.get(each, Fraction(0)) for each in over}),
             ("limited", {each: hard[each] for each in over}),
         )
-        words = ", ".join(f"{word}: {','.join(f'{k}={_text(v)}' for k, v in values.items())}" for word, values in texts)
+        given = spec["hard"]
+        words = ", ".join(
+            f"{word}: {','.join(f'{k}={quantity.text(v, like=given[k])}' for k, v in values.items())}"
+            for word, values in texts
+        )
         raise status.forbidden(
             context.resource.qualified, obj["metadata"].get("name", ""), f"exceeded quota: {name}, {words}"
         )
@@ -123,8 +127,22 @@ def _scope_holds(scope: Json, pod: Json) -> bool:
                     return not name
                 case _:
                     return bool(name)
+        case "CrossNamespacePodAffinity":
+            return any(term.get("namespaces") or "namespaceSelector" in term for term in _affinity_terms(spec))
         case _:
             return False
+
+
+def _affinity_terms(spec: Json) -> list[Json]:
+    """Every term of affinity and anti-affinity between pods, required or preferred."""
+    affinity = spec.get("affinity") or {}
+    terms: list[Json] = []
+    for kind in ("podAffinity", "podAntiAffinity"):
+        found = affinity.get(kind) or {}
+        terms += found.get("requiredDuringSchedulingIgnoredDuringExecution") or []
+        preferred = found.get("preferredDuringSchedulingIgnoredDuringExecution") or []
+        terms += [each.get("podAffinityTerm") or {} for each in preferred]
+    return terms
 
 
 def _used(context: RequestContext, spec: Json) -> Usage:
@@ -159,12 +177,7 @@ def usage(resource: Resource, obj: Json) -> Usage:
         case "Pod":
             if (obj.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
                 return {f"count/{resource.qualified}": Fraction(1)}
-            for container in spec.get("containers") or ():
-                for name, value in _container(container).items():
-                    used[name] = used.get(name, Fraction(0)) + value
-            for container in spec.get("initContainers") or ():
-                for name, value in _container(container).items():
-                    used[name] = max(used.get(name, Fraction(0)), value)
+            used |= _pod(spec)
         case "Service":
             ports = len([port for port in spec.get("ports") or () if port.get("nodePort")])
             if spec.get("type") in ("NodePort", "LoadBalancer"):
@@ -173,9 +186,33 @@ def usage(resource: Resource, obj: Json) -> Usage:
                 used["services.loadbalancers"] = Fraction(1)
         case "PersistentVolumeClaim":
             requested = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
+            names = {"persistentvolumeclaims": Fraction(1)}
             if requested:
-                used["requests.storage"] = quantity.parse(requested)
+                names["requests.storage"] = quantity.parse(requested)
+            used |= names
+            of_class = spec.get("storageClassName")
+            if of_class:
+                used |= {f"{of_class}.storageclass.storage.k8s.io/{name}": value for name, value in names.items()}
     return used
+
+
+def _pod(spec: Json) -> Usage:
+    """The sum of what runs together, or the largest init container, plus the overhead of the runtime class."""
+    starting = spec.get("initContainers") or []
+    together: Usage = {}
+    for container in [*(spec.get("containers") or ()), *(c for c in starting if c.get("restartPolicy") == "Always")]:
+        for name, value in _container(container).items():
+            together[name] = together.get(name, Fraction(0)) + value
+    for container in starting:
+        if container.get("restartPolicy") != "Always":
+            for name, value in _container(container).items():
+                together[name] = max(together.get(name, Fraction(0)), value)
+    for name, value in _container({"resources": {"requests": spec.get("overhead") or {}}}).items():
+        together[name] = together.get(name, Fraction(0)) + value
+        limit = "limits." + name.removeprefix("requests.")
+        if limit in together and name.startswith("requests."):
+            together[limit] += value
+    return together
 
 
 def _container(container: Json) -> Usage:
@@ -201,9 +238,3 @@ def _hold(context: RequestContext, more: Usage) -> None:
             held[name] -= value
 
     context.releases.append(release)
-
-
-def _text(value: Fraction) -> str:
-    if value.denominator == 1:
-        return str(value.numerator)
-    return quantity.canonical(f"{round(value * 1000)}m")

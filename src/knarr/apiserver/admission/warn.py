@@ -1,0 +1,13 @@
+"""Warnings about what is written, as the last step: what is refused needs none. The texts are kinds/warnings.py's."""
+
+from knarr.apiserver.context import RequestContext
+from knarr.apiserver.resources import Json
+from knarr.kinds import warnings
+
+
+def tell(context: RequestContext, obj: Json, old: Json | None) -> Json:
+    """Add the warnings to the answer of a create, or of an update that changed the spec."""
+    if context.route.subresource or (old is not None and old.get("spec") == obj.get("spec")):
+        return obj
+    context.warnings += warnings.of(context.resource.stored, obj)
+    return obj
