@@ -35,7 +35,8 @@ def container(**more: Any) -> dict[str, Any]:
         ),
         (
             {"spec": {"containers": [container(resources={"requests": {"memory": "100m"}})]}},
-            'spec.containers[0].resources.requests[memory]: fractional byte value "100m" is invalid, must be an integer',
+            'spec.containers[0].resources.requests[memory]: fractional byte value "100m" is invalid, '
+            "must be an integer",
         ),
         ({"spec": {"volumes": [{"name": "v", "gitRepo": {}}]}}, "spec.volumes[0].gitRepo: deprecated in v1.11"),
         ({"spec": {"imagePullSecrets": [{}]}}, 'spec.imagePullSecrets[0].name: invalid empty name ""'),
