@@ -37,6 +37,12 @@ def recorded(pod: Pod, name: str) -> ContainerStatus | None:
     return next((s for s in statuses if s.name == name and s.container_id), None)
 
 
+def has_run(status: ContainerStatus) -> bool:
+    """Whether the run that the status counts has begun: one that waits and is not the last to have ended has not."""
+    last = status.last_state.terminated
+    return status.state.waiting is None or (last is not None and last.container_id == status.container_id)
+
+
 def spec_hash(container: AnyContainer) -> str:
     """What of a running container may not differ from the spec: a change restarts it (its image)."""
     return hashlib.sha256(f"{container.name}\0{container.image}".encode()).hexdigest()[:8]

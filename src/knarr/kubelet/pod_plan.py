@@ -11,6 +11,7 @@ from typing import Literal
 
 from knarr.base.backoff import Backoff
 from knarr.base.clock import Instant
+from knarr.cri.messages.enums import ContainerState
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import ending, members, resources, restarts
 from knarr.kubelet.members import AnyContainer
@@ -150,8 +151,12 @@ def _container_act(
         return None
     if current is not None and current.is_running:
         return _change(pod, container, role, current=current, standing=standing)
+    if current is not None and current.state is ContainerState.CONTAINER_CREATED:
+        # Whoever made it died before the start. Nothing ran, so the next one has its number: that is no restart.
+        return None if kill_key(current.id) in standing.in_flight else RemoveContainer(current.id)
     if role == "ephemeral":
-        is_new = latest is None and members.recorded(pod, container.name) is None
+        recorded = members.recorded(pod, container.name)
+        is_new = latest is None and (recorded is None or not members.has_run(recorded))
         return StartContainer(container.name, role, 0) if is_new else None
     attempt = _next_attempt(pod, container.name, latest)
     if current is None:
@@ -167,9 +172,7 @@ def _container_act(
             standing.backoffs.get(container.name, Backoff()), current.finished_at or now, standing.rule
         )
         return (container.name, due) if due > now else StartContainer(container.name, role, attempt)
-    if not current.is_exited:
-        return StartContainer(container.name, role, attempt)  # created and never started: make it anew
-    return None
+    return None if current.is_exited else StartContainer(container.name, role, attempt)
 
 
 def _next_attempt(pod: Pod, name: str, latest: ObservedContainer | None) -> int:
@@ -177,7 +180,9 @@ def _next_attempt(pod: Pod, name: str, latest: ObservedContainer | None) -> int:
     if latest is not None:
         return latest.attempt + 1
     recorded = members.recorded(pod, name)
-    return recorded.restart_count + 1 if recorded is not None else 0
+    if recorded is None:
+        return 0
+    return recorded.restart_count + members.has_run(recorded)
 
 
 def _restarts(pod: Pod, container: AnyContainer, role: str, current: ObservedContainer) -> bool:

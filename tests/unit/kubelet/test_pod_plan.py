@@ -52,6 +52,23 @@ def ended(
     return ObservedContainer(f"{name}-{attempt}", name, sandbox, attempt, EXITED, finished_at=finished, exit_code=code)
 
 
+def made(attempt: int = 0) -> ObservedContainer:
+    return ObservedContainer("c", "c", "box", attempt, ContainerState.CONTAINER_CREATED)
+
+
+def pod_told(state: dict[str, Any], *, restarts: int) -> Pod:
+    """A pod whose container's status the API has."""
+    status = {"name": "c", "containerID": "knarr://c", "restartCount": restarts, "state": state}
+    return msgspec.convert(
+        {
+            "metadata": {"name": "web", "namespace": "default", "uid": "u"},
+            "spec": {"restartPolicy": "Always", "containers": [{"name": "c", "image": "i"}]},
+            "status": {"containerStatuses": [status]},
+        },
+        Pod,
+    )
+
+
 def seen(*containers: ObservedContainer, box: ObservedSandbox | None = BOX) -> ObservedPod:
     newest = sorted(containers, key=lambda c: c.attempt, reverse=True)
     return ObservedPod((box,) if box else (), tuple(newest))
@@ -69,6 +86,24 @@ CRASHED_ONCE = {"c": Backoff(1, NOW - timedelta(seconds=5))}
 CASES: dict[str, tuple[Pod, ObservedPod, Standing, tuple[Act, ...]]] = {
     "a new pod needs a sandbox": (pod(), seen(box=None), Standing(), (RunSandbox(0),)),
     "one sandbox at a time": (pod(), seen(box=None), Standing(in_flight=frozenset({SANDBOX})), ()),
+    "a container that was made and never started makes room": (
+        pod(),
+        seen(made()),
+        Standing(),
+        (RemoveContainer("c"),),
+    ),
+    "the next one has its number, as nothing ran": (
+        pod_told({"waiting": {}}, restarts=2),
+        seen(),
+        Standing(),
+        (start(attempt=2),),
+    ),
+    "a run that the runtime has lost counts": (
+        pod_told({"running": {}}, restarts=2),
+        seen(),
+        Standing(),
+        (start(attempt=3),),
+    ),
     "a dead sandbox is replaced": (pod(), seen(box=DEAD_BOX), Standing(), (RunSandbox(1),)),
     "what runs in a dead sandbox ends first": (
         pod(terminationGracePeriodSeconds=7),
