@@ -8,12 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from knarr.assembly import settings
+from tests.e2e.cluster import Cluster
 
 
 def inventory(name: str) -> list[str]:
     """Processes, mounts, namespaces, links, addresses, nft tables, cgroups, loop devices and runtime files of a cluster
     (by its name, its directories, its bridge and its veths)."""
     return sorted({*_processes(name), *_mounts(name), *_links(name), *_tables(name), *_cgroups(name), *_files(name)})
+
+
+def without_processes(cluster: Cluster) -> list[str]:
+    """The inventory but for knarr's own two processes, whose numbers change, and a folder that the first pod makes."""
+    pins = f"file /run/knarr/{cluster.name}/ns"
+    lines = [line for line in inventory(cluster.name) if line != pins]
+    return [line for line in lines if not line.startswith("process") or "conmon" in line]
 
 
 def _processes(name: str) -> Iterator[str]:

@@ -340,6 +340,30 @@ async def test_containers_of_a_pod_share_memory_names_and_if_asked_processes(mac
         assert (await machine.status(identity)).exit_code == 137
 
 
+async def test_a_sandbox_whose_process_is_killed_is_not_ready_and_tells_so(machine: Machine) -> None:
+    shared = c.NamespaceOption(pid=NamespaceMode.POD)
+    pod = await machine.sandbox(security_context=c.LinuxSandboxSecurityContext(namespace_options=shared))
+    identity = await machine.start(pod, "exec sleep 60", linux=security(namespace_options=shared))
+    record = machine.server.node.get_sandbox(pod)
+    assert record.pause is not None
+    events = machine.server.get_container_events(m.GetEventsRequest())
+    told = asyncio.create_task(_told_of(pod, events))
+    await asyncio.sleep(0)  # subscribes
+    os.kill(machine.server.node.runtime.pid(record.pause), signal.SIGKILL)
+    assert await asyncio.wait_for(told, 10) is PodSandboxState.SANDBOX_NOTREADY
+    assert (await machine.ended(identity)).exit_code == 137
+    assert pod not in machine.server.node.network.holders()
+    await machine.server.remove_pod_sandbox(s.RemovePodSandboxRequest(pod_sandbox_id=pod))
+
+
+async def _told_of(pod: str, events: AsyncIterator[m.ContainerEventResponse]) -> PodSandboxState:
+    async for event in events:
+        if event.container_id == pod:
+            assert event.pod_sandbox_status is not None
+            return event.pod_sandbox_status.state
+    raise AssertionError("the stream ended")
+
+
 async def test_the_hosts_namespaces_are_shared_on_request(machine: Machine) -> None:
     host = c.NamespaceOption(network=NamespaceMode.NODE, pid=NamespaceMode.NODE, ipc=NamespaceMode.NODE)
     pod = await machine.sandbox(security_context=c.LinuxSandboxSecurityContext(namespace_options=host))

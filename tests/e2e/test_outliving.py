@@ -9,8 +9,11 @@ import statistics
 import time
 from collections.abc import Sequence
 
-from tests.e2e import deaths
+import pytest
+
+from tests.e2e import deaths, reboot
 from tests.e2e.cluster import Cluster
+from tests.e2e.inventory import without_processes
 
 ROUNDS = int(os.environ.get("KNARR_KILL_ROUNDS", "3"))
 PODS = int(os.environ.get("KNARR_KILL_PODS", "10"))
@@ -86,3 +89,48 @@ def test_a_killed_monitor_is_reported_and_its_container_restarted_by_its_policy(
         cluster.until("1 137", "get", "pod", name, "-o", f"jsonpath={last}")
         cluster.until("condition met", "wait", "--for=condition=Ready", "--timeout=20s", f"pod/{name}")
     cluster.ok(cluster.kubectl("delete", "pod", *policies))
+
+
+VOLUMES = [{"name": "memory", "emptyDir": {"medium": "Memory"}}, {"name": "disk", "emptyDir": {}}]
+
+
+@pytest.mark.parametrize("forgets", [True, False], ids=["reboot", "everything_killed"])
+def test_pods_come_back_after_all_of_them_died_and_leave_nothing(
+    cluster: Cluster, busybox: str, *, forgets: bool
+) -> None:
+    """A reboot; and its half, where mounts, namespaces and addresses of the dead are still there to be cleaned."""
+    before = without_processes(cluster)
+    keep = "test -e /disk/runs || touch /disk/first; echo x >> /disk/runs; sleep 3600"
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in ("memory", "disk")]
+    container = {"name": "c", "image": busybox, "command": ["sh", "-c", keep], "volumeMounts": mounts}
+    bodies = [
+        deaths.pod(f"boot-{n}", busybox, [], containers=[container], volumes=VOLUMES, shareProcessNamespace=n == 0)
+        for n in range(4)
+    ]
+    ended = deaths.pod("boot-once", busybox, ["true"], restartPolicy="Never")
+    deaths.apply(cluster, [*bodies, ended])
+    cluster.until("Completed", "get", "pod", "boot-once")
+    names = [body["metadata"]["name"] for body in bodies]
+    pods = [f"pod/{name}" for name in names]
+    cluster.ok(cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", *pods))
+    uids = {each["metadata"]["uid"] for each in cluster.get("pods", "-l", "of=boot")["items"]}
+    addresses = {each["status"]["podIP"] for each in cluster.get("pods", *names)["items"]}
+    reboot.crash(cluster)
+    if forgets:
+        reboot.forget(cluster)
+    cluster.ok(cluster.knarr("up"))
+    for name in names:
+        cluster.until("1 true", "get", "pod", name, "-o", f"jsonpath={RESTARTED}", seconds=60)
+    assert {each["metadata"]["uid"] for each in cluster.get("pods", "-l", "of=boot")["items"]} == uids
+    assert cluster.ok(cluster.kubectl("exec", "boot-1", "--", "cat", "/disk/runs")) == "x\nx\n"
+    assert "Succeeded" in cluster.ok(cluster.kubectl("get", "pod", "boot-once", "-o", "jsonpath={.status.phase}"))
+    held = {each["status"]["podIP"] for each in cluster.get("pods", *names)["items"]}
+    assert len(held) == len(addresses) == len(names)
+    cluster.ok(cluster.kubectl("delete", "pod", "-l", "of=boot", "--timeout=60s"))
+    end = time.monotonic() + 20
+    while (left := sorted(set(without_processes(cluster)) - set(before))) and time.monotonic() < end:
+        time.sleep(0.2)  # an outside view has to look again
+    assert left == []
+
+
+RESTARTED = "{.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}"

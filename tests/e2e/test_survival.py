@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.e2e import deaths
 from tests.e2e.cluster import Cluster
-from tests.e2e.inventory import inventory
+from tests.e2e.inventory import without_processes
 
 PODS = 8
 ROUNDS = int(os.environ.get("KNARR_KILL_CYCLES", "32")) // PODS
@@ -53,7 +53,7 @@ def manifest(names: list[str], image: str) -> str:
 
 
 def test_nothing_is_left_of_pods_made_and_deleted_while_processes_die(cluster: Cluster, busybox: str) -> None:
-    before = _without_processes(cluster)
+    before = without_processes(cluster)
     moments = random.Random(5)
     live: list[str] = []
     for number in range(ROUNDS):
@@ -69,18 +69,11 @@ def test_nothing_is_left_of_pods_made_and_deleted_while_processes_die(cluster: C
         cluster.until("", "get", "--raw", "/readyz")
         ready = ("wait", "--for=condition=Ready", "--timeout=30s", *(f"pod/{name}" for name in fresh))
         cluster.until("condition met", *ready, seconds=60)
-        restarts = cluster.get("pods", "-l", "in=chaos")["items"]
-        assert sum(s["restartCount"] for p in restarts for s in p["status"].get("containerStatuses", ())) == 0
+        statuses = [s for p in cluster.get("pods", "-l", "in=chaos")["items"] for s in p["status"]["containerStatuses"]]
+        assert [status for status in statuses if status["restartCount"]] == []
         live = fresh
     cluster.ok(cluster.kubectl("delete", "pod", "-l", "in=chaos", "--timeout=60s"))
     end = time.monotonic() + 20
-    while (left := sorted(set(_without_processes(cluster)) - set(before))) and time.monotonic() < end:
+    while (left := sorted(set(without_processes(cluster)) - set(before))) and time.monotonic() < end:
         time.sleep(0.2)  # an outside view has to look again
     assert left == []
-
-
-def _without_processes(cluster: Cluster) -> list[str]:
-    """The inventory but for knarr's own two processes, whose numbers change, and a folder that the first pod makes."""
-    pins = f"file /run/knarr/{cluster.name}/ns"
-    lines = [line for line in inventory(cluster.name) if line != pins]
-    return [line for line in lines if not line.startswith("process") or "conmon" in line]

@@ -90,7 +90,7 @@ class Node:
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """One per sandbox or container while something changes it."""
     watches: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)
-    """One task per running container, which notes its end."""
+    """One task per running container and sandbox process, which notes its end."""
 
     def get_sandbox(self, identity: str) -> SandboxRecord:
         record = self.sandboxes.find(identity)

@@ -18,7 +18,7 @@ from knarr.base.ids import SandboxId
 from knarr.criserver.containers import remove, start, volumes
 from knarr.criserver.node import Node, now
 from knarr.criserver.records import ContainerRecord, Ended, SandboxRecord
-from knarr.criserver.sandboxes import run, teardown
+from knarr.criserver.sandboxes import loss, run, teardown
 from knarr.network import namespaces
 
 _log = logs.log("criserver")
@@ -77,10 +77,14 @@ async def _recover_sandbox(node: Node, record: SandboxRecord) -> None:
         await teardown.remove_all(node, record)
         return
     pins = [node.places.pin(record.id, kind) for kind in run.new_namespaces(record.config)]
-    if record.is_ready and not all(namespaces.is_pinned(pin) for pin in pins):
-        # A reboot: the namespaces are gone, and the kubelet makes a new sandbox.
-        await teardown.release(node, record)
-        node.sandboxes.put(replace(record, is_ready=False, pause=None))
+    if not record.is_ready:
+        return
+    has_process = record.pause is None or await loss.has_process(node, record)
+    if not has_process or not all(namespaces.is_pinned(pin) for pin in pins):
+        # A reboot, or the process was killed meanwhile: the namespaces are gone, and the kubelet makes a new sandbox.
+        await loss.lost(node, record)
+    elif record.pause is not None:
+        loss.watch(node, record)
 
 
 async def _sweep(node: Node) -> None:

@@ -101,11 +101,11 @@ def of(record: ContainerRecord) -> ContainerStatus:
 
 
 def publish(node: Node, identity: str, kind: ContainerEventType) -> None:
-    """Tell the subscribers what happened, with the sandbox and all of its containers as they are now."""
+    """Tell the subscribers what happened to a container, or to a sandbox, with all that is in the sandbox now."""
     if not node.events.has_subscribers:
         return
     record = node.containers.find(identity)
-    sandbox = node.sandboxes.find(record.sandbox) if record else None
+    sandbox = node.sandboxes.find(record.sandbox if record else identity)
     node.events.publish(
         ContainerEventResponse(
             container_id=identity,

@@ -20,7 +20,7 @@ from knarr.cri.messages.sandbox import RunPodSandboxRequest, RunPodSandboxRespon
 from knarr.criserver import resources
 from knarr.criserver.node import Node, now
 from knarr.criserver.records import SandboxRecord
-from knarr.criserver.sandboxes import files, pause, teardown
+from knarr.criserver.sandboxes import files, loss, pause, teardown
 from knarr.network import namespaces
 from knarr.network.network import HostPort
 
@@ -49,7 +49,10 @@ async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxRespons
         except BaseException:
             await teardown.remove_all(node, record)
             raise
-        node.sandboxes.put(replace(record, is_complete=True, is_ready=True, runtime_handler=request.runtime_handler))
+        record = replace(record, is_complete=True, is_ready=True, runtime_handler=request.runtime_handler)
+        node.sandboxes.put(record)
+        if record.pause is not None:
+            loss.watch(node, record)
     return RunPodSandboxResponse(pod_sandbox_id=sandbox)
 
 

@@ -5,7 +5,7 @@ import shutil
 
 from msgspec.structs import replace
 
-from knarr.base import linux
+from knarr.base import linux, tasks
 from knarr.base.failpoints import failpoint
 from knarr.cri.messages.sandbox import (
     RemovePodSandboxRequest,
@@ -59,7 +59,11 @@ async def remove_all(node: Node, record: SandboxRecord) -> None:
 async def release(node: Node, record: SandboxRecord) -> None:
     """Let go of its process, its address and its namespaces."""
     # Not by record.pause: a start that failed half way has made it and told nobody.
-    await node.runtime.delete(pause.identity(record.id))
+    process = pause.identity(record.id)
+    watch = node.watches.pop(process, None)
+    if watch is not None and watch is not asyncio.current_task():
+        await tasks.cancel(watch)
+    await node.runtime.delete(process)
     await node.network.detach(record.id)
     await asyncio.to_thread(_unpin, node, record)
 
