@@ -38,6 +38,29 @@ async def test_a_full_disk_is_told_and_forgiven(small_disk: Path) -> None:
     await store.close()
 
 
+async def test_with_a_reserve_deletions_go_on_and_everything_else_once_there_is_room(small_disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    store = SqliteStore(small_disk / "knarr.db", reserve_bytes=1024 * 1024)
+    acknowledged = await filled(store)
+    going = b'{"metadata":{"deletionTimestamp":"2030-01-01T00:00:00Z"}}'
+    with pytest.raises(Unavailable, match="takes deletions only"):
+        await store.write("/again", b"x", expect=None)
+    assert store.trouble() is not None
+
+    for number in range(20):
+        await store.write(f"/{number}", going, expect=None)
+        await store.write(f"/{number}", None, expect=None)
+    with pytest.raises(Unavailable, match="takes deletions only"):
+        await store.write("/again", b"x", expect=None)
+    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
+    await store.write("/again", b"x", expect=None)
+
+    assert len(store.list("/").entries) == len(acknowledged) - 20 + 1
+    assert store.trouble() is None
+    assert (small_disk / "knarr.db.reserve").stat().st_blocks * 512 >= 1024 * 1024
+    await store.close()
+
+
 async def filled(store: SqliteStore) -> list[int]:
     """The revisions of the writes that found room."""
     revisions: list[int] = []

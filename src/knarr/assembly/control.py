@@ -29,6 +29,7 @@ from knarr.base.tasks import Ready
 from knarr.client.inprocess import InProcessTransport
 from knarr.client.requests import ApiClient
 from knarr.scheduler.profile import DEFAULT_CONFIGURATION, Configuration
+from knarr.store.reserve import RESERVE_BYTES
 from knarr.store.sealing import Sealer
 from knarr.store.sealing import load_key as load_secrets_key
 from knarr.store.sqlite import SqliteStore
@@ -59,7 +60,8 @@ async def run(settings: Settings, ready: Ready) -> None:
     """Serve the cluster's API and run its controllers."""
     clock = SystemClock()
     directory = pki.ensure(settings, clock.now())
-    async with opened(settings, directory, clock, secrets_key=settings.secrets_dir / "secrets.key") as control:
+    key = settings.secrets_dir / "secrets.key"
+    async with opened(settings, directory, clock, secrets_key=key, reserve_bytes=RESERVE_BYTES) as control:
         server = Server(control.pipeline.handle)
         context = tls.server_context(
             directory / "apiserver.crt", directory / "apiserver.key", client_authority=directory / "ca.crt"
@@ -76,11 +78,11 @@ async def run(settings: Settings, ready: Ready) -> None:
 
 @contextlib.asynccontextmanager
 async def opened(
-    settings: Settings, directory: Path, clock: Clock, *, secrets_key: Path | None = None
+    settings: Settings, directory: Path, clock: Clock, *, secrets_key: Path | None = None, reserve_bytes: int = 0
 ) -> AsyncIterator[Control]:
     """Store and pipeline over it, with the objects that every cluster begins with. Secrets are sealed with the key."""
     sealer = Sealer(load_secrets_key(secrets_key)) if secrets_key is not None else None
-    store = SqliteStore(settings.database, sealer=sealer)
+    store = SqliteStore(settings.database, sealer=sealer, reserve_bytes=reserve_bytes)
     try:
         tokens = Tokens(lambda: load_key(directory / "sa.key"), store)
         server = ApiServer(

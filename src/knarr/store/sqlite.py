@@ -13,11 +13,13 @@ from pathlib import Path
 
 from knarr.base.errors import Conflict, NotFound
 from knarr.base.ids import Revision
+from knarr.store import reserve
 from knarr.store.fanout import QUEUE_MAX, Fanout, QueueWatcher
 from knarr.store.history import WINDOW_MAX, History, Step
 from knarr.store.journal import DiskFull, Journal, Row, replayed, step_row
 from knarr.store.memory import step
 from knarr.store.pace import Pace
+from knarr.store.reserve import Reserve
 from knarr.store.sealing import Sealer
 from knarr.store.store import Entry, Listing
 
@@ -29,13 +31,20 @@ class SqliteStore:
     """store.Store in one SQLite file; needs a running loop."""
 
     def __init__(
-        self, path: Path, *, window_max: int = WINDOW_MAX, queue_max: int = QUEUE_MAX, sealer: Sealer | None = None
+        self,
+        path: Path,
+        *,
+        window_max: int = WINDOW_MAX,
+        queue_max: int = QUEUE_MAX,
+        sealer: Sealer | None = None,
+        reserve_bytes: int = 0,
     ) -> None:
         self._history = History(window_max)
         self._fanout = Fanout(queue_max)
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[Step, asyncio.Future[None]]] = deque()
         self._journal = Journal(path, self._committed)
+        self._reserve = Reserve(path.with_name(path.name + ".reserve"), reserve_bytes)
         self._sealer = sealer
         self._pace = Pace()
         self._turn: list[Row] = []
@@ -64,6 +73,8 @@ class SqliteStore:
 
     def trouble(self) -> str | None:
         """Why nothing can be written now, in words; None when all is well."""
+        if self._reserve.is_given_up:
+            return reserve.TEXT
         return None if self._refusal is None else str(self._refusal)
 
     def get(self, key: str, at: Revision | None = None) -> Entry | None:
@@ -75,6 +86,8 @@ class SqliteStore:
     async def write(self, key: str, value: bytes | None, *, expect: Revision | None) -> Revision:
         if self._refusal is not None:
             raise self._refusal
+        if self._reserve.is_given_up and not self._reserve.allows(value):
+            raise DiskFull(reserve.TEXT)
         queued = self._queued.get(key)
         before = self._history.current(key) if queued is None else queued.entry
         try:
@@ -168,6 +181,7 @@ class SqliteStore:
         if isinstance(self._refusal, DiskFull) and not self._waiting:
             # Nothing that builds on the lost writes is queued any more: the next one may find room.
             self._refusal = None
+            self._reserve.give_up()
             self._journal.resume()
         if self._since_compaction >= COMPACT_EVERY:
             self._forget()
