@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
+import msgspec
+
 from knarr.diagnosis import scene as scenes
 from knarr.diagnosis.finding import Finding, evidence
 from knarr.diagnosis.scene import Json, Scene
+from knarr.kinds import nodes
+from knarr.kinds.lens.scheduling import Taint, Toleration
 from knarr.objects import quantity
 
 NODES_SHOWN: Final = 10
-_SHORT = re.compile(r"Insufficient ([\w./-]+?)(?=[,.;]|$)")
+# A resource's name may have dots (example.com/gpu); one that ends the sentence is followed by a space or by nothing.
+_SHORT = re.compile(r"Insufficient ([\w./-]+?)(?=[,;]|\.?(?:\s|$))")
 _TAINT = re.compile(r"untolerated taint\(?s?\)? ?\{([^}]*)\}")
 
 
@@ -90,18 +95,10 @@ def _labels(pod: Json, node: Json) -> list[str]:
 
 
 def _taints(pod: Json, node: Json) -> list[str]:
-    tolerations = scenes.spec(pod).get("tolerations") or ()
-    taints = [taint for taint in scenes.spec(node).get("taints") or () if taint.get("effect") != "PreferNoSchedule"]
-    bad = [taint for taint in taints if not any(_tolerates(each, taint) for each in tolerations)]
-    return [f"taint {taint['key']}={taint.get('value', '')}:{taint.get('effect')} not tolerated" for taint in bad]
-
-
-def _tolerates(toleration: Json, taint: Json) -> bool:
-    if toleration.get("effect") not in (None, "", taint.get("effect")):
-        return False
-    if toleration.get("operator") == "Exists":
-        return toleration.get("key") in (None, "", taint.get("key"))
-    return (toleration.get("key"), toleration.get("value", "")) == (taint.get("key"), taint.get("value", ""))
+    tolerations = msgspec.convert(scenes.spec(pod).get("tolerations") or (), tuple[Toleration, ...])
+    taints = msgspec.convert(scenes.spec(node).get("taints") or (), tuple[Taint, ...])
+    bad = [each for each in taints if each.effect != "PreferNoSchedule" and not nodes.is_tolerated(each, tolerations)]
+    return [f"taint {taint.key}={taint.value}:{taint.effect} not tolerated" for taint in bad]
 
 
 def _resources(scene: Scene, pod: Json, node: Json) -> list[str]:
@@ -208,6 +205,16 @@ _ROWS = (
         "unbound immediate PersistentVolumeClaims",
         lambda pod, _: f"the pod waits for a claim that is not bound to a volume ({', '.join(_claims(pod))})",
         "knarr why pvc/NAME: the claim needs a volume or a storage class that makes one",
+    ),
+    _Row(
+        "volume node affinity conflict",
+        lambda pod, _: f"the volume of its claim ({', '.join(_claims(pod))}) can be used on other nodes only",
+        "kubectl get pv -o wide: the volume's nodeAffinity names its nodes",
+    ),
+    _Row(
+        "available persistent volumes to bind",
+        lambda pod, _: f"no volume on any node suits the pod's claim ({', '.join(_claims(pod))})",
+        "create a PersistentVolume of the claim's class, size and access modes: kubectl describe pvc",
     ),
     _Row(
         "persistentvolumeclaim",
