@@ -1,13 +1,13 @@
-"""What `knarr push` and `knarr pull` share: credentials of the user, progress of the layers, the digest at the end."""
+"""What `knarr push` and `knarr pull` share: credentials of the user, the request, the digest at the end."""
 
 import argparse
 import json
 import os
 import subprocess
-import sys
 from typing import Any
 
 from knarr.cli import node_client, printing
+from knarr.cli.transfer_progress import Progress
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def push(arguments: argparse.Namespace, image: str) -> None:
 
 def _transferred(arguments: argparse.Namespace, verb: str, image: str) -> dict[str, Any]:
     body = {"image": image, **_credentials(image)}
-    progress = _Progress(is_quiet=arguments.quiet)
+    progress = Progress(is_quiet=arguments.quiet)
     try:
         done: dict[str, Any] = node_client.result(node_client.call(arguments, "POST", f"/{verb}", body), progress.see)
     finally:
@@ -37,33 +37,6 @@ def _transferred(arguments: argparse.Namespace, verb: str, image: str) -> dict[s
     if not arguments.quiet:
         printing.say(f"{verb}ed {done['name']}")
     return done
-
-
-class _Progress:
-    """On a terminal one line that adds up all layers; elsewhere one line for each layer that is done."""
-
-    def __init__(self, *, is_quiet: bool) -> None:
-        self._is_quiet = is_quiet
-        self._is_live = not is_quiet and sys.stderr.isatty()
-        self._layers: dict[str, dict[str, Any]] = {}
-
-    def see(self, line: dict[str, Any]) -> None:
-        if "layer" not in line or self._is_quiet:
-            return
-        before = self._layers.get(line["layer"], {}).get("stage")
-        self._layers[line["layer"]] = line
-        if self._is_live:
-            done = sum(layer["done"] for layer in self._layers.values())
-            size = sum(layer["size"] for layer in self._layers.values())
-            sys.stderr.write(f"\r\x1b[K{printing.size(done)} of {printing.size(size)}, {len(self._layers)} parts")
-            sys.stderr.flush()
-        elif line["stage"] in ("done", "exists") and before != line["stage"]:
-            printing.say(f"{line['layer'][7:19]} {line['stage']} {printing.size(line['size'])}")
-
-    def end(self) -> None:
-        if self._is_live and self._layers:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
 
 
 def _credentials(image: str) -> dict[str, Any]:

@@ -160,7 +160,14 @@ class PullThrough:
         upstream = self._upstreams.get(ns) if ns else self._default
         if upstream is None:
             raise Failure("NAME_UNKNOWN", f"this registry does not stand for {ns[:120]!r}")
-        return Remote(self._client, upstream.domain, path, credentials=upstream.credentials, settings=self._settings)
+        key = (upstream.domain, path)
+        if key not in self._remotes:
+            if len(self._remotes) >= _REMOTES_MAX:
+                self._remotes.clear()
+            self._remotes[key] = Remote(
+                self._client, upstream.domain, path, credentials=upstream.credentials, settings=self._settings
+            )
+        return self._remotes[key]
 
     def _is_fresh(self, reference: Reference) -> bool:
         """A digest means the same for ever; a tag for its time."""
