@@ -68,6 +68,8 @@ class Call:
         if ":" in self.argument:
             return Reference(state.domain, self.name, digest=parse_digest(self.argument))
         if not is_tag(self.argument):
+            if self.request.method != "PUT":
+                raise Failure("MANIFEST_UNKNOWN", f"manifest {self.argument[:160]!r} of {self.name} is not here")
             raise Failure("TAG_INVALID", f"{self.argument[:160]!r} is neither a tag nor a digest")
         return Reference(state.domain, self.name, tag=self.argument)
 
