@@ -40,7 +40,7 @@ async def main(directory: Path, *, with_parts: bool) -> None:
 
         try:
             if with_parts:
-                await control._run_parts(running, made, ready)
+                await control._run_parts(running, settings, made, ready)
             else:
                 ready()
             await asyncio.Event().wait()

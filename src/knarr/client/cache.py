@@ -18,7 +18,7 @@ from knarr.base.ids import Revision
 from knarr.client.client import WatchEvent
 from knarr.client.view import Lens
 from knarr.kinds.core_pod import POD
-from knarr.kinds.lens.meta import OwnerReference
+from knarr.kinds.lens.meta import ObjectMeta, OwnerReference
 from knarr.kinds.registry import Kind
 
 _log = logs.log("client")
@@ -63,9 +63,10 @@ class Held:
     def __init__(self, kind: Kind, raw: bytes, *, keep_raw: bool = True, is_lens_only: bool = False) -> None:
         if kind == POD:
             head = _pod_head_decoder.decode(raw)
-            self.metadata, self.node = head.metadata, head.spec.node_name
+            metadata, self.node = head.metadata, head.spec.node_name
         else:
-            self.metadata, self.node = _head_decoder.decode(raw).metadata, ""
+            metadata, self.node = _head_decoder.decode(raw).metadata, ""
+        self.metadata: Metadata | ObjectMeta = metadata
         self.kind = kind
         self.raw = raw if keep_raw else b""
         self._is_lens_only = is_lens_only
@@ -90,6 +91,9 @@ class Held:
         self._lenses = (*self._lenses, seen)
         if self._is_lens_only:
             self.raw = b""
+            held = getattr(seen, "metadata", None)
+            if isinstance(held, ObjectMeta):  # one copy is enough of what there are many of
+                self.metadata = held
         return seen
 
     def owner_uids(self) -> Sequence[str]:
@@ -133,12 +137,12 @@ class _Shelf:
         return self.namespaces.get(namespace, {}).get(name)
 
     def put(self, held: Held) -> None:
-        namespace, name = held.key
+        key = namespace, name = held.key
         self.namespaces.setdefault(namespace, {})[name] = held
         for uid in held.owner_uids():
-            self.owners.setdefault(uid, {})[held.key] = held
+            self.owners.setdefault(uid, {})[key] = held
         if held.kind == POD:
-            self.nodes.setdefault(held.node, {})[held.key] = held
+            self.nodes.setdefault(held.node, {})[key] = held
 
     def take(self, held: Held) -> None:
         namespace, name = held.key
