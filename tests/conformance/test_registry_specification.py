@@ -295,9 +295,9 @@ async def test_end_12_referrers(ask: Asked) -> None:
 async def test_end_12_a_subject_may_come_later_and_a_fallback_tag_is_a_tag(ask: Asked) -> None:
     """Clients of registries without referrers keep an index under the tag `sha256-HEX`; it is served as any other."""
     image = image_of()
-    await ask.image(
-        digest(signature), subject=descriptor(image, manifest.OCI_MANIFEST), artifactType="application/vnd.example.s"
-    )
+    members = {"subject": descriptor(image, manifest.OCI_MANIFEST), "artifactType": "application/vnd.example.s"}
+    signature = image_of(**members)
+    await ask.image(digest(signature), **members)
     found = await ask("GET", f"/v2/{NAME}/referrers/{digest(image)}")
     assert [entry["digest"] for entry in found.json["manifests"]] == [digest(signature)]
     parts = {"schemaVersion": 2, "mediaType": manifest.OCI_INDEX}

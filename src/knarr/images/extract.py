@@ -27,7 +27,10 @@ _PATH_MAX = 4096
 _PIECE = 1 << 20
 _DEVICES = frozenset([(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2), (10, 200), (10, 229)])
 """null zero full random urandom tty console ptmx net/tun fuse: what base images carry in /dev."""
-_REFUSALS = {errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EXDEV, errno.ENOENT}
+_REFUSALS = {
+    *(errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EXDEV, errno.ENOENT),
+    *(errno.ERANGE, errno.E2BIG),  # an attribute with too long a name or value
+}
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -1,25 +1,22 @@
-"""Mount what a snapshotter returned onto a directory, and take it off again: mount(2) and umount2(2) by ctypes.
+"""Mount what a snapshotter returned onto a directory, and take it off again (the system calls: base/linux.py).
 
 An overlay's options must fit in one page; longer chains are mounted from a thread of its own that stands in the
 directory of the short links, so that each lower is one small number.
 """
 
-import ctypes
 import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from knarr.base import linux
 from knarr.base.errors import Unavailable
 from knarr.oci.mount import Mount
 
 _FLAGS = {"ro": 1, "nosuid": 2, "nodev": 4, "noexec": 8, "remount": 32, "bind": 4096, "rbind": 4096 | 16384}
 _IGNORED = {"rw", "defaults"}
 _MS_REMOUNT_RO_BIND = 32 | 4096 | 1
-_MNT_DETACH = 2
-_CLONE_FS = 0x200
 _PAGE = 4096 - 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def mount(mounts: Sequence[Mount], target: Path) -> None:
@@ -38,10 +35,10 @@ def mount(mounts: Sequence[Mount], target: Path) -> None:
 
 def unmount(target: Path) -> None:
     """Detach what is mounted on `target`; nothing mounted is no error."""
-    if _libc.umount2(os.fsencode(target), _MNT_DETACH) != 0:
-        code = ctypes.get_errno()
-        if code not in (22, 2):  # EINVAL: not a mount point; ENOENT
-            raise Unavailable(f"umount {target}: {os.strerror(code)}")
+    try:
+        linux.umount(target)
+    except OSError as error:
+        raise Unavailable(f"umount {target}: {error.strerror}") from error
 
 
 def _mount_one(entry: Mount, place: Path) -> None:
@@ -69,8 +66,7 @@ def _mount_near(entry: Mount, place: Path, flags: int, options: list[str]) -> No
 
     def run() -> None:
         try:
-            if _libc.unshare(_CLONE_FS) != 0:
-                raise Unavailable(f"unshare: {os.strerror(ctypes.get_errno())}")
+            linux.unshare(linux.CLONE_FS)
             os.chdir(base)
             _call(entry.source, place.absolute(), entry.type, flags, text)
         except BaseException as error:
@@ -84,6 +80,7 @@ def _mount_near(entry: Mount, place: Path, flags: int, options: list[str]) -> No
 
 
 def _call(source: str, place: Path, kind: str, flags: int, options: str) -> None:
-    arguments = (os.fsencode(source), os.fsencode(place), kind.encode(), ctypes.c_ulong(flags), options.encode())
-    if _libc.mount(*arguments) != 0:
-        raise Unavailable(f"mount {kind or 'bind'} on {place}: {os.strerror(ctypes.get_errno())}")
+    try:
+        linux.mount(source, place, kind, flags, options)
+    except OSError as error:
+        raise Unavailable(f"mount {kind or 'bind'} on {place}: {error.strerror}") from error

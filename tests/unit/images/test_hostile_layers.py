@@ -129,6 +129,10 @@ REFUSED: dict[str, tuple[bytes, ...]] = {
     "forged opaque": (directory("d"), entry("f", b"", pax={"SCHILY.xattr.trusted.overlay.opaque": b"y"})),
     "forged redirect": (entry("f", b"", pax={"SCHILY.xattr.trusted.overlay.redirect": b"/etc"}),),
     "forged metacopy": (entry("f", b"", pax={"SCHILY.xattr.trusted.overlay.metacopy": b""}),),
+    "forged whiteout attribute": (entry("f", b"", pax={"SCHILY.xattr.trusted.overlay.whiteout": b"y"}),),
+    "forged trusted attribute": (directory("d"), entry("d/f", b"", pax={"SCHILY.xattr.trusted.anything": b"y"})),
+    "attribute too large": (entry("f", b"", pax={"SCHILY.xattr.user.large": b"x" * 70_000}),),
+    "attribute name too long": (entry("f", b"", pax={"SCHILY.xattr.user." + "n" * 300: b"x"}),),
     "broken capability": (entry("f", b"", pax={"SCHILY.xattr.security.capability": b"nonsense"}),),
     # Names.
     "long component": (entry("a" * 256, b"x"),),
