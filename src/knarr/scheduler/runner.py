@@ -26,7 +26,7 @@ from knarr.scheduler.preemption import NoPreemption, Preemption, preempt, priori
 from knarr.scheduler.profile import DEFAULT_CONFIGURATION, DEFAULT_NAME, Configuration, Profile
 from knarr.scheduler.queue import Key, Queue
 from knarr.scheduler.schedule import Bound, Unschedulable, asking_of, schedule
-from knarr.scheduler.volumes import Promise
+from knarr.scheduler.volumes import Promise, claim_names
 
 _log = logs.log("scheduler")
 
@@ -115,7 +115,7 @@ class Scheduler:
         self._mirror.assumed[pod.metadata.uid] = node
         self._snapshot.nominated.pop(pod.metadata.uid, None)
         volumes = self._snapshot.volumes
-        promises = volumes.promises(pod, self._snapshot.nodes[node].node) if pod.spec.volumes else ()
+        promises = volumes.promises(pod, self._snapshot.nodes[node].node) if claim_names(pod) else ()
         volumes.promise(promises or ())
         self._snapshot.place(pod, node)
         return promises or ()

@@ -195,6 +195,7 @@ PROBES = (
         "'x/lb'",
     ),
 )
+GPU = {"name": "c", "image": "web", "resources": {"requests": {"example.com/gpu": "2"}}}
 PLACES = (
     Fault(
         "cpu short",
@@ -202,6 +203,20 @@ PLACES = (
         "unschedulable",
         "free cpu (3 asked)",
         "cpu: 3 asked, 0.5 of 2 free",
+    ),
+    Fault(
+        "an extended resource short",
+        scene(pending(NODES + "Insufficient example.com/gpu. preemption: none.", containers=[GPU]), node()),
+        "unschedulable",
+        "free example.com/gpu (2 asked)",
+        "example.com/gpu: 2 asked, 0 of 0 free",
+    ),
+    Fault(
+        "a volume elsewhere",
+        scene(pending(NODES + "node(s) had volume node affinity conflict."), node()),
+        "unschedulable",
+        "can be used on other nodes only",
+        "volume node affinity conflict",
     ),
     Fault(
         "memory short",

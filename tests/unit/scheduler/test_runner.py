@@ -5,6 +5,7 @@ import contextlib
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,8 +27,11 @@ from knarr.client.requests import ApiClient
 from knarr.kinds import registry
 from knarr.kinds.core_config import EVENT, NAMESPACE, NODE, SERVICEACCOUNT
 from knarr.kinds.core_pod import POD
+from knarr.kinds.core_storage import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM, STORAGECLASS
 from knarr.kinds.lens.pod import Pod
+from knarr.kinds.volumes import BIND_COMPLETED
 from knarr.scheduler import runner, wanted
+from knarr.scheduler.profile import DEFAULT, DEFAULT_CONFIGURATION, Configuration, Fit
 from knarr.store.memory import MemoryStore
 from tests.simulation import virtual_time
 
@@ -38,13 +42,13 @@ START = datetime(2030, 1, 1, tzinfo=UTC)
 class Stage:
     """An API server with the scheduler beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, configuration: Configuration = DEFAULT_CONFIGURATION) -> None:
         clock = LoopClock(START)
         pipeline = Pipeline(ApiServer(MemoryStore(), clock))
         self.client = ApiClient(InProcessTransport(pipeline.handle_as, User("test", ("system:masters",))))
         self.cache = Cache(runner.KINDS)
         self.recorder = EventRecorder(self.client, clock, runner.NAME)
-        self.scheduler = runner.Scheduler(self.client, self.cache, clock, self.recorder)
+        self.scheduler = runner.Scheduler(self.client, self.cache, clock, self.recorder, configuration)
         self.clock = clock
 
     async def node(self, name: str, cpu: str = "2", **more: Json) -> None:
@@ -74,8 +78,8 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def running() -> AsyncIterator[Stage]:
-    stage = Stage()
+async def running(configuration: Configuration) -> AsyncIterator[Stage]:
+    stage = Stage(configuration)
     await stage.client.create(NAMESPACE, "", {"metadata": {"name": "default"}})
     await stage.client.create(PRIORITYCLASS, "", {"metadata": {"name": "high"}, "value": 1000})
     await stage.client.create(SERVICEACCOUNT, "default", {"metadata": {"name": "default"}})
@@ -90,9 +94,9 @@ async def running() -> AsyncIterator[Stage]:
             await tasks.cancel(task)
 
 
-def staged(play: Callable[[Stage], Any]) -> None:
+def staged(play: Callable[[Stage], Any], configuration: Configuration = DEFAULT_CONFIGURATION) -> None:
     async def main() -> None:
-        async with running() as stage:
+        async with running(configuration) as stage:
             await play(stage)
 
     virtual_time.run(main())
@@ -162,6 +166,107 @@ def test_a_pod_of_another_scheduler_is_left_alone() -> None:
         assert (found.spec.node_name, found.status.conditions) == ("", ())
 
     staged(play)
+
+
+def test_each_profile_schedules_the_pods_that_name_it() -> None:
+    packing = replace(DEFAULT, name="packing", fit=Fit("MostAllocated"), can_preempt=False)
+
+    async def play(stage: Stage) -> None:
+        await stage.node("a")
+        await stage.node("b")
+        await stage.pod("first", cpu="1", schedulerName="packing")
+        await rest()
+        await stage.pod("spread")
+        await stage.pod("packed", schedulerName="packing")
+        await stage.pod("huge", cpu="9", schedulerName="packing")
+        await rest()
+        first = (await stage.read("first")).spec.node_name
+        assert (await stage.read("packed")).spec.node_name == first
+        assert (await stage.read("spread")).spec.node_name != first
+        assert condition(await stage.read("huge"))[2] == "0/2 nodes are available: 2 Insufficient cpu."
+
+    staged(play, Configuration({"default-scheduler": DEFAULT, "packing": packing}))
+
+
+def test_important_pods_that_fit_nowhere_do_not_starve_the_others() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.node("a", cpu="2")
+        for number in range(30):
+            await stage.pod(f"huge{number}", cpu="4", priorityClassName="high")
+        await rest()
+        for number in range(20):
+            await stage.pod(f"small{number}", cpu="1")
+            await asyncio.sleep(0.1)
+            assert (await stage.read(f"small{number}")).spec.node_name == "a"
+            await stage.kill(f"small{number}")
+        assert len(await stage.told("FailedScheduling")) == 30
+
+    staged(play)
+
+
+def test_a_claim_that_waits_for_its_consumer_gets_a_volume_of_the_pods_node() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.node("a", cpu="2")
+        await stage.node("b", cpu="2")
+        await stage.client.create(STORAGECLASS, "", local_class())
+        await stage.client.create(PERSISTENTVOLUMECLAIM, "default", local_claim())
+        await stage.client.create(PERSISTENTVOLUME, "", local_volume("disk", "b"))
+        volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "store"}}]
+        await stage.pod("p", cpu="1500m", volumes=volumes)
+        await rest()
+        volume = await stage.client.get(PERSISTENTVOLUME, "", "disk")
+        assert volume["spec"]["claimRef"]["name"] == "store"
+        assert (await stage.read("p")).spec.node_name == "", "the binder has not said yes"
+        bound = {"metadata": {"annotations": {BIND_COMPLETED: "yes"}}, "spec": {"volumeName": "disk"}}
+        await stage.client.patch(PERSISTENTVOLUMECLAIM, "default", "store", bound)
+        await rest()
+        assert (await stage.read("p")).spec.node_name == "b"
+        await stage.pod("q", cpu="1", volumes=volumes)
+        await rest()
+        message = condition(await stage.read("q"))[2]
+        assert message.startswith("0/2 nodes are available: 1 Insufficient cpu, 1 node(s) had volume node affinity")
+
+    staged(play)
+
+
+def test_a_claim_without_a_volume_says_so_until_one_comes() -> None:
+    async def play(stage: Stage) -> None:
+        await stage.node("a")
+        await stage.client.create(STORAGECLASS, "", local_class())
+        await stage.client.create(PERSISTENTVOLUMECLAIM, "default", local_claim())
+        await stage.pod("p", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "store"}}])
+        await rest()
+        said = "0/1 nodes are available: 1 node(s) didn't find available persistent volumes to bind."
+        assert condition(await stage.read("p"))[2].startswith(said)
+        await stage.client.create(PERSISTENTVOLUME, "", local_volume("disk", "a"))
+        await rest()
+        volume = await stage.client.get(PERSISTENTVOLUME, "", "disk")
+        assert volume["spec"]["claimRef"]["name"] == "store"
+
+    staged(play)
+
+
+def local_class() -> Json:
+    mode = "WaitForFirstConsumer"
+    return {"metadata": {"name": "local"}, "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": mode}
+
+
+def local_claim() -> Json:
+    requests = {"requests": {"storage": "1Gi"}}
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "local", "resources": requests}
+    return {"metadata": {"name": "store"}, "spec": spec}
+
+
+def local_volume(name: str, host: str) -> Json:
+    asked = {"matchExpressions": [{"key": "host", "operator": "In", "values": [host]}]}
+    spec: Json = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "local",
+        "local": {"path": "/srv"},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [asked]}},
+    }
+    return {"metadata": {"name": name}, "spec": spec}
 
 
 def test_a_more_important_pod_makes_room_and_gets_it() -> None:
