@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Final
+from urllib.parse import parse_qsl
 
 from knarr.apiserver import answers
 from knarr.apiserver.context import RequestContext
@@ -48,12 +49,17 @@ async def health(context: RequestContext) -> http.Response:
         if single not in checks:
             return http.Response(404, TEXT, b"404 page not found\n")
         checks = {single: checks[single]}
-    excluded = {value for key, value in (("exclude", context.query.get("exclude", "")),) if value}
+    excluded = {value for key, value in parse_qsl(context.request.query) if key == "exclude"}
     lines, is_well = [], True
     for check, ask in checks.items():
-        wrong = None if check in excluded else ask()
+        if check in excluded:
+            lines.append(f"[+]{check} excluded: ok")
+            continue
+        wrong = ask()
         is_well = is_well and wrong is None
         lines.append(f"[+]{check} ok" if wrong is None else f"[-]{check} failed: {wrong}")
+    if excluded - checks.keys():
+        lines.append(f"warn: some health checks cannot be excluded: no matches for {sorted(excluded - checks.keys())}")
     if not is_well:
         lines.append(f"{name} check failed")
         return http.Response(500, TEXT, ("\n".join(lines) + "\n").encode())

@@ -96,6 +96,7 @@ async def opened(
             service_network=settings.service_network,
         )
         server.ready_checks["store"] = store.trouble
+        server.ready_checks["etcd"] = store.trouble  # by the name that upstream's probes ask for
         pipeline = _pipeline(server, settings)
         await bootstrap.run(
             pipeline,
@@ -152,6 +153,8 @@ async def _run_parts(control: Control, settings: Settings, directory: Path, read
     )
     server = control.pipeline.server
     server.taints_new_nodes = True
+    started = asyncio.Event()
+    server.ready_checks["controllers"] = lambda: None if started.is_set() else "controllers are starting"
     gate = server.gate
     assert gate is not None
     async with asyncio.TaskGroup() as group:
@@ -163,6 +166,7 @@ async def _run_parts(control: Control, settings: Settings, directory: Path, read
             group, "bootstrap tokens", lambda started: bootstrap_tokens.run(control.store, control.clock, started)
         )
         await tasks.start(group, "event expiry", lambda started: expiry.run(control.store, started))
+        started.set()
         ready()
 
 

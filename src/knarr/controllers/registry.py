@@ -24,6 +24,7 @@ from knarr.controllers import (
     disruption,
     endpointmirroring,
     endpoints,
+    flowschemas,
     garbage,
     namespace,
     nodelifecycle,
@@ -72,6 +73,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     protection.CLAIMS,
     protection.VOLUMES,
     clusterroles.CONTROLLER,
+    flowschemas.CONTROLLER,
 )
 
 
