@@ -1,13 +1,17 @@
 """How fast the controllers are: N Deployments of M simulated pods each, from creation until all are available.
 
 Over the API server in process and a memory store; pods are bound and started by a simulated kubelet at once.
-    PYTHONPATH=src:. python bench/controllers.py [deployments] [replicas]
-The aim (1,000 x 10 in 20 s on one core) counts everything: API, store, controllers and the simulated node.
+    python -m bench.controllers [deployments] [replicas]
+The aim (1,000 x 10 in 20 s on one core) counts everything: API, store, controllers and the simulated node. The process
+keeps itself to one core. Also a day of CronJobs in virtual time.
 """
 
 import asyncio
+import contextlib
+import os
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import msgspec
@@ -25,6 +29,7 @@ from knarr.kinds.apps import DEPLOYMENT
 from knarr.kinds.core_config import NAMESPACE, NODE
 from knarr.store.memory import MemoryStore
 from tests.simulation.cluster import MemoryKubelet
+from tests.simulation.test_days import a_day_of
 
 
 def deployment(name: str, replicas: int, image: str = "web:1") -> Json:
@@ -58,7 +63,8 @@ async def available(client: ApiClient, replicas: int, count: int, generation: in
             return
 
 
-async def main(count: int, replicas: int) -> None:
+async def converge(count: int, replicas: int) -> None:
+    """Create `count` Deployments, then change the template of a tenth of them; print what each took."""
     clock = SystemClock()
     pipeline = Pipeline(ApiServer(MemoryStore(), clock))
     client = ApiClient(InProcessTransport(pipeline.handle_as, User("bench", ("system:masters",))))
@@ -76,21 +82,42 @@ async def main(count: int, replicas: int) -> None:
             await tasks.start(group, "kubelet", kubelet.run),
             await tasks.start(group, "controllers", controllers.run),
         ]
-        for verb, image, generation in (("create", "web:1", 1), ("update", "web:2", 2)):
-            begun, cpu = time.perf_counter(), time.process_time()
+        with measured(f"{count:,} Deployments x {replicas} pods converge", "≤ 20" if count >= 1000 else ""):
             for number in range(count):
-                body = deployment(f"web-{number}", replicas, image)
-                if verb == "create":
-                    await client.create(DEPLOYMENT, "default", body)
-                else:
-                    await client.patch(DEPLOYMENT, "default", f"web-{number}", {"spec": body["spec"]})
-            await available(client, replicas, count, generation)
-            seconds, used = time.perf_counter() - begun, time.process_time() - cpu
-            print(f"{verb}: {count} x {replicas} pods: {seconds:.2f} s, cpu {used:.2f} s")
+                await client.create(DEPLOYMENT, "default", deployment(f"web-{number}", replicas, "web:1"))
+            await available(client, replicas, count, 1)
+        with measured(f"{max(1, count // 10):,} of them are rolled to another template"):
+            for number in range(max(1, count // 10)):
+                body = {"spec": deployment(f"web-{number}", replicas, "web:2")["spec"]}
+                await client.patch(DEPLOYMENT, "default", f"web-{number}", body)
+            await available(client, replicas, max(1, count // 10), 2)
         for task in running:
             await tasks.cancel(task)
 
 
+@contextlib.contextmanager
+def measured(what: str, aim: str = "") -> Iterator[None]:
+    """Print the time and the CPU time of a block."""
+    begun, cpu = time.perf_counter(), time.process_time()
+    yield
+    seconds, used = time.perf_counter() - begun, time.process_time() - cpu
+    print(f"{what}: {seconds:.2f} s, cpu {used:.2f} s" + (f" (aim {aim} s)" if aim else ""), flush=True)
+
+
+def days() -> None:
+    """A day of one CronJob in virtual time: its Jobs, their pods and the history."""
+    for words, schedule, aim in (("hourly", "0 * * * *", "≤ 1"), ("minutely", "* * * * *", "≤ 5")):
+        with measured(f"a day of an {words} CronJob in virtual time".replace("an m", "a m"), aim):
+            a_day_of(schedule)
+
+
+def main() -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    given = [int(text) for text in sys.argv[1:]]
+    count, replicas = (given + [1000, 10][len(given) :])[:2]
+    days()
+    asyncio.run(converge(count, replicas))
+
+
 if __name__ == "__main__":
-    arguments = [int(text) for text in sys.argv[1:]]
-    asyncio.run(main(*(arguments + [20, 10][len(arguments) :])))
+    main()

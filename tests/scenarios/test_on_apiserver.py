@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from knarr.apiserver.pipeline import Pipeline
 from knarr.apiserver.server import ApiServer
 from knarr.client.inprocess import InProcessTransport
 from knarr.client.requests import ApiClient
+from knarr.controllers.controller import Controller
 from knarr.kinds.core_config import NAMESPACE
 from knarr.store.memory import MemoryStore
 from tests.scenarios import transcript
@@ -31,8 +33,8 @@ def masked(printed: list[list[str]]) -> list[list[str]]:
 class RealCluster(Cluster):
     """The cluster of the transcripts over the API server and a memory store."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, controllers: Sequence[Controller]) -> None:
+        super().__init__(controllers=controllers)
         self.store = MemoryStore()
         pipeline = Pipeline(ApiServer(self.store, self.clock))
         user = User("system:admin", ("system:masters",))
@@ -50,7 +52,7 @@ class RealCluster(Cluster):
 
 
 async def play(entries: list[transcript.Entry]) -> list[list[str]]:
-    cluster = RealCluster()
+    cluster = RealCluster(transcript.controllers(entries))
     await cluster.client.create(
         NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
     )

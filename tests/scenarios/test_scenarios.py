@@ -13,7 +13,7 @@ TRANSCRIPTS = sorted(HERE.glob("*.txt"))
 
 
 async def play(entries: list[transcript.Entry]) -> list[list[str]]:
-    cluster = Cluster(seed=1)
+    cluster = Cluster(seed=1, controllers=transcript.controllers(entries))
     async with running_cluster(cluster):
         return [await transcript.play(cluster, entry) for entry in entries]
 

@@ -11,14 +11,17 @@ A blank line ends an entry; `#` begins a comment between entries. Output shows c
 import asyncio
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import yaml
 
+from knarr.base.errors import TooMany
 from knarr.client.client import Client, DeleteOptions, Json
+from knarr.controllers.controller import Controller
+from knarr.controllers.registry import all_controllers
 from knarr.kinds import registry
 from knarr.kinds.core_config import EVENT
 from knarr.kinds.core_pod import POD
@@ -74,6 +77,13 @@ def render(entries: list[Entry], printed: list[list[str]]) -> str:
     return "\n\n".join(blocks).replace("\n\n\n", "\n\n") + "\n"
 
 
+def controllers(entries: list[Entry]) -> Sequence[Controller]:
+    """The controllers of a transcript. Without leases nodes fall silent, so a transcript names the node controller in
+    its first comment to have it."""
+    is_wanted = bool(entries[0].before) and "node-controller" in entries[0].before[0]
+    return [one for one in all_controllers() if is_wanted or one.name != "node-controller"]
+
+
 def kind_named(word: str) -> Kind:
     """A kind by its kind, plural, singular or short name."""
     for row in registry.facts("kinds")["kinds"]:
@@ -95,6 +105,8 @@ async def play(cluster: Cluster, entry: Entry) -> list[str]:
             for change in changes:
                 found = kind_named(kind)
                 await client.patch(found, NAMESPACE if found.is_namespaced else "", name, dotted(change))
+        case "change", [namespace, kind, name, change]:
+            await client.patch(kind_named(kind), namespace, name, dotted(change))
         case "label", [kind, name, *labels]:
             changes = {key: value or None for key, _, value in (label.partition("=") for label in labels)}
             await client.patch(kind_named(kind), NAMESPACE, name, {"metadata": {"labels": changes}})
@@ -105,25 +117,32 @@ async def play(cluster: Cluster, entry: Entry) -> list[str]:
         case (("crash" | "succeed"), ["pod", prefix]):
             code = 1 if verb == "crash" else 0
             await end_pod(client, prefix, code)
+        case "evict", ["pod", prefix]:
+            return await evict(client, prefix)
         case "unready", ["pod", prefix]:
             await unready_pod(client, prefix)
         case "tick", [duration]:
             await asyncio.sleep(seconds(duration))
         case "settle", []:
             await cluster.settle()
-        case "show", [kind]:
-            return await show(client, kind_named(kind))
+        case "show", [kind, *namespace]:
+            return await show(client, kind_named(kind), *namespace)
         case "status", [kind, name]:
-            return status(await client.get(kind_named(kind), NAMESPACE, name))
+            return status(await read(client, kind, name))
         case "yaml", [kind, name, path]:
-            return excerpt(await client.get(kind_named(kind), NAMESPACE, name), path)
+            return excerpt(await read(client, kind, name), path)
         case "conditions", [kind, name]:
-            return conditions(await client.get(kind_named(kind), NAMESPACE, name))
+            return conditions(await read(client, kind, name))
         case "events", [name]:
             return await events(client, name)
         case _:
             raise ValueError(f"{entry.command!r} is no command")
     return []
+
+
+async def read(client: Client, word: str, name: str) -> Json:
+    kind = kind_named(word)
+    return await client.get(kind, NAMESPACE if kind.is_namespaced else "", name)
 
 
 def seconds(text: str) -> float:
@@ -147,8 +166,8 @@ async def apply(client: Client, document: Json) -> None:
     await client.create(kind, namespace, document)
 
 
-async def objects(client: Client, kind: Kind) -> list[Json]:
-    listed = await client.list(kind, NAMESPACE if kind.is_namespaced else "")
+async def objects(client: Client, kind: Kind, namespace: str = NAMESPACE) -> list[Json]:
+    listed = await client.list(kind, namespace if kind.is_namespaced else "")
     return [msgspec.json.decode(item) for item in listed.items]
 
 
@@ -168,6 +187,17 @@ async def end_pod(client: Client, prefix: str, code: int) -> None:
     await client.patch(POD, NAMESPACE, pod["metadata"]["name"], {"status": change}, subresource="status")
 
 
+async def evict(client: Client, prefix: str) -> list[str]:
+    """The first pod whose name begins so is evicted, or the refusal says why not."""
+    name = (await _pod(client, prefix))["metadata"]["name"]
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": NAMESPACE}}
+    try:
+        await client.create(POD, NAMESPACE, body, name=name, subresource="eviction")
+    except TooMany as error:
+        return [str(error)]
+    return []
+
+
 async def unready_pod(client: Client, prefix: str) -> None:
     pod = await _pod(client, prefix)
     change = {"conditions": [{"type": "Ready", "status": "False"}]}
@@ -180,6 +210,28 @@ def pod_columns(pod: Json) -> list[str]:
     phase = "Terminating" if "deletionTimestamp" in pod["metadata"] else status.get("phase", "Pending")
     owner = next((one["name"] for one in pod["metadata"].get("ownerReferences", ()) if one.get("controller")), "-")
     return [phase, "ready" if ready == "True" else "unready", pod["spec"].get("nodeName", "-"), owner]
+
+
+def node_columns(node: Json) -> list[str]:
+    ready = next((c["status"] for c in node.get("status", {}).get("conditions", ()) if c["type"] == "Ready"), "-")
+    taints = [f"{one['key']}:{one['effect']}" for one in node.get("spec", {}).get("taints", ())]
+    return [f"Ready={ready}", *sorted(taints)]
+
+
+def slice_columns(one: Json) -> list[str]:
+    found = [
+        f"{','.join(each['addresses'])}={'ready' if each['conditions'].get('ready') else 'unready'}"
+        for each in one["endpoints"] or ()
+    ]
+    ports = [f"{port.get('name', '')}:{port['port']}/{port['protocol']}" for port in one["ports"] or ()]
+    manager = one["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"]
+    return [one["addressType"], *found, *ports, f"by={manager}"]
+
+
+def claim_columns(one: Json) -> list[str]:
+    owners = [f"{each['kind']}/{each['name']}" for each in one["metadata"].get("ownerReferences", ())]
+    is_ending = ["Terminating"] if "deletionTimestamp" in one["metadata"] else []
+    return [*is_ending, *(owners or ["-"]), *one["metadata"].get("finalizers", ())]
 
 
 def replica_set_columns(one: Json) -> list[str]:
@@ -205,6 +257,10 @@ def job_columns(one: Json) -> list[str]:
 
 COLUMNS: Mapping[str, Callable[[Json], list[str]]] = {
     "Pod": pod_columns,
+    "Node": node_columns,
+    "EndpointSlice": slice_columns,
+    "PersistentVolumeClaim": claim_columns,
+    "PersistentVolume": claim_columns,
     "ReplicaSet": replica_set_columns,
     "ReplicationController": replica_set_columns,
     "Deployment": deployment_columns,
@@ -212,10 +268,10 @@ COLUMNS: Mapping[str, Callable[[Json], list[str]]] = {
 }
 
 
-async def show(client: Client, kind: Kind) -> list[str]:
+async def show(client: Client, kind: Kind, namespace: str = NAMESPACE) -> list[str]:
     """One line per object: its name and chosen columns."""
     columns = COLUMNS.get(kind.kind, lambda one: [one.get("status", {}).get("phase", "")])
-    rows = [[one["metadata"]["name"], *columns(one)] for one in await objects(client, kind)]
+    rows = [[one["metadata"]["name"], *columns(one)] for one in await objects(client, kind, namespace)]
     return [" ".join(row).rstrip() for row in rows]
 
 

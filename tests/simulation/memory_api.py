@@ -17,12 +17,14 @@ import msgspec
 
 from knarr.base import ids
 from knarr.base.clock import Clock, rfc3339
-from knarr.base.errors import AlreadyExists, Conflict, Expired, NotFound
+from knarr.base.errors import AlreadyExists, Conflict, Expired, NotFound, TooMany
 from knarr.base.ids import Revision
 from knarr.client.client import DeleteOptions, Json, ListResult, PatchType, WatchEvent
 from knarr.kinds.apps import DAEMONSET, DEPLOYMENT, STATEFULSET
 from knarr.kinds.core_config import NAMESPACE
+from knarr.kinds.policy import PODDISRUPTIONBUDGET
 from knarr.kinds.registry import Kind
+from knarr.objects.labels import of as labels_of
 
 WITH_GENERATION = {
     DEPLOYMENT.kind,
@@ -33,6 +35,11 @@ WITH_GENERATION = {
     "ReplicationController",
     "Job",
     "Pod",
+}
+# What admission gives to storage.
+PROTECTED = {
+    "PersistentVolumeClaim": "kubernetes.io/pvc-protection",
+    "PersistentVolume": "kubernetes.io/pv-protection",
 }
 Key = tuple[str, str, str]
 
@@ -135,6 +142,8 @@ class MemoryApi:
         await asyncio.sleep(0)
         if subresource == "binding":
             return await self._bind(kind, namespace, name, body)
+        if subresource == "eviction":
+            return await self._evict(kind, namespace, name)
         created = copied(body)
         metadata = created.setdefault("metadata", {})
         if not metadata.get("name"):
@@ -146,6 +155,8 @@ class MemoryApi:
         }
         if kind.is_namespaced:
             metadata["namespace"] = namespace
+        if kind.kind in PROTECTED:
+            metadata["finalizers"] = [*metadata.get("finalizers", ()), PROTECTED[kind.kind]]
         if kind.kind in WITH_GENERATION:
             metadata["generation"] = 1
         if kind == NAMESPACE:
@@ -226,6 +237,23 @@ class MemoryApi:
             raise Conflict(f"{name} is bound already")
         self._store(kind, "MODIFIED", {**live, "spec": live["spec"] | {"nodeName": body["target"]["name"]}})
         self.faults.after_write("bind", kind, name)
+        return {"kind": "Status", "status": "Success"}
+
+    async def _evict(self, kind: Kind, namespace: str, name: str) -> Json:
+        """Delete the pod unless a budget that chooses it allows no disruption."""
+        pod = self._find(kind, namespace, name)
+        for budget in self.all(PODDISRUPTIONBUDGET):
+            selector = labels_of(budget["spec"].get("selector") or {})
+            if budget["metadata"]["namespace"] != namespace or not selector.matches(pod["metadata"].get("labels", {})):
+                continue
+            status = budget.get("status", {})
+            left = status.get("disruptionsAllowed", 0)
+            if left < 1:
+                raise TooMany("Cannot evict pod as it would violate the pod's disruption budget.")
+            noted = {**status.get("disruptedPods", {}), name: rfc3339(self._clock.now())}
+            changed = {**budget, "status": {**status, "disruptionsAllowed": left - 1, "disruptedPods": noted}}
+            self._store(PODDISRUPTIONBUDGET, "MODIFIED", changed)
+        await self.delete(kind, namespace, name)
         return {"kind": "Status", "status": "Success"}
 
     def _replace(self, kind: Kind, live: Json, body: Json, subresource: str) -> Json:

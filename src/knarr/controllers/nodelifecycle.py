@@ -76,9 +76,7 @@ def plan(node: Node, view: View, now: Instant, started: Instant) -> Plan:
     actions: list[Action] = []
     events: list[EventNote] = []
     if wanted != list(node.spec.taints):
-        guards = {"uid": node.metadata.uid, "resourceVersion": node.metadata.resource_version}
-        encoded = [conditions.pruned(msgspec.to_builtins(taint)) for taint in wanted]
-        actions.append(Patch(NODE, "", node.metadata.name, {"metadata": guards, "spec": {"taints": encoded or None}}))
+        actions.append(tainting(node, wanted))
     if ready is not None and ready.status != "True":
         actions += unready_pods(node, view, now)
         before = conditions.find(node.status.conditions, "Ready")
@@ -171,9 +169,11 @@ def plan_evictions(node: Node, view: View, now: Instant) -> Plan:
         return Plan()
     actions: list[Action] = []
     moments: list[Instant] = []
-    for pod in view.on_node(Pod, node.metadata.name):
-        if pod.metadata.deletion_timestamp is not None:
-            continue
+    staying = [pod for pod in view.on_node(Pod, node.metadata.name) if pod.metadata.deletion_timestamp is None]
+    if any(taint.time_added is None for taint in hard) and any(evicted_at(pod, hard, now) for pod in staying):
+        # Whoever set the taint did not say when; a toleration's seconds are counted from now.
+        actions.append(dated(node, now))
+    for pod in staying:
         due = evicted_at(pod, hard, now)
         if due is not None and due <= now:
             note = EventNote(
@@ -187,16 +187,36 @@ def plan_evictions(node: Node, view: View, now: Instant) -> Plan:
     return Plan(actions, again_at=min(moments, default=None))
 
 
+def dated(node: Node, now: Instant) -> Action:
+    """The node's NoExecute taints with the moment from which they count."""
+    moment = conditions.moment(now)
+    found = [
+        msgspec.structs.replace(taint, time_added=moment)
+        if taint.effect == "NoExecute" and taint.time_added is None
+        else taint
+        for taint in node.spec.taints
+    ]
+    return tainting(node, found)
+
+
+def tainting(node: Node, wanted: Sequence[Taint]) -> Action:
+    """Give the node these taints."""
+    guards = {"uid": node.metadata.uid, "resourceVersion": node.metadata.resource_version}
+    encoded = [conditions.pruned(msgspec.to_builtins(taint)) for taint in wanted]
+    return Patch(NODE, "", node.metadata.name, {"metadata": guards, "spec": {"taints": encoded or None}})
+
+
 def evicted_at(pod: Pod, hard: Sequence[Taint], now: Instant) -> Instant | None:
-    """When the pod must leave; None if it may stay."""
+    """When the pod must leave; None if it may stay. A toleration counts from when both, taint and pod, were there."""
     moments: list[Instant] = []
+    since = pod.metadata.creation_timestamp or now
     for taint in hard:
         tolerations = [one for one in pod.spec.tolerations if tolerates(one, taint)]
         if not tolerations:
             return now
         limits = [one.toleration_seconds for one in tolerations if one.toleration_seconds is not None]
         if limits:
-            moments.append((taint.time_added or now) + timedelta(seconds=max(0, min(limits))))
+            moments.append(max(taint.time_added or now, since) + timedelta(seconds=max(0, min(limits))))
     return min(moments, default=None)
 
 
@@ -213,5 +233,5 @@ EVICTION = Controller(
     kind=NODE,
     plan=plan_evictions,
     watches={POD: pod_keys},
-    writes=(POD,),
+    writes=(POD, NODE),
 )

@@ -28,6 +28,7 @@ from knarr.client.client import Client, Json
 from knarr.client.events import EventRecorder
 from knarr.controllers.controller import Action, Controller, Create, Delete, EventNote, Key, Patch, Plan
 from knarr.controllers.queue import WorkQueue
+from knarr.kinds.core_pod import POD
 from knarr.kinds.registry import Kind
 
 _log = logs.log("controllers")
@@ -106,11 +107,24 @@ class Runner:
             for key in self._owner_keys(changed):
                 self._queue.add(key)
         if keys_of is not None:
-            for held in (changed.old, changed.new):
-                if held is not None:
-                    seen = held.lens(kind.lens) if kind.lens is not None and kind not in self._glances else held
-                    for key in keys_of(seen, self._cache):
-                        self._queue.add(key)
+            for seen in self._seen(changed):
+                for key in keys_of(seen, self._cache):
+                    self._queue.add(key)
+
+    def _seen(self, changed: Changed) -> Sequence[Any]:
+        """What KeysOf is asked about: the object as it was and as it is; once where nothing moved that says whose it
+        is (labels, owners, node): most changes are of a status."""
+        kind, old, new = changed.kind, changed.old, changed.new
+        if kind.lens is None or kind in self._glances:
+            return [held for held in (old, new) if held is not None]
+        if new is None or old is None:
+            return [changed.held.lens(kind.lens)]
+        before, after = old.lens(kind.lens), new.lens(kind.lens)
+        if kind != POD:
+            return [before, after]
+        a, b = before.metadata, after.metadata  # type: ignore[attr-defined]  # every lens of a kind has it
+        is_same = old.node == new.node and a.labels == b.labels and a.owner_references == b.owner_references
+        return [after] if is_same else [before, after]
 
     def _root_changed(self, changed: Changed) -> None:
         key = changed.held.key
@@ -121,15 +135,18 @@ class Runner:
         self._parked.discard(key)
         self._queue.forget(key)
 
-    def _owner_keys(self, changed: Changed) -> set[Key]:
-        root = self._controller.kind
-        return {
-            (held.metadata.namespace if root.is_namespaced else "", reference.name)
-            for held in (changed.old, changed.new)
-            if held is not None
-            for reference in held.metadata.owner_references
+    def _owner_keys(self, changed: Changed) -> Sequence[Key]:
+        """The roots that the object belongs to, or did."""
+        root, old, new = self._controller.kind, changed.old, changed.new
+        references = changed.held.metadata.owner_references
+        if old is not None and new is not None and old.metadata.owner_references != references:
+            references = (*old.metadata.owner_references, *references)
+        namespace = changed.held.metadata.namespace if root.is_namespaced else ""
+        return [
+            (namespace, reference.name)
+            for reference in references
             if reference.kind == root.kind and reference.api_version.rpartition("/")[0] == root.group
-        }
+        ]
 
     def _progressed(self, kind: Kind) -> None:
         waiting = self._parked_until.get(kind)
