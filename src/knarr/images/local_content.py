@@ -148,6 +148,7 @@ class LocalIngest:
             self._close()
             failpoint("content.before_rename")
             self._draft.rename(target)
+            failpoint("content.after_rename")
             sync_directory(target.parent)
         except OSError as error:
             self.abort()

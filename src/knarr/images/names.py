@@ -13,6 +13,7 @@ import msgspec
 
 from knarr.base.clock import Clock, SystemClock, rfc3339
 from knarr.base.errors import Invalid
+from knarr.base.failpoints import failpoint
 from knarr.images.local_content import replace_file
 from knarr.oci import reference as references
 from knarr.oci.digest import Digest
@@ -96,6 +97,7 @@ class Names:
 
     def _save(self) -> None:
         if self._path is not None:
+            failpoint("names.before_save")
             replace_file(self._path, msgspec.json.format(msgspec.json.encode(list(self._names.values())), indent=1))
 
 
