@@ -5,6 +5,7 @@ Files of their own, apart from images: no image names them. `prune` bounds them,
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import BinaryIO
 from knarr.base.errors import Invalid, NotFound
 
 _PIECE = 1 << 20
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
 class ContextStore:
@@ -20,6 +22,7 @@ class ContextStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._directory = str(root)
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for left_over in root.glob(".*"):
             left_over.unlink(missing_ok=True)
@@ -30,7 +33,7 @@ class ContextStore:
 
     def open(self, digest: str) -> int:
         try:
-            descriptor = os.open(self._path(digest), os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"{self._directory}/{_encoded(digest)}", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise NotFound(f"context content {digest} is not here") from error
         os.utime(descriptor)
@@ -67,11 +70,14 @@ class ContextStore:
         return freed
 
     def _path(self, digest: str) -> Path:
-        algorithm, _, encoded = digest.partition(":")
-        is_hex = len(encoded) == 64 and all(character in "0123456789abcdef" for character in encoded)
-        if algorithm != "sha256" or not is_hex:
-            raise Invalid(f"context: {digest[:80]!r} is not a sha256 digest")
-        return self.root / encoded
+        return self.root / _encoded(digest)
+
+
+def _encoded(digest: str) -> str:
+    match = _DIGEST.fullmatch(digest)
+    if match is None:
+        raise Invalid(f"context: {digest[:80]!r} is not a sha256 digest")
+    return match[1]
 
 
 class ContentWriter:

@@ -19,6 +19,7 @@ from knarr.images.openat2 import openat2
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 1 << 20
+_AT_ONCE = 1 << 30
 
 
 class Rootfs:
@@ -117,8 +118,12 @@ class Rootfs:
 
     def write_file(self, parent: int, name: str, source: int, entry: Entry) -> None:
         """A new file in place of what is there: the descriptor's content, the entry's mode, owner and time."""
-        clear(parent, name)
-        target = os.open(name, _NEW, 0o600, dir_fd=parent)
+        try:
+            target = os.open(name, _NEW, 0o600, dir_fd=parent)
+        except FileExistsError:
+            # Looking first would cost more than the copy of a small file.
+            clear(parent, name)
+            target = os.open(name, _NEW, 0o600, dir_fd=parent)
         try:
             copy_content(source, target)
             set_attributes(target, entry)
@@ -145,7 +150,7 @@ def clear(parent: int, name: str) -> None:
 def copy_content(source: int, target: int) -> None:
     """All bytes from one descriptor to the other, inside the kernel where it can."""
     with contextlib.suppress(OSError):
-        while os.copy_file_range(source, target, 1 << 30):
+        while os.copy_file_range(source, target, _AT_ONCE) == _AT_ONCE:
             pass
     # What the kernel could not copy (or nothing is left).
     while piece := os.read(source, _PIECE):

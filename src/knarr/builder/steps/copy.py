@@ -4,6 +4,7 @@ Where things go follows the Dockerfile reference: a directory's content goes int
 the target is a directory. Missing directories are made 0755. The selection is trees.select; archives are steps/add.py.
 """
 
+import contextlib
 import dataclasses
 import os
 import posixpath
@@ -55,16 +56,17 @@ def copy_picks(rootfs: Rootfs, tree: Tree, picks: Sequence[Pick], copy: CopyFile
     target = clean_path(copy.target)
     is_directory = copy.target.endswith("/") or copy.keeps_parents or rootfs.is_directory(target)
     times: list[tuple[str, Entry]] = []
-    for pick in picks:
-        entry = rule.entry(pick.entry)
-        place = _destination(target, pick, is_directory=is_directory)
-        if entry.kind == "directory":
-            if pick.place:
-                _directory(rootfs, place, entry, times)
-            else:
-                rootfs.make_directories(place, rule.made_by)
-        elif entry.kind != "other":
-            _file(rootfs, tree, pick, place, entry=entry, rule=rule)
+    with _Parent(rootfs, rule) as parent:
+        for pick in picks:
+            entry = rule.entry(pick.entry)
+            place = _destination(target, pick, is_directory=is_directory)
+            if entry.kind == "directory":
+                if pick.place:
+                    _directory(rootfs, place, entry, times)
+                else:
+                    rootfs.make_directories(place, rule.made_by)
+            elif entry.kind != "other":
+                _file(parent, tree, pick, place, entry)
     _set_times(rootfs, times)
 
 
@@ -106,20 +108,44 @@ def _directory(rootfs: Rootfs, place: str, entry: Entry, times: list[tuple[str, 
     times.append((place, entry))
 
 
-def _file(rootfs: Rootfs, tree: Tree, pick: Pick, place: str, *, entry: Entry, rule: Placing) -> None:
-    parent, name = posixpath.split(place)
+class _Parent:
+    """The directory that files are written into, open for as long as the next file goes there too."""
+
+    def __init__(self, rootfs: Rootfs, rule: Placing) -> None:
+        self.rootfs = rootfs
+        self._rule = rule
+        self._path = ""
+        self._stack = contextlib.ExitStack()
+        self._descriptor = -1
+
+    def __enter__(self) -> "_Parent":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._stack.close()
+
+    def open(self, path: str) -> int:
+        """A descriptor of the directory, made where it is missing."""
+        if self._descriptor < 0 or path != self._path:
+            self._stack.close()
+            self.rootfs.make_directories(path, self._rule.made_by)
+            self._path, self._descriptor = path, self._stack.enter_context(self.rootfs.directory(path))
+        return self._descriptor
+
+
+def _file(parent: _Parent, tree: Tree, pick: Pick, place: str, entry: Entry) -> None:
+    above, name = posixpath.split(place)
     if not name:
         raise Invalid(f"{pick.path!r} cannot replace the root directory")
-    rootfs.make_directories(parent, rule.made_by)
-    with rootfs.directory(parent) as directory:
-        if entry.kind == "link":
-            rootfs.write_link(directory, name, entry)
-            return
-        source = tree.open(pick.path)
-        try:
-            rootfs.write_file(directory, name, source, entry)
-        finally:
-            os.close(source)
+    directory = parent.open(above)
+    if entry.kind == "link":
+        parent.rootfs.write_link(directory, name, entry)
+        return
+    source = tree.open(pick.path)
+    try:
+        parent.rootfs.write_file(directory, name, source, entry)
+    finally:
+        os.close(source)
 
 
 def _set_times(rootfs: Rootfs, times: list[tuple[str, Entry]]) -> None:
