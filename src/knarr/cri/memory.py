@@ -250,7 +250,11 @@ class MemoryRuntime:
     async def status(self, request: runtime.StatusRequest) -> runtime.StatusResponse:
         ready = ("RuntimeReady", "NetworkReady")
         conditions = tuple(runtime.RuntimeCondition(type=name, status=True) for name in ready)
-        return runtime.StatusResponse(status=runtime.RuntimeStatus(conditions=conditions))
+        features = runtime.RuntimeHandlerFeatures(recursive_read_only_mounts=True)
+        return runtime.StatusResponse(
+            status=runtime.RuntimeStatus(conditions=conditions),
+            runtime_handlers=(runtime.RuntimeHandler(features=features),),
+        )
 
     async def container_stats(self, request: stats.ContainerStatsRequest) -> stats.ContainerStatsResponse:
         return stats.ContainerStatsResponse(stats=self._stats(self._container(request.container_id)))

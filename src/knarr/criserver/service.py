@@ -1,8 +1,9 @@
 """RuntimeService of the CRI: every RPC in one place, each done by its own file in sandboxes/ and containers/.
 
-What this runtime does not offer (checkpoints, metric descriptors' values, Windows) raises Unimplemented.
+What this runtime does not offer (checkpoints, Windows) raises Unimplemented.
 """
 
+import json
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -15,7 +16,7 @@ from knarr.cri.messages import sandbox as s
 from knarr.cri.messages import stats as st
 from knarr.cri.messages.enums import CgroupDriver, NamespaceMode
 from knarr.criserver import recovery
-from knarr.criserver.containers import create, exec_sync, remove, start, stats, stop, update
+from knarr.criserver.containers import create, exec_sync, metrics, remove, start, stats, stop, update
 from knarr.criserver.containers import status as container_status
 from knarr.criserver.node import Node
 from knarr.criserver.sandboxes import run, teardown
@@ -24,6 +25,8 @@ from knarr.criserver.streaming import StreamingServer
 
 CRI_VERSION: Final = "0.1.0"
 """The kubelet's runtime API version, the same since 2016."""
+HANDLER: Final = r.RuntimeHandlerFeatures(recursive_read_only_mounts=True)
+"""What every handler can: both programs make mounts read-only with all that is below (crun 1.4, runc 1.1)."""
 PAGE: Final = 500
 """Items in one message of a streamed list."""
 
@@ -57,9 +60,13 @@ class RuntimeServer:
 
     async def status(self, request: r.StatusRequest) -> r.StatusResponse:
         conditions = tuple(r.RuntimeCondition(type=name, status=True) for name in ("RuntimeReady", "NetworkReady"))
+        places = self.node.places
+        facts = {"cgroupDriver": "cgroupfs", "cgroup": places.cgroup}
+        facts |= {"state": str(places.state), "run": str(places.run)}
         return r.StatusResponse(
             status=r.RuntimeStatus(conditions=conditions),
-            runtime_handlers=(r.RuntimeHandler(features=r.RuntimeHandlerFeatures()),),
+            info={"config": json.dumps(facts)} if request.verbose else {},
+            runtime_handlers=tuple(r.RuntimeHandler(name=name, features=HANDLER) for name in run.HANDLERS),
             features=r.RuntimeFeatures(supplemental_groups_policy=True),
         )
 
@@ -195,12 +202,12 @@ class RuntimeServer:
     async def list_metric_descriptors(
         self, request: st.ListMetricDescriptorsRequest
     ) -> st.ListMetricDescriptorsResponse:
-        return st.ListMetricDescriptorsResponse()
+        return metrics.descriptors()
 
     async def list_pod_sandbox_metrics(
         self, request: st.ListPodSandboxMetricsRequest
     ) -> st.ListPodSandboxMetricsResponse:
-        return st.ListPodSandboxMetricsResponse()
+        return await metrics.pods(self.node)
 
     async def stream_pod_sandbox_metrics(
         self, request: st.StreamPodSandboxMetricsRequest

@@ -101,7 +101,9 @@ class Kubelet:
         self._prepare_directories()
         version = await self.runtime.version(cri_runtime.VersionRequest())
         self.heartbeat.version = f"{version.runtime_name}://{version.runtime_version}"
-        self._shared = self._make_shared(version.runtime_name)
+        handlers = (await self.runtime.status(cri_runtime.StatusRequest())).runtime_handlers
+        can_recurse = any(one.features and one.features.recursive_read_only_mounts for one in handlers)
+        self._shared = self._make_shared(version.runtime_name, can_recurse=can_recurse)
         self._cache.listen(self._changed)
         try:
             async with asyncio.TaskGroup() as group:
@@ -333,7 +335,7 @@ class Kubelet:
             with contextlib.suppress(PermissionError):  # without root (tests) secrets live on disk
                 mounting.mount_tmpfs(memory, "mode=0700")
 
-    def _make_shared(self, runtime_name: str) -> Shared:
+    def _make_shared(self, runtime_name: str, *, can_recurse: bool) -> Shared:
         host = Path("/etc/resolv.conf")
         resolver = dns.parse(host.read_text(errors="replace")) if host.exists() else dns.Resolver()
         machine = self.heartbeat.machine
@@ -349,6 +351,7 @@ class Kubelet:
             rule=self._rule,
             allocations=Allocations(self._place, self._admitted, self.heartbeat.fetch_node),
             runtime_name=runtime_name,
+            can_recurse=can_recurse,
             host_resolver=resolver,
             services=lambda: self._cache.list(Service),
             memory_capacity=machine.memory_bytes,

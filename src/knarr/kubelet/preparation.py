@@ -48,7 +48,7 @@ class PodFiles:
         self._uid = uid
         self._pod_dir = shared.settings.pod_dir(uid)
         self._tokens = TokenSource(shared.client, shared.clock)
-        self.volumes = PodVolumes(self._pod_dir, shared.settings.memory_dir(uid))
+        self.volumes = PodVolumes(self._pod_dir, shared.settings.memory_dir(uid), shared.can_recurse)
 
     async def prepare(self, pod: Pod, ips: tuple[str, ...]) -> Instant | None:
         """Make all volumes show what they should; answers when a token wants renewal. Raises VolumesFailed."""

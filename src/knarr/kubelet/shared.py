@@ -22,7 +22,9 @@ Aside = Callable[[Callable[[], None]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """`runtime_name` prefixes container ids in statuses; `services` reads the watched Services."""
+    """`runtime_name` prefixes container ids in statuses; `services` reads the watched Services; `can_recurse`: the
+    runtime makes mounts recursively read-only.
+    """
 
     settings: KubeletSettings
     client: Client
@@ -38,4 +40,5 @@ class Shared:
     services: Callable[[], Sequence[Service]]
     memory_capacity: int = 0
     allocatable: tuple[tuple[str, str], ...] = ()
+    can_recurse: bool = False
     aside: Aside = asyncio.to_thread

@@ -186,6 +186,8 @@ def _linux(settings: ContainerSettings) -> dict[str, Any]:
         "resources": _resources(settings),
         "devices": [_device(device) for device in settings.devices],
     }
+    if propagation := _propagation(settings.mounts):
+        linux["rootfsPropagation"] = propagation
     if settings.sysctls:
         linux["sysctl"] = dict(settings.sysctls)
     if not settings.is_privileged:
@@ -194,6 +196,12 @@ def _linux(settings: ContainerSettings) -> dict[str, Any]:
         if settings.seccomp_profile is not None:
             linux["seccomp"] = dict(settings.seccomp_profile)
     return linux
+
+
+def _propagation(mounts: Sequence[VolumeMount]) -> str:
+    """How the root must be joined to the host's mounts so that those of the volumes can be; "" for not at all."""
+    wanted = {option for mount in mounts for option in mount.options}
+    return next((kind for kind in ("rshared", "rslave") if kind in wanted), "")
 
 
 def _resources(settings: ContainerSettings) -> dict[str, Any]:

@@ -171,6 +171,41 @@ def test_a_volume_that_is_not_there_yet_says_so(tmp_path: Path) -> None:
         PodVolumes(tmp_path, tmp_path).prepare(subject, subject.spec.volumes[0], INPUTS)
 
 
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ({"emptyDir": {"medium": "HugePages-2Mi"}}, "huge pages"),
+        ({"projected": {"sources": [{"clusterTrustBundle": {"path": "ca"}}]}}, "clusterTrustBundle"),
+        ({"projected": {"sources": [{"podCertificate": {}}]}}, "podCertificate"),
+    ],
+)
+def test_what_this_node_does_not_have_is_refused_by_name(tmp_path: Path, source: Any, says: str) -> None:
+    subject = pod(source)
+    with pytest.raises(Unimplemented, match=says):
+        PodVolumes(tmp_path, tmp_path).prepare(subject, subject.spec.volumes[0], INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("asked", "can", "is_recursive"),
+    [("Enabled", True, True), ("IfPossible", True, True), ("IfPossible", False, False), ("Disabled", True, False)],
+)
+def test_mounts_are_recursively_read_only_where_the_runtime_can(
+    tmp_path: Path, asked: str, can: bool, is_recursive: bool
+) -> None:
+    mount = [{"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": asked}]
+    subject = pod({"emptyDir": {}}, mounts=mount)
+    volumes = PodVolumes(tmp_path / "pod", tmp_path / "memory", can)
+    [found] = volumes.mounts(subject, subject.spec.containers[0], {})
+    assert (found.readonly, found.recursive_read_only) == (True, is_recursive)
+
+
+def test_recursively_read_only_is_refused_where_the_runtime_cannot(tmp_path: Path) -> None:
+    mount = [{"name": "v", "mountPath": "/v", "readOnly": True, "recursiveReadOnly": "Enabled"}]
+    subject = pod({"emptyDir": {}}, mounts=mount)
+    with pytest.raises(Invalid, match="no recursive read-only mounts"):
+        PodVolumes(tmp_path, tmp_path, False).mounts(subject, subject.spec.containers[0], {})
+
+
 @ROOT_ONLY
 def test_a_sub_path_is_mounted_made_and_let_go(tmp_path: Path) -> None:
     mount = [{"name": "v", "mountPath": "/one", "subPathExpr": "$(POD)/x"}]

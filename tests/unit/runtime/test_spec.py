@@ -75,6 +75,19 @@ def test_a_volume_takes_the_place_of_a_standard_mount_and_parents_come_first() -
     assert targets.index("/dev") < targets.index("/dev/shm")
 
 
+def test_the_root_is_joined_to_the_hosts_mounts_as_far_as_a_volume_asks() -> None:
+    private, slave, shared = (
+        spec.VolumeMount(f"/{kind}", "/x", ("rbind", kind)) for kind in ("rprivate", "rslave", "rshared")
+    )
+    found = [
+        spec.render(spec.ContainerSettings(rootfs=Path("/r"), arguments=["a"], cgroup_path="/c", mounts=mounts))[
+            "linux"
+        ]
+        for mounts in ([private], [private, slave], [slave, shared])
+    ]
+    assert [linux.get("rootfsPropagation") for linux in found] == [None, "rslave", "rshared"]
+
+
 def test_limits_are_written_where_they_are_set() -> None:
     limits = Resources(cpu_shares=512, cpu_quota=50000, memory_limit=1 << 20, pids_limit=10)
     resources = spec.render(settings(resources=limits))["linux"]["resources"]

@@ -25,6 +25,8 @@ from knarr.network import namespaces
 from knarr.network.network import HostPort
 
 SHM_SIZE = "64m"
+HANDLERS = ("", "knarr", "runc", "crun")
+"""Names of the one runtime that there is, whichever of the two programs it uses."""
 _SYSCTLS = {
     # Ping without NET_RAW, and ports below 1024 for any user: what leaves containers without root.
     "net.ipv4.ping_group_range": "0 2147483647",
@@ -36,7 +38,7 @@ async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxRespons
     config = request.config
     if config is None or config.metadata is None:
         raise Invalid("sandbox config must include metadata")
-    if request.runtime_handler not in ("", "knarr", "runc", "crun"):
+    if request.runtime_handler not in HANDLERS:
         raise Invalid(f'no runtime for "{request.runtime_handler}" is configured')
     refuse_user_namespace(options(config))
     sandbox = SandboxId(ids.hex_id())

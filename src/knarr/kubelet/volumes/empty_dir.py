@@ -3,12 +3,15 @@
 import os
 from pathlib import Path
 
+from knarr.base.errors import Unimplemented
 from knarr.kinds.lens.volumes import EmptyDirVolumeSource
 from knarr.kubelet import mounting, quantities
 
 
 def prepare(directory: Path, source: EmptyDirVolumeSource, *, gid: int | None) -> Path:
     """Make the directory, or find it again after a restart; everyone may write, as upstream lets them."""
+    if source.medium.startswith("HugePages"):
+        raise Unimplemented(f"emptyDir medium {source.medium}: huge pages are not supported on this node")
     exists = directory.is_dir()
     directory.mkdir(parents=True, exist_ok=True)
     if source.medium == "Memory" and not mounting.is_mounted(directory):

@@ -8,7 +8,7 @@ from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from knarr.base.errors import Invalid
+from knarr.base.errors import Invalid, Unimplemented
 from knarr.kinds.lens.config import ConfigMap, Secret
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.references import KeyToPath
@@ -103,7 +103,9 @@ def _projection(pod: Pod, source: VolumeProjection, mode: int, inputs: Inputs) -
         context = pod.spec.security_context
         is_private = context is not None and context.fs_group is not None
         return {token.path: File(inputs.tokens[wanted(token)].encode(), 0o600 if is_private else mode)}
-    raise Invalid("a projected volume names a source that is not supported")
+    if source.cluster_trust_bundle is not None:
+        raise Unimplemented("projected source clusterTrustBundle is not supported on this node")
+    raise Unimplemented("the volume projects a source that is not supported on this node (podCertificate?)")
 
 
 def _config_map(

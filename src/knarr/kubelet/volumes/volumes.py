@@ -29,10 +29,12 @@ PROPAGATION = {
 
 @dataclass(frozen=True, slots=True)
 class PodVolumes:
-    """Where one pod's volumes are. `memory_dir` is a directory of this pod on a tmpfs."""
+    """Where one pod's volumes are. `memory_dir` is a directory of this pod on a tmpfs; `can_recurse`: the runtime makes
+    mounts read-only with all that is below them."""
 
     pod_dir: Path
     memory_dir: Path
+    can_recurse: bool = True
 
     def directory(self, volume: Volume) -> Path:
         """Where the kubelet keeps a volume's content."""
@@ -76,9 +78,15 @@ class PodVolumes:
             container_path=_absolute(mount.mount_path),
             host_path=str(source),
             readonly=mount.read_only or (files.is_projected(volume)),
-            recursive_read_only=mount.recursive_read_only == "Enabled",
+            recursive_read_only=self._is_recursive(mount),
             propagation=PROPAGATION[mount.mount_propagation],
         )
+
+    def _is_recursive(self, mount: VolumeMount) -> bool:
+        """Whether all that is mounted below is to be read-only too. Raises Invalid where that is asked for in vain."""
+        if mount.recursive_read_only == "Enabled" and not self.can_recurse:
+            raise Invalid(f'volume "{mount.name}": the runtime has no recursive read-only mounts')
+        return mount.recursive_read_only in ("Enabled", "IfPossible") and self.can_recurse
 
     def remove(self) -> None:
         """Unmount and delete everything of the pod; again is harmless."""
