@@ -29,13 +29,17 @@ class Authenticator:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() != "bearer" or not token.strip():
                 raise Unauthenticated("Unauthorized")
-            user = self._token(token.strip()) if self._token is not None else None
+            user = self.token_user(token.strip())
             if user is None:
                 raise Unauthenticated("Unauthorized")
             return user
         if request.peer.certificate is not None:
             return certificate_user(request.peer.certificate)
         return ANONYMOUS
+
+    def token_user(self, token: str) -> User | None:
+        """Whom a bearer token speaks for; None when nobody."""
+        return self._token(token) if self._token is not None else None
 
 
 @lru_cache(256)

@@ -44,7 +44,11 @@ def user_value(user: User) -> Json:
 def token_review(context: RequestContext, obj: Json) -> Json:
     spec = obj.get("spec") or {}
     tokens = context.server.tokens
-    checked = tokens.check(spec.get("token") or "", spec.get("audiences") or [ISSUER]) if tokens else None
+    token, audiences = spec.get("token") or "", spec.get("audiences") or [ISSUER]
+    checked = tokens.check(token, audiences) if tokens else None
+    if checked is None and ISSUER in audiences:
+        user = context.server.authenticator.token_user(token)  # one that is no ServiceAccount's
+        checked = (user, [ISSUER]) if user is not None else None
     if checked is None:
         return {**obj, "status": {"user": {}, "error": "invalid bearer token"}}
     user, audiences = checked

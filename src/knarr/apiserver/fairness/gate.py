@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from knarr.apiserver.context import RequestContext, User
 from knarr.apiserver.fairness import classify, configuration, levels
 from knarr.apiserver.fairness.classify import Asked, FlowSchema
 from knarr.apiserver.resources import Json, Resource
+from knarr.base import logs
 from knarr.base.errors import Expired, TooMany
 from knarr.base.tasks import Ready
 from knarr.store.store import Store
@@ -38,6 +39,8 @@ LONG_RUNNING: Final = frozenset(("exec", "attach", "portforward", "proxy", "log"
 READING: Final = frozenset(("get", "list", "watch"))
 SCHEMAS, LEVELS = "/registry/flowschemas/", "/registry/prioritylevelconfigurations/"
 Level = levels.Level["_Waiting"]
+Read = TypeVar("Read", levels.Configuration, FlowSchema)
+_log = logs.log("apiserver")
 
 
 @dataclass(slots=True, eq=False)
@@ -98,7 +101,7 @@ class Gate:
 
     def reload(self) -> None:
         """Take over what the store says now. Requests that wait or run keep the level that they are in."""
-        found = [levels.decode(entry.value) for entry in self._store.list(LEVELS).entries]
+        found = _readable(levels.decode, self._store, LEVELS)
         wanted = {each.metadata.name: each for each in _mandatory_levels()}
         wanted |= {each.metadata.name: each for each in found}
         for name, each in wanted.items():
@@ -110,10 +113,7 @@ class Gate:
             del self.levels[name]
         levels.share_out([level for level in self.levels.values() if not level.is_exempt], self._seats)
         schemas = {each.metadata.name: each for each in _mandatory_schemas()}
-        schemas |= {
-            each.metadata.name: each
-            for each in (classify.decode(entry.value) for entry in self._store.list(SCHEMAS).entries)
-        }
+        schemas |= {each.metadata.name: each for each in _readable(classify.decode, self._store, SCHEMAS)}
         self._schemas = classify.ordered([each for each in schemas.values() if each.level in self.levels])
         self._flows.clear()
 
@@ -288,6 +288,17 @@ _METRICS: Final[tuple[tuple[str, str, Callable[[Level], int]], ...]] = (
     ("dispatched_requests_total", "counter", lambda level: level.dispatched),
     ("rejected_requests_total", "counter", lambda level: level.rejected),
 )
+
+
+def _readable(decode: Callable[[bytes], Read], store: Store, prefix: str) -> list[Read]:
+    """What can be read under the prefix; validation lets nothing else in, but a server must not end of it."""
+    found = []
+    for entry in store.list(prefix).entries:
+        try:
+            found.append(decode(entry.value))
+        except msgspec.ValidationError as error:
+            _log.error("%s is left out %s", entry.key, logs.fields(error=error))
+    return found
 
 
 def _cost(one: _Waiting) -> float:

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from knarr.base.errors import Cause
-from knarr.kinds.rules (
+from knarr.kinds.rules import (
     autoscaling,
     batch,
     certificates,
     config,
+    flowcontrol,
     network,
     pod,
     pod_changes,
@@ -53,6 +54,8 @@ CHECKS: Final[Mapping[tuple[str, str], tuple[Check, ...]]] = {
     ("rbac.authorization.k8s.io", "RoleBinding"): (rbac.binding,),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): (rbac.cluster_binding,),
     ("certificates.k8s.io", "CertificateSigningRequest"): (certificates.signing_request,),
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): (flowcontrol.flow_schema,),
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): (flowcontrol.priority_level,),
     ("scheduling.k8s.io", "PriorityClass"): (config.priority_class,),
 }
 CHANGES: Final[Mapping[tuple[str, str], tuple[Change, ...]]] = {
