@@ -24,6 +24,9 @@ WHOLE = frozenset(("", "status", "approval", "finalize", "ephemeralcontainers", 
 
 
 async def read(context: RequestContext, limit: int = BODY_BYTES_MAX) -> bytes:
+    body = context.request.body
+    if isinstance(body, bytes) and len(body) <= limit:
+        return body
     try:
         return await context.request.read(limit)
     except TooLarge as error:
@@ -31,7 +34,12 @@ async def read(context: RequestContext, limit: int = BODY_BYTES_MAX) -> bytes:
 
 
 def media_type(context: RequestContext) -> str:
-    return context.request.header("content-type", "application/json").partition(";")[0].strip().lower()
+    return _media_type(context.request.header("content-type", "application/json"))
+
+
+@functools.lru_cache(256)
+def _media_type(header: str) -> str:
+    return header.partition(";")[0].strip().lower()
 
 
 async def object_body(context: RequestContext) -> Json:

@@ -92,6 +92,8 @@ class Resources:
         self.by_path: dict[tuple[str, str, str], Resource] = {}
         self.by_kind: dict[tuple[str, str, str], Resource] = {}
         self.versions: dict[str, list[str]] = {}
+        self.matched: dict[tuple[str, str, bool], Any] = {}
+        """Answers of routes.match; to be cleared by whoever changes what is served."""
         for kind in kinds:
             storage: Mapping[str, Any] = kind.facts.get("storage") or {}
             owner = stored.setdefault((storage.get("group", kind.group), kind.storage_prefix), kind)

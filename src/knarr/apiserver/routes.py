@@ -41,8 +41,24 @@ class Unknown:
     """No such group, version or resource is served."""
 
 
+MATCHED_MAX: Final = 4096
+MATCHED_PATH_MAX: Final = 512
+
+
 def match(resources: Resources, method: str, path: str, query: Mapping[str, str]) -> Route | Unknown:
-    """The route of a request."""
+    """The route of a request. Clients ask for the same few paths again and again, so answers are kept."""
+    key = (method, path, query.get("watch", "") in TRUE)
+    found: Route | Unknown | None = resources.matched.get(key)
+    if found is None:
+        found = _match(resources, method, path, query)
+        if len(resources.matched) >= MATCHED_MAX:
+            resources.matched.clear()
+        if len(path) <= MATCHED_PATH_MAX:
+            resources.matched[key] = found
+    return found
+
+
+def _match(resources: Resources, method: str, path: str, query: Mapping[str, str]) -> Route | Unknown:
     parts = path.split("/")
     if len(parts) > 3 and parts[1] == "api":
         group, version, rest = "", parts[2], parts[3:]
