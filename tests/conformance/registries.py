@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -91,6 +91,9 @@ class Gate:
     failures: int = 0
     slow: bool = False
     spoils: bool = False
+    between: Callable[[], Awaitable[None]] | None = None
+    hides_subjects: bool = False
+    reads_slowly: bool = False
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     registry: Registry | None = None
     port: int = 0
@@ -115,10 +118,16 @@ class Gate:
 
     async def _answer(self, request: Request) -> Response:
         assert self.registry is not None
+        if self.reads_slowly and not isinstance(request.body, bytes):
+            request.body = _slowly(request.body)
         response = await self.registry.handler(request)
         if self.cut_after and not isinstance(response.body, bytes):
             response.body = _cut(response.body, self.cut_after)
             self.cut_after = 0
+        if self.between is not None and not isinstance(response.body, bytes):
+            response.body = _halves(response.body, self.between)
+        if self.hides_subjects:
+            response.headers = tuple(field for field in response.headers if field[0] != "oci-subject")
         if (self.slow or self.spoils) and not isinstance(response.body, bytes):
             response.body = _drops(response.body, spoils=self.spoils)
         return response
@@ -140,6 +149,23 @@ class Gate:
         if self.scheme == "basic":
             return 'Basic realm="registry"'
         return f'Bearer realm="http://{self.realm_host}:{self.port}/token",service="s",scope="repository:web:pull,push"'
+
+
+async def _halves(body: AsyncIterator[bytes], between: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
+    """The first chunk, then what the test wants to happen, then the rest."""
+    is_first = True
+    async for chunk in body:
+        yield chunk
+        if is_first:
+            is_first = False
+            await between()
+
+
+async def _slowly(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What a client sends, as a slow line brings it."""
+    async for chunk in body:
+        await asyncio.sleep(0.03)
+        yield chunk
 
 
 async def _drops(body: AsyncIterator[bytes], *, spoils: bool) -> AsyncIterator[bytes]:

@@ -91,7 +91,7 @@ async def push(client: Client, server: Running, size: int) -> int:
     await opened.read(1 << 16)
     length = (("content-length", str(size)),)
     put = Request("PUT", opened.header("location"), f"digest={digest_of_zeros(size)}", length, zeros(size))
-    done = await client.request(target, put)
+    done = await client.request(target, put, head_seconds=600)
     await done.read(1 << 16)
     return done.status
 

@@ -270,3 +270,70 @@ async def test_a_mirror_that_serves_is_enough(tmp_path: Path, here: ImageStore, 
         puller = Puller(here, client, RemoteSettings(mirrors={"docker.io": (mirror.domain,)}))
         assert (await puller.pull(references.parse("web:v1"), ANN)).digest == digest
         assert here.find("web:v1") is not None
+
+
+async def test_a_layer_is_unpacked_while_it_arrives(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    """The registry sends the rest only when the snapshot has what begins in the first chunk: no way without overlap."""
+    overlapped = []
+
+    async def until_unpacking() -> None:
+        async with asyncio.timeout(20):
+            while not list((tmp_path / "here" / "snapshots").glob("*/fs/file-0")):
+                await asyncio.sleep(0.01)  # the extractor tells nobody how far it is
+        overlapped.append(True)
+
+    gate = Gate(scheme="basic", between=until_unpacking)
+    async with served(tmp_path / "there", gate) as there:
+        digest = build(there.store, f"{there.domain}/web:v1", large())
+        image = await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"), ANN)
+        assert image.digest == digest
+        assert here.snapshots.has(image.chain_id)
+        assert overlapped == [True]
+
+
+@pytest.mark.parametrize("hides_subjects", [False, True])
+async def test_signatures_go_along_with_the_image(
+    tmp_path: Path, here: ImageStore, client: Client, *, hides_subjects: bool
+) -> None:
+    """By the referrers API where the registry has it, else under the fallback tag."""
+    gate = Gate(scheme="basic", hides_subjects=hides_subjects)
+    async with served(tmp_path / "there", gate) as there:
+        name = references.parse(f"{there.domain}/web:v1")
+        digest = build(here, str(name), b"x")
+        config = add(here.content, b"{}")
+        described = Descriptor(media_type=manifest.OCI_EMPTY, digest=config.digest, size=config.size)
+        subject = Descriptor(media_type=manifest.OCI_MANIFEST, digest=digest, size=here.content.info(digest).size)
+        signature = Manifest(
+            schema_version=2,
+            media_type=manifest.OCI_MANIFEST,
+            artifact_type="application/vnd.example.signature",
+            config=described,
+            layers=(described,),
+            subject=subject,
+        )
+        signed = here.put(signature)
+        here.add(name.at(signed), signed, "loaded")
+        await Pusher(here, client).push(name, ANN)
+        kept = {each.reference for each in there.store.names}
+        fallback = {f"{name.repository}:{digest.replace(':', '-')}"} if hides_subjects else set()
+        assert kept == {str(name), str(name.at(signed))} | fallback
+        if hides_subjects:
+            index = there.store.names.find(name.tagged(digest.replace(":", "-")))
+            assert index is not None
+            listed = manifest.parse(there.content.path(index.digest).read_bytes())
+            assert isinstance(listed, Index)
+            assert [entry.digest for entry in listed.manifests] == [signed]
+            await Pusher(here, client).push(name, ANN)  # twice is the same
+            assert there.store.names.find(name.tagged(digest.replace(":", "-"))) == index
+
+
+async def test_an_upload_may_take_longer_than_an_answer(tmp_path: Path, here: ImageStore) -> None:
+    gate = Gate(scheme="basic", reads_slowly=True)
+    hurried = Client(head_seconds=1.0)
+    async with served(tmp_path / "there", gate) as there:
+        name = references.parse(f"{there.domain}/web:v1")
+        digest = build(here, str(name), random.Random(2).randbytes(8 << 20))
+        started = asyncio.get_running_loop().time()
+        assert await Pusher(here, hurried).push(name, ANN) == digest
+        assert asyncio.get_running_loop().time() - started > 1.0  # or the test proves nothing
+    await hurried.close()

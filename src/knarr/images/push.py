@@ -1,4 +1,4 @@
-"""Push an image: blobs that the registry lacks, in parallel, then manifests, the tag last.
+"""Push an image: blobs that the registry lacks, in parallel, then manifests, the tag, and what refers to the image.
 
 A blob is mounted from another repository of the registry where this node knows one that has it. Nothing is sent to the
 node's own registry: it serves the same content store, so what has a name there is pushed already.
@@ -10,13 +10,14 @@ from urllib.parse import urlencode
 
 from knarr.base.errors import KnarrError, NotFound, Unavailable
 from knarr.base.tasks import deadline
+from knarr.images import referrers
 from knarr.images.content import read
 from knarr.images.credentials import Credentials
 from knarr.images.image_store import ImageStore
 from knarr.images.ingestion import file_chunks
 from knarr.images.progress import Progress, Report, silent
 from knarr.images.registries import RemoteSettings
-from knarr.images.remote import Remote
+from knarr.images.remote import UPLOAD_SECONDS, Remote
 from knarr.oci import manifest
 from knarr.oci.digest import Digest
 from knarr.oci.manifest import Descriptor, Index, Manifest
@@ -26,7 +27,6 @@ from knarr.wire.http_client import Client
 _PARALLEL = 4
 _ATTEMPTS = 3
 _PUSH_SECONDS = 3600.0
-_BLOB_SECONDS = 1800.0
 
 
 class Pusher:
@@ -61,8 +61,32 @@ class Pusher:
             settings=self._settings,
         )
         tag = reference.tag or digest
-        await deadline(self._push(remote, digest, parsed, tag, report), _PUSH_SECONDS, f"push {reference.familiar}")
+        await deadline(self._all(remote, digest, parsed, tag, report), _PUSH_SECONDS, f"push {reference.familiar}")
         return digest
+
+    async def _all(self, remote: Remote, digest: Digest, parsed: Manifest | Index, tag: str, report: Report) -> None:
+        await self._push(remote, digest, parsed, tag, report)
+        for referrer, its in referrers.known(self._store.content, self._store.names, digest):
+            listed = await self._push(remote, referrer, its, referrer, report)
+            if not listed and its.subject is not None:
+                await self._list(remote, its.subject.digest, referrer, its)
+
+    async def _list(self, remote: Remote, subject: Digest, referrer: Digest, parsed: Manifest | Index) -> None:
+        """Keep the list that a registry does not keep: an index under the subject's fallback tag."""
+        tag = referrers.fallback_tag(subject)
+        index = None
+        try:
+            response = await remote.request("GET", f"manifests/{tag}", headers=(("accept", manifest.OCI_INDEX),))
+            index = manifest.parse(await response.read(manifest.SIZE_MAX))
+        except NotFound:
+            pass
+        size = self._store.content.info(referrer).size
+        added = referrers.with_entry(
+            index if isinstance(index, Index) else None, referrers.entry(referrer, parsed, size)
+        )
+        kind = (("content-type", manifest.OCI_INDEX),)
+        response = await remote.request("PUT", f"manifests/{tag}", headers=kind, body=manifest.encode(added))
+        response.close()
 
     def _whole(self, digest: Digest) -> tuple[Digest, Manifest | Index]:
         """The manifest to push: an index only if all its entries are here, else this platform's image."""
@@ -76,7 +100,8 @@ class Pusher:
                 return image.digest, image.manifest
         return digest, parsed
 
-    async def _push(self, remote: Remote, digest: Digest, parsed: Manifest | Index, tag: str, report: Report) -> None:
+    async def _push(self, remote: Remote, digest: Digest, parsed: Manifest | Index, tag: str, report: Report) -> bool:
+        """Push one manifest with what it needs; whether the registry lists it under its subject."""
         if isinstance(parsed, Index):
             for entry in parsed.manifests:
                 await self._push(remote, entry.digest, self._parse(entry.digest), entry.digest, report)
@@ -86,13 +111,14 @@ class Pusher:
         kind = (("content-type", manifest.type_of(parsed)),)
         response = await remote.request("PUT", f"manifests/{tag}", headers=kind, body=body)
         response.close()
+        return bool(response.header("oci-subject"))
 
     async def _blobs(self, remote: Remote, parsed: Manifest, report: Report) -> None:
         slots = asyncio.Semaphore(_PARALLEL)
 
         async def push_one(part: Descriptor) -> None:
             async with slots:
-                await deadline(self._blob(remote, part, report), _BLOB_SECONDS, f"push {part.digest}")
+                await deadline(self._blob(remote, part, report), UPLOAD_SECONDS, f"push {part.digest}")
 
         unique = {part.digest: part for part in (parsed.config, *parsed.layers) if not part.urls}
         try:

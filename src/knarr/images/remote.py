@@ -30,6 +30,8 @@ _RETRIED = (408, 429, 500, 502, 503, 504)
 _BACKOFF_FIRST, _BACKOFF_CAP = 0.25, 4.0
 _ERROR_BODY_MAX = 64 << 10
 _TOKEN_BODY_MAX = 256 << 10
+UPLOAD_SECONDS = 1800.0
+"""How long a streamed body may take, with its answer: a large layer on a slow line."""
 
 Body = bytes | Callable[[], AsyncIterator[bytes]]
 """A request body: bytes, or a function that starts the stream anew for every attempt."""
@@ -128,7 +130,8 @@ class Remote:
         )
         sent = body if isinstance(body, bytes) else body()
         fields = (("user-agent", "knarr"), *headers)
-        return await self.client.request(target, Request(method, parts.path or "/", parts.query, fields, sent))
+        request = Request(method, parts.path or "/", parts.query, fields, sent)
+        return await self.client.request(target, request, head_seconds=None if sent is body else UPLOAD_SECONDS)
 
     async def _answer(self, offered: list[Challenge]) -> str:
         """The Authorization field that satisfies the first challenge that can be. Raises Unauthenticated."""
