@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from knarr.apiserver import answers
 from knarr.apiserver.context import RequestContext
@@ -100,6 +100,15 @@ async def keys(context: RequestContext) -> http.Response:
     return http.Response(200, headers, context.server.tokens.keys())
 
 
+async def reasons(context: RequestContext) -> http.Response:
+    """/knarr/why/GROUP/KIND/NAMESPACE/NAME: what the controllers say the object waits for; `-` is an empty word."""
+    words = [unquote("" if word == "-" else word) for word in context.request.path.split("/")[3:]]
+    if len(words) != 4:
+        return unknown_path()
+    group, kind, namespace, name = words
+    return answers.json_response(answers.encoded(context.server.reasons(group, kind, namespace, name)))
+
+
 async def paths(context: RequestContext) -> http.Response:
     """/: what else can be asked."""
     groups = [f"/apis/{group}" for group in context.server.resources.versions if group]
@@ -143,6 +152,7 @@ PATHS: Final[dict[str, Answer]] = {
     "/readyz/": health,
     "/healthz": health,
     "/healthz/": health,
+    "/knarr/why/": reasons,
     "/openapi/v2": openapi,
     "/openapi/v3": openapi,
     "/openapi/v3/": openapi,
@@ -159,6 +169,6 @@ async def answer(context: RequestContext) -> http.Response:
     while found is None and path.count("/") > 1:
         path = path.rstrip("/").rpartition("/")[0] + "/"
         found = PATHS.get(path)
-    if found is None:
+    if found is None or (path == "/" and context.request.path != "/"):
         return unknown_path()
     return await found(context)

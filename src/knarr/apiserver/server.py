@@ -28,6 +28,8 @@ from knarr.kinds.registry import Kind
 from knarr.store.store import Store
 from knarr.wire import http
 
+Reasons = Callable[[str, str, str, str], dict[str, str]]
+"""From (group, kind, namespace, name) to what each controller of the object says it waits for."""
 Subresource = Callable[[RequestContext], Awaitable[http.Response]]
 
 
@@ -56,6 +58,7 @@ class ApiServer:
     frames: Frames = field(default_factory=Frames)
     metric_lines: list[Callable[[], list[str]]] = field(default_factory=list)
     ready_checks: dict[str, Callable[[], str | None]] = field(default_factory=dict)
+    reasons: Reasons = field(default=lambda _group, _kind, _namespace, _name: {})
 
     def __post_init__(self) -> None:
         self.allocations = Allocations(self.store, self.service_network)

@@ -153,6 +153,7 @@ async def _run_parts(control: Control, settings: Settings, directory: Path, read
     )
     server = control.pipeline.server
     server.taints_new_nodes = True
+    server.reasons = controllers.reasons
     started = asyncio.Event()
     server.ready_checks["controllers"] = lambda: None if started.is_set() else "controllers are starting"
     gate = server.gate

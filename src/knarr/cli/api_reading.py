@@ -34,9 +34,16 @@ def connected(settings: Settings) -> Iterator["Api"]:
         raise Failure(
             "the cluster has no administrator certificate", str(error), "knarr up makes it", printing.EXIT_NOT_RUNNING
         ) from error
-    connection = http.client.HTTPSConnection("127.0.0.1", settings.port, timeout=ANSWER_SECONDS, context=context)
+    with over("127.0.0.1", settings.port, context) as api:
+        yield api
+
+
+@contextmanager
+def over(host: str, port: int, context: ssl.SSLContext, token: str = "") -> Iterator["Api"]:
+    """The API at that address; a bearer token goes with every request."""
+    connection = http.client.HTTPSConnection(host, port, timeout=ANSWER_SECONDS, context=context)
     try:
-        yield Api(connection)
+        yield Api(connection, token)
     finally:
         connection.close()
 
@@ -44,8 +51,9 @@ def connected(settings: Settings) -> Iterator["Api"]:
 class Api:
     """GET requests over one connection."""
 
-    def __init__(self, connection: http.client.HTTPSConnection) -> None:
+    def __init__(self, connection: http.client.HTTPSConnection, token: str = "") -> None:
         self._connection = connection
+        self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
 
     def get(self, path: str) -> dict[str, Any] | None:
         """The object at the path; None if there is none. Raises Failure for any other answer."""
@@ -64,7 +72,7 @@ class Api:
 
     def _ask(self, path: str) -> tuple[int, bytes]:
         try:
-            self._connection.request("GET", path, headers={"Accept": "application/json"})
+            self._connection.request("GET", path, headers=self._headers)
             response = self._connection.getresponse()
             body = response.read(BODY_BYTES_MAX)
         except (OSError, http.client.HTTPException) as error:

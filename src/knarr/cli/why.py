@@ -1,7 +1,7 @@
 """`knarr why KIND/NAME`: why an object is not where its spec wants it: cause, evidence, next step.
 
-Reads the object and what is around it by the API, with the administrator's certificate, in few requests; the deciding
-is diagnosis/diagnose.py's. Exit code 0 whatever is found: the question was answered.
+Reads the object and what is around it by the API (cli/api_access.py), in few requests, and what its controllers say
+about it; the deciding is diagnosis/diagnose.py's. Exit code 0 whatever is found: the question was answered.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from knarr.cli import api_reading, printing, resources, target
+from knarr.cli import api_access, api_reading, printing, resources, target
 from knarr.cli.api_reading import Api
 from knarr.cli.printing import Failure
 from knarr.cli.resources import Resource
@@ -57,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     word, name = asked(arguments.object)
-    with api_reading.connected(target.existing(arguments)) as api:
+    with api_access.connected(arguments) as api:
         resource = resources.called(word, api)
         scene = _scene(api, resource, arguments.namespace if resource.is_namespaced else "", name)
         diagnosis = diagnose.diagnose(scene)
@@ -95,7 +95,20 @@ def _scene(api: Api, resource: Resource, namespace: str, name: str) -> Scene:
     if diagnose.needs_all_pods(scene):
         around["Pod"] = _list(api, "Pod", "")
     logs = {(each.pod, each.container): _log(api, each) for each in diagnose.logs_wanted(scene)}
-    return Scene(scene.subject, around, logs, now)
+    return Scene(scene.subject, around, logs, now, _reasons(api, resource, namespace, name))
+
+
+def _reasons(api: Api, resource: Resource, namespace: str, name: str) -> dict[str, str]:
+    """What the object's controllers say; nothing where the server is not knarr's, or does not tell us."""
+    words = [resource.group, resource.kind, namespace, name]
+    answer = api.text("/knarr/why/" + "/".join(api_reading.quoted(word or "-") for word in words))
+    try:
+        found = json.loads(answer or "{}")
+    except ValueError:
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
 def _list(api: Api, word: str, namespace: str) -> list[Json]:
@@ -154,7 +167,9 @@ def text(scene: Scene, diagnosis: Diagnosis) -> list[str]:
             f"  looked at: {', '.join(diagnosis.looked_at)}",
         ]
     first, *others = diagnosis.findings
-    lines = [f"{title}: {first.cause}{_where(first, title)}", *_evidence(first), f"  next: {first.next_step}"]
+    says = [f"  seen: {controller} waits: {said}" for controller, said in scene.reasons.items()]
+    lines = [f"{title}: {first.cause}{_where(first, title)}", *_evidence(first)]
+    lines += [*(says if first.rule != "awaited" else ()), f"  next: {first.next_step}"]
     for other in others[:OTHERS_SHOWN]:
         lines += ["", f"also: {other.cause}{_where(other, title)}", *_evidence(other), f"  next: {other.next_step}"]
     hidden = len(others) - OTHERS_SHOWN
@@ -186,4 +201,9 @@ def as_json(scene: Scene, diagnosis: Diagnosis) -> dict[str, Any]:
         for each in diagnosis.findings
     ]
     named = {"kind": scene.kind, "name": metadata["name"], **place}
-    return {**named, "findings": findings, "lookedAt": list(diagnosis.looked_at)}
+    return {
+        **named,
+        "findings": findings,
+        "controllers": dict(scene.reasons),
+        "lookedAt": list(diagnosis.looked_at),
+    }

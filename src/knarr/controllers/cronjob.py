@@ -55,6 +55,7 @@ def plan(cron_job: CronJob, view: View, now: Instant) -> Plan:
     told: list[EventNote] = [*ended_events(cron_job, jobs)]
     last = cron_job.status.last_schedule_time
     again_at = None
+    why = "it is suspended" if cron_job.spec.suspend else ""
     if cron_job.metadata.deletion_timestamp is None and not cron_job.spec.suspend:
         found = due(cron_job, now)
         told += found.events
@@ -64,10 +65,11 @@ def plan(cron_job: CronJob, view: View, now: Instant) -> Plan:
                 last = found.at  # Created, but not noted.
             elif active and cron_job.spec.concurrency_policy == "Forbid":
                 told.append(EventNote("Normal", "JobAlreadyActive", FORBIDDEN))
+                why = f"{active[0].metadata.name} still runs, and concurrencyPolicy is Forbid"
             else:
                 actions += start(cron_job, active, view, found.at)
                 last = found.at
-    return Plan(actions, status=status(cron_job, jobs, active, last), events=told, again_at=again_at)
+    return Plan(actions, status=status(cron_job, jobs, active, last), events=told, again_at=again_at, why=why)
 
 
 def _is_ours(cron_job: CronJob, job: Job) -> bool:

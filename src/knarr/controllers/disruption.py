@@ -61,7 +61,8 @@ def plan(budget: PodDisruptionBudget, view: View, now: Instant) -> Plan:
     )
     again_at = min((at + DELETION_TIMEOUT for at in disrupted.values()), default=None)
     told = [] if chosen and budget.status.expected_pods == expected else events
-    why = f"unmanaged pods are not counted: {unmanaged}" if unmanaged else ""
+    why = "" if allowed else f"no pod may go: {healthy} of {expected} are healthy, {desired} must be"
+    why = f"unmanaged pods are not counted: {unmanaged}" if unmanaged else why
     return Plan(status=status, events=told, again_at=again_at, why=why)
 
 

@@ -93,8 +93,17 @@ def plan_slices(service: Service, view: View, now: Instant) -> Plan:
         for one in view.owned(EndpointSlice, meta.uid)
         if one.metadata.labels.get(MANAGED_BY) == MANAGER and one.metadata.deletion_timestamp is None
     ]
-    wanted = wanted_slices(service, backends(service, view))
-    return Plan(slice_actions(present, wanted, view, lambda content: slice_body(service, content, now)))
+    found = backends(service, view)
+    actions = slice_actions(present, wanted_slices(service, found), view, lambda each: slice_body(service, each, now))
+    return Plan(actions, why=why(found))
+
+
+def why(found: Sequence[Backend]) -> str:
+    """In words, what keeps the Service from serving."""
+    if not found:
+        return "no pod that its selector chooses has an address"
+    ready = sum(one.is_ready for one in found)
+    return "" if ready else f"none of its {len(found)} pods is ready"
 
 
 def slice_actions(

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from knarr.base.clock import Instant
+from knarr.base.clock import Instant, rfc3339
 from knarr.client.client import DeleteOptions, Json
 from knarr.client.view import View
 from knarr.controllers import conditions, pods
@@ -88,7 +88,8 @@ def plan(node: Node, view: View, now: Instant, started: Instant) -> Plan:
         raw = view.raw(Node, "", node.metadata.name)
         assert raw is not None
         status = msgspec.json.decode(raw).get("status", {}) | {"conditions": conditions.encode(found)}
-    return Plan(actions, status=status, events=events, again_at=None if is_silent else due)
+    why = f"its kubelet has said nothing since {rfc3339(due - GRACE)}" if is_silent else ""
+    return Plan(actions, status=status, events=events, again_at=None if is_silent else due, why=why)
 
 
 def last_sign(node: Node, view: View, started: Instant) -> Instant:

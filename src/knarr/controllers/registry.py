@@ -176,6 +176,11 @@ class Controllers:
         """In words, what this controller's object waits for; "" when nothing."""
         return self._runners[controller].why((namespace, name))
 
+    def reasons(self, group: str, kind: str, namespace: str, name: str) -> dict[str, str]:
+        """What every controller of such an object says, by the controllers' names; who has nothing to say is out."""
+        mine = {one: runner for one, runner in self._runners.items() if runner.is_about(group, kind)}
+        return {one: said for one, runner in mine.items() if (said := runner.why((namespace, name)))}
+
     async def run(self, ready: Ready) -> None:
         """Fill the cache, then run every controller until cancelled."""
         async with asyncio.TaskGroup() as group:

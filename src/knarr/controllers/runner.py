@@ -82,6 +82,10 @@ class Runner:
         """Nothing is due, running or waiting for the view."""
         return self._queue.is_idle and not self._parked
 
+    def is_about(self, group: str, kind: str) -> bool:
+        """Whether such objects are this controller's roots."""
+        return (self._controller.kind.group, self._controller.kind.kind) == (group, kind)
+
     def why(self, key: Key) -> str:
         """In words, what the object waits for; "" when it is where its spec wants it."""
         memory = self._memories.get(key)

@@ -1,10 +1,12 @@
 """Rules about nodes, claims, and objects of any kind that tell by their conditions. Pure."""
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 from knarr.diagnosis import scene as scenes
 from knarr.diagnosis.finding import Finding, evidence
 from knarr.diagnosis.scene import Scene
+from knarr.objects import quantity
 
 _PRESSURES = {"MemoryPressure": "memory", "DiskPressure": "disk", "PIDPressure": "process ids"}
 _GOOD = ("Ready", "Available", "Established", "NamesAccepted", "ScalingActive", "AbleToScale", "Healthy")
@@ -70,6 +72,33 @@ def claim_lost(scene: Scene) -> Iterator[Finding]:
     if scenes.status(scene.subject).get("phase") == "Lost":
         volume = scenes.spec(scene.subject).get("volumeName", "")
         yield Finding(f"the claim's volume {volume!r} is gone", (), "delete the claim and create it anew")
+
+
+def awaited(scene: Scene) -> Iterator[Finding]:
+    """What the object's controllers say, where no rule knows more."""
+    for controller, said in scene.reasons.items():
+        yield Finding(
+            f"its controller waits: {said}",
+            evidence(f"said by {controller}", scene.newest(scene.subject)),
+            "ask again in a few seconds: what it waits for may be on its way",
+        )
+
+
+def quota_full(scene: Scene) -> Iterator[Finding]:
+    """A ResourceQuota that lets nothing more in."""
+    status = scenes.status(scene.subject)
+    hard, used = status.get("hard") or {}, status.get("used") or {}
+    full = [name for name in hard if name in used and _amount(used[name]) >= _amount(hard[name])]
+    if full:
+        yield Finding(
+            f"the quota is used up: {', '.join(full)}",
+            evidence(*(f"{name}: {used[name]} of {hard[name]}" for name in full)),
+            f"delete what is not needed in namespace {scenes.namespace(scene.subject)}, or raise spec.hard",
+        )
+
+
+def _amount(text: object) -> Fraction:
+    return quantity.parse(str(text))
 
 
 def unwell(scene: Scene) -> Iterator[Finding]:

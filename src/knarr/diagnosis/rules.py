@@ -96,6 +96,7 @@ BEFORE_PODS = (
     SubjectRule(cluster.node_cordoned, ("Node",)),
     SubjectRule(cluster.claim_lost, ("PersistentVolumeClaim",)),
     SubjectRule(cluster.claim_unbound, ("PersistentVolumeClaim",)),
+    SubjectRule(cluster.quota_full, ("ResourceQuota",)),
     SubjectRule(workloads.scaled_to_zero, _REPLICATED),
 )
 AFTER_PODS = (
@@ -116,4 +117,5 @@ AFTER_PODS = (
     SubjectRule(services.undeclared_port, ("Service",), is_last=True),
     SubjectRule(jobs.unfinished, ("Job",), is_last=True),
     SubjectRule(cluster.unwell, is_last=True),
+    SubjectRule(cluster.awaited, is_last=True),
 )

@@ -1,6 +1,7 @@
 """Scene: the object in question and what was read around it, as JSON values; the questions that rules ask of it. Pure.
 
-`around` holds lists by kind (Pod, ReplicaSet, Job, Event, Node, …); `logs` the last lines by (pod, container).
+`around` holds lists by kind (Pod, ReplicaSet, Job, Event, Node, …); `logs` the last lines by (pod, container);
+`reasons` what the object's controllers say it waits for, by their names.
 The reading itself is cli/why.py's.
 """
 
@@ -20,6 +21,7 @@ class Scene:
     around: Mapping[str, Sequence[Json]] = field(default_factory=dict)
     logs: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
     now: datetime = datetime.fromtimestamp(0, UTC)
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:

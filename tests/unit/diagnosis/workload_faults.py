@@ -1,5 +1,6 @@
 """Seeded faults of what is above pods: workloads, jobs, services, namespaces, nodes, claims, budgets."""
 
+from dataclasses import replace
 from typing import Any
 
 from knarr.diagnosis.scene import Json, Scene
@@ -193,6 +194,22 @@ CLUSTER = (
     ),
     Fault("claim unbound", scene(claim()), "claim_unbound", "no volume fits", "storage classes: none"),
     Fault("no storage class", scene(claim(storageClassName="fast")), "claim_unbound", "storage class 'fast'"),
+    Fault(
+        "quota used up",
+        scene(made("ResourceQuota", status={"hard": {"pods": "2", "requests.cpu": "1"}, "used": {"pods": "2"}})),
+        "quota_full",
+        "used up: pods",
+        "pods: 2 of 2",
+    ),
+    Fault(
+        "only its controller knows",
+        replace(scene(made("CronJob", spec={})), reasons={"cronjob-controller": "tick-1 still runs"}),
+        "awaited",
+        "tick-1 still runs",
+        "said by cronjob-controller",
+    ),
+    Fault("max failed indexes", job("MaxFailedIndexesExceeded"), "failed", "maxFailedIndexes allows"),
+    Fault("failed indexes", job("FailedIndexes"), "failed", "some of its indexes failed"),
     Fault(
         "any kind by its condition",
         scene(made("Widget", status={"conditions": [condition("Ready", "False", "Broken", "no wind")]})),

@@ -93,7 +93,8 @@ def scale(rollout: Rollout, adoptions: Sequence[Action], found: progress.Conditi
     step = Step(sizes, prune=rollout.deployment.spec.paused)
     actions = acts(rollout, step)
     status = progress.encoded(progress.counted(rollout.seen, found))
-    return Plan([*adoptions, *actions], status=status)
+    said = "it is paused" if rollout.deployment.spec.paused else f"its sets are scaled to {rollout.wish.replicas} pods"
+    return Plan([*adoptions, *actions], status=status, why=said)
 
 
 def roll(rollout: Rollout, adoptions: Sequence[Action], found: progress.Conditions, view: View) -> Plan:
