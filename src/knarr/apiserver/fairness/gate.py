@@ -31,6 +31,10 @@ TURN_SECONDS: Final = 0.004
 """What a turn may take: a request that comes late in it starts that much later."""
 WAIT_SECONDS: Final = 15.0
 """A quarter of a request's minute, as upstream."""
+REFUSAL_SECONDS: Final = 0.25
+"""How long a refusal takes: 500 connections that ignore Retry-After cost 2,000 refusals a second, a tenth of a core."""
+REFUSING_MAX: Final = 2000
+"""Refusals that may be on their way; past it they are given at once."""
 COST_FIRST: Final = 0.0001
 COST_MAX: Final = 0.1
 """A request that took longer waited for something: it did not hold the loop."""
@@ -64,10 +68,19 @@ class _Waiting:
 class Gate:
     """The gate of one server. `run` keeps it at what the store says; before that the built-in objects hold."""
 
-    def __init__(self, store: Store, *, seats: int = SEATS_TOTAL, turn_seconds: float = TURN_SECONDS) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        seats: int = SEATS_TOTAL,
+        turn_seconds: float = TURN_SECONDS,
+        refusal_seconds: float = REFUSAL_SECONDS,
+    ) -> None:
         self._store = store
         self._seats = seats
         self._turn_seconds = turn_seconds
+        self._refusal_seconds = refusal_seconds
+        self._refusing = 0
         self.levels: dict[str, Level] = {}
         self._schemas: list[FlowSchema] = []
         self._flows: dict[tuple[User, str, Resource | str, str, str], Flow] = {}
@@ -207,8 +220,7 @@ class Gate:
             if not flow.hand and level.executing < self._seats_of(level):
                 self._start(flow)  # a level without queues: its seats are all that counts
                 return
-            level.rejected += 1
-            raise TooMany("Too many requests, please try again later.", 1)
+            await self._refuse(level)
         self._waiting += 1
         if not self._is_open:
             self._open_turn()
@@ -224,6 +236,17 @@ class Gate:
             raise
         finally:
             alarm.cancel()
+
+    async def _refuse(self, level: Level) -> None:
+        """Raises TooMany, but not at once: refusals to who asks again and again would fill the turns of all."""
+        level.rejected += 1
+        if self._refusing < REFUSING_MAX:
+            self._refusing += 1
+            try:
+                await asyncio.sleep(self._refusal_seconds)
+            finally:
+                self._refusing -= 1
+        raise TooMany("Too many requests, please try again later.", 1)
 
     def _forget_service(self) -> None:
         """From the moment in which requests queue, levels are measured anew."""

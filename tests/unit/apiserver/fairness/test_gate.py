@@ -24,7 +24,7 @@ async def server() -> tuple[ApiServer, Asker]:
     made = ApiServer(MemoryStore())
     pipeline = Pipeline(made)
     await bootstrap.run(pipeline, service_address="10.96.0.1", port=6443)
-    made.gate = Gate(made.store, seats=49, turn_seconds=0.0005)
+    made.gate = Gate(made.store, seats=49, turn_seconds=0.0005, refusal_seconds=0.001)
     return made, Asker(pipeline)
 
 
