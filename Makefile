@@ -25,6 +25,7 @@ bench: packages-test .venv/.run
 
 soak: .venv/.test
 	KNARR_SEEDS=20000 SEEDS=500 $(BIN)/pytest --timeout 3600 tests/simulation tests/unit/kubelet/test_survival.py
+	KNARR_SCHEDULER_SEEDS=5000 $(BIN)/pytest --timeout 3600 tests/unit/scheduler/test_oracle.py
 
 packages:
 	@tools/packages.sh run
