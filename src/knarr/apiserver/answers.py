@@ -39,11 +39,14 @@ async def finished(context: RequestContext, response: http.Response) -> http.Res
     if "yaml" in accept and _wants_yaml(accept) and _is_json(response):
         response.body = _yaml(response.body)
         response.headers = (("cache-control", "no-cache, private"), ("content-type", "application/yaml"))
-    is_encoded = any(key == "content-encoding" for key, _ in response.headers)
-    if not is_encoded and len(response.body) >= GZIP_FROM and "gzip" in request.header("accept-encoding"):
+    if len(response.body) >= GZIP_FROM and "gzip" in request.header("accept-encoding") and not _is_encoded(response):
         response.body = await asyncio.to_thread(_gzip, response.body)
         response.headers += (("content-encoding", "gzip"), ("vary", "Accept-Encoding"))
     return response
+
+
+def _is_encoded(response: http.Response) -> bool:
+    return any(key == "content-encoding" for key, _ in response.headers)
 
 
 def _is_json(response: http.Response) -> bool:
