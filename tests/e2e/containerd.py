@@ -42,31 +42,46 @@ class Containerd:
     pause: str
     network: str
     bridge: str = "knarr-e2e-cni"
+    running: "subprocess.Popen[bytes] | None" = None
 
     @property
     def socket(self) -> Path:
         return self.place / "sock"
 
-    def start(self) -> "subprocess.Popen[bytes]":
+    def start(self) -> None:
+        self._configure()
+        self.run()
+
+    def _configure(self) -> None:
         (self.place / "cni").mkdir(parents=True)
         (self.place / "cni/10-pods.conflist").write_text(json.dumps(self._conflist()))
         text = CONFIGURATION.format(
             place=self.place, pause=self.pause, plugins=PLUGINS, snapshotter=_snapshotter(self.place)
         )
         (self.place / "config.toml").write_text(text)
-        with (self.place / "log").open("wb") as log:
+
+    def run(self) -> None:
+        """Start it over the state that there is."""
+        with (self.place / "log").open("ab") as log:
             words = ["containerd", "--config", str(self.place / "config.toml")]
             running = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+        self.running = running
         end = time.monotonic() + START_SECONDS
         while self._asks("version").returncode != 0:
             has_failed = running.poll() is not None or time.monotonic() > end
             assert not has_failed, (self.place / "log").read_text()[-2000:]
             time.sleep(0.1)  # containerd tells nobody when its socket is there
-        return running
 
-    def stop(self, running: "subprocess.Popen[bytes]") -> None:
-        running.terminate()
-        running.wait(20)
+    def crash(self) -> None:
+        """kill -9; its shims and containers go on."""
+        assert self.running is not None
+        self.running.kill()
+        self.running.wait(20)
+
+    def stop(self) -> None:
+        assert self.running is not None
+        self.running.terminate()
+        self.running.wait(20)
         subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True, check=False)
 
     def ctr(self, *words: str) -> str:

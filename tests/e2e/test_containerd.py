@@ -45,9 +45,9 @@ def deployment(image: str) -> str:
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
     made = Containerd(tmp_path_factory.mktemp("ctr"), f"{REGISTRY}/pause:1", "10.249.128.0/17")
-    running = made.start()
+    made.start()
     yield made
-    made.stop(running)
+    made.stop()
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +157,29 @@ def test_containers_outlive_a_killed_node_process(web: Cluster) -> None:
     after = containers(web)
     assert before <= after
     assert [count for _, count in after] == [0, 0, 0]
+
+
+def test_pods_outlive_a_crash_of_the_runtime_and_its_absence_is_told(web: Cluster, runtime: Containerd) -> None:
+    before = containers(web)
+    following = [web.kubectl_program, "logs", "-f", pod(web)]
+    variables = {**os.environ, "KUBECONFIG": str(web.directory / "kubeconfig")}
+    with subprocess.Popen(following, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=variables) as follower:
+        runtime.crash()
+        try:
+            web.until(" NotReady ", "get", "nodes")
+            refused = web.kubectl("exec", pod(web), "--", "true")
+            assert refused.code != 0
+            assert refused.err
+        finally:
+            runtime.run()
+        web.until(" Ready ", "get", "nodes")
+        assert web.ok(web.kubectl("exec", pod(web), "--", "echo", "back")) == "back\n"
+        follower.kill()
+    web.ok(web.kubectl("scale", "deployment/web", f"--replicas={len(before) + 1}"))
+    web.ok(web.kubectl("rollout", "status", "deployment/web", "--timeout=60s"))
+    after = containers(web)
+    assert before <= after
+    assert {count for _, count in after} == {0}
 
 
 def _command(entry: Path) -> bytes:
