@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from knarr.base import failpoints, linux
+from knarr.builder import cache_limits
 from knarr.builder.dockerfile.faults import DockerfileFault
 from knarr.builder.progress import Output, StepFailed
 from knarr.images.image_store import Image
@@ -273,3 +274,33 @@ async def test_a_failure_at_any_point_leaves_nothing_and_the_next_build_is_whole
         failpoints.arm("")
     assert leftovers(node) == []
     assert tree(node, await node.build(context), skip=2) == {"x": "644 0:0 x"}
+
+
+async def test_garbage_collection_leaves_the_build_cache_until_it_is_forgotten(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(BASE + "FROM base AS one\nRUN echo x > /x\nFROM base\nCOPY --from=one /x /\n")
+    image = await node.build(context)
+    node.images.remove("test")
+    await node.images.collect(node.snapshots, 0.0)
+    assert (await node.build(context)).digest == image.digest
+    assert node.outcomes() == ["cached"] * 4
+    node.images.remove("test")
+    cache_limits.enforce(node.builder.tools.cache, bytes_max=0)
+    await node.images.collect(node.snapshots, 0.0)
+    assert list(node.images.content.walk()) == []
+    await node.build(context)
+    assert node.outcomes() == ["done"] * 4
+
+
+async def test_a_time_stamp_is_every_files_time_and_the_images(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(BASE + "COPY f /d/f\nCOPY <<EOF /g\nx\nEOF\nRUN touch /h\n")
+    (context / "f").write_text("one")
+    first = await node.build(context, epoch=1_000_000_000, sets_times=True)
+    os.utime(context / "f", (500_000_000, 500_000_000))
+    again = await node.build(context, epoch=1_000_000_000, sets_times=True, uses_cache=False)
+    assert again.digest == first.digest
+    assert first.config.created == "2001-09-09T01:46:40Z"
+    times = set()
+    for layer in first.manifest.layers:
+        with tarfile.open(node.images.content.path(layer.digest)) as archive:
+            times |= {member.mtime for member in archive}
+    assert times == {1_000_000_000}

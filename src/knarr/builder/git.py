@@ -26,7 +26,7 @@ SECONDS_MAX = 1800.0
 SUBMODULES_DEPTH_MAX = 8
 _OUTPUT_MAX = 64 << 20
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_SCP = re.compile(r"(?P<user>[A-Za-z0-9._-]+)@(?P<host>[A-Za-z0-9.-]+):(?P<path>[^#?]+)")
+_SCP = re.compile(r"(?P<user>[A-Za-z0-9][A-Za-z0-9._-]*)@(?P<host>[A-Za-z0-9][A-Za-z0-9.-]*):(?P<path>[^#?]+)")
 _TRUE = ("", "1", "true", "yes")
 _PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
 
@@ -109,7 +109,7 @@ async def commit_of(source: GitSource, access: Access) -> str:
         wanted = source.ref or "HEAD"
         listed = await _git(access, source.remote, "ls-remote", "--", source.remote, wanted, f"{wanted}^{{}}")
         commit = commit_in(listed, wanted)
-        if not commit:
+        if not _COMMIT.fullmatch(commit):
             raise NotFound(f"{source.remote} has no branch or tag {wanted!r}")
     if source.checksum and not commit.startswith(source.checksum):
         raise Invalid(f"{source.remote}#{source.ref}: it is at commit {commit}, not at {source.checksum}")
@@ -166,31 +166,40 @@ async def _submodules(access: Access, root: Path, depth: int) -> None:
     await _git(access, "", *inside, "submodule", "init", "-q")
     listed = await _git(access, "", *inside, "config", "--get-regexp", r"^submodule\..*\.url$")
     for line in listed.splitlines():
-        await _reach(access, line.partition(" ")[2])
+        await _address(access, line.partition(" ")[2])
     await _git(access, "submodule", *inside, "submodule", "update", "-q", "--depth=1")
     paths = await _git(access, "", *inside, "config", "-f", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$")
     for line in paths.splitlines():
         await _submodules(access, root / line.partition(" ")[2], depth + 1)
 
 
-async def _reach(access: Access, remote: str) -> list[str]:
-    """Options that hold git to an address that was checked. Raises Forbidden where none may be reached."""
-    if access.address is None:
-        return []
-    # A redirect could lead to an address that was not checked.
-    options = ["-c", "http.followRedirects=false"]
+async def _address(access: Access, remote: str) -> str:
+    """The address to connect to, "" for any. Raises Forbidden where none may be reached."""
     host, port = host_of(remote)
-    if host:
-        address = await access.address(host, port)
-        text = f"[{address}]" if ":" in str(address) else str(address)
-        options += ["-c", f"http.curloptResolve={host}:{port}:{text}"]
-    return options
+    return str(await access.address(host, port)) if access.address is not None and host else ""
+
+
+def _pins(remote: str, address: str) -> list[str]:
+    """Options that hold git to the address that was checked; a redirect could lead elsewhere."""
+    host, port = host_of(remote)
+    text = f"[{address}]" if ":" in address else address
+    pin = ["-c", f"http.curloptResolve={host}:{port}:{text}"] if address else []
+    return ["-c", "http.followRedirects=false", *pin]
+
+
+def _ssh(remote: str, address: str) -> str:
+    """ssh without root's own keys and configuration, held to the address; the host's key must be known here."""
+    words = ["ssh", "-F", "/dev/null", "-oBatchMode=yes", "-oConnectTimeout=30", "-oIdentityFile=none"]
+    if address:
+        words += [f"-oHostName={address}", f"-oHostKeyAlias={host_of(remote)[0]}"]
+    return " ".join(words)
 
 
 async def _git(access: Access, remote: str, *arguments: str) -> str:
     """The output of one git command; `remote` is what it connects to, "" nothing. Raises Unavailable."""
-    options = await _reach(access, remote) if remote else []
-    environment = _environment(access, remote)
+    address = await _address(access, remote) if remote else ""
+    options = _pins(remote, address) if remote and access.address is not None else []
+    environment = _environment(access, remote, address)
     try:
         program = await asyncio.create_subprocess_exec(
             "git",
@@ -224,21 +233,21 @@ def _told(arguments: tuple[str, ...]) -> tuple[str, ...]:
     return arguments[2:] if arguments[0] == "-C" else arguments
 
 
-def _environment(access: Access, remote: str) -> Mapping[str, str]:
+def _environment(access: Access, remote: str, address: str) -> Mapping[str, str]:
     """git's environment: no questions, no configuration of root's; a token travels here, never in arguments."""
-    ssh = "ssh -oBatchMode=yes -oConnectTimeout=30"
     environment = {
         "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
         "LC_ALL": "C",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ALLOW_PROTOCOL": "http:https:ssh:git",
-        "GIT_SSH_COMMAND": ssh,
+        "GIT_SSH_COMMAND": _ssh(remote, address),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "HOME": "/nonexistent",
     }
     if access.address is None:
-        own = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", ssh)}
+        batch = "ssh -oBatchMode=yes -oConnectTimeout=30"
+        own = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", batch)}
         environment = {**os.environ, **own}
     if access.agent is not None:
         environment["SSH_AUTH_SOCK"] = str(access.agent)

@@ -1,8 +1,11 @@
 """Git URLs, what `ls-remote` says, and which host git would connect to."""
 
+import base64
+from pathlib import Path
+
 import pytest
 
-from knarr.base.errors import Invalid
+from knarr.base.errors import Forbidden, Invalid
 from knarr.builder import git
 from knarr.builder.git import GitSource
 
@@ -24,6 +27,7 @@ from knarr.builder.git import GitSource
         ("https://h/file.tar.gz", None),
         ("https://h/r.git/file", None),
         ("dir/r.git", None),
+        ("-oProxyCommand@h:o/r.git", None),
         (".", None),
     ],
 )
@@ -55,3 +59,23 @@ def test_a_ref_is_a_branch_then_what_a_tag_points_at_then_a_whole_name() -> None
     listed = "a\tHEAD\nb\trefs/heads/x\nc\trefs/tags/x\nd\trefs/tags/x^{}\ne\trefs/tags/y\n"
     found = [git.commit_in(listed, ref) for ref in ("x", "y", "HEAD", "refs/tags/x", "z")]
     assert found == ["b", "e", "a", "d", ""]
+
+
+def test_ssh_of_the_node_uses_none_of_its_own_keys_and_the_address_that_was_checked() -> None:
+    environment = git._environment(git.Access(_refused, agent=Path("/run/a")), "git@h:o/r.git", "192.0.2.7")
+    command = environment["GIT_SSH_COMMAND"].split()
+    assert command[:3] == ["ssh", "-F", "/dev/null"]
+    assert {"-oIdentityFile=none", "-oHostName=192.0.2.7", "-oHostKeyAlias=h"} <= set(command)
+    assert (environment["SSH_AUTH_SOCK"], environment["HOME"]) == ("/run/a", "/nonexistent")
+
+
+def test_a_token_travels_in_the_environment_to_its_host_alone() -> None:
+    access = git.Access(_refused, token="t0ken")
+    environment = git._environment(access, "https://h/r.git", "192.0.2.7")
+    assert environment["GIT_CONFIG_KEY_0"] == "http.https://h/.extraHeader"
+    assert base64.b64decode(environment["GIT_CONFIG_VALUE_0"].rpartition(" ")[2]) == b"x-access-token:t0ken"
+    assert "GIT_CONFIG_COUNT" not in git._environment(access, "http://h/r.git", "192.0.2.7")
+
+
+async def _refused(host: str, port: int) -> object:
+    raise Forbidden(f"{host}:{port}")
