@@ -41,6 +41,8 @@ def container_status(
     }
     if latest is not None:
         status["containerID"] = f"{runtime}://{latest.id}"
+    if latest is not None and latest.stop_signal:
+        status["stopSignal"] = latest.stop_signal
     if container.resources.requests and is_running:
         status["allocatedResources"] = dict(container.resources.requests)
     actual = _actual_resources(pod, container, latest, standing)

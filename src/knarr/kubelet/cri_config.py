@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 
 from knarr.cri.messages import config
-from knarr.cri.messages.enums import Protocol
+from knarr.cri.messages.enums import Protocol, Signal
 from knarr.cri.messages.image import Image
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import dns, expansion, members, observed, resources, security
@@ -82,6 +82,7 @@ def container_config(pod: Pod, container: AnyContainer, attempt: int, prepared: 
         stdin=container.stdin,
         stdin_once=container.stdin_once,
         tty=container.tty,
+        stop_signal=stop_signal(container),
         linux=config.LinuxContainerConfig(
             resources=resources.container_resources(pod, container, prepared.memory_capacity),
             security_context=security.container_security(
@@ -89,6 +90,14 @@ def container_config(pod: Pod, container: AnyContainer, attempt: int, prepared: 
             ),
         ),
     )
+
+
+def stop_signal(container: AnyContainer) -> Signal:
+    """What ends the container; unless it says, the image's or SIGTERM. CRI says PLUS for +."""
+    wanted = container.lifecycle.stop_signal if container.lifecycle is not None else None
+    if not wanted:
+        return Signal.SIGNAL_RUNTIME_DEFAULT
+    return Signal[f"SIGNAL_{wanted.replace('+', 'PLUS').replace('-', 'MINUS')}"]
 
 
 def image_user(image: Image) -> tuple[int | None, str]:

@@ -6,19 +6,24 @@ is not optional raises errors.Invalid with upstream's words; the worker shows th
 
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from knarr.base.errors import Invalid
 from knarr.kinds.lens.config import ConfigMap, Secret
 from knarr.kinds.lens.container import EnvFromSource, EnvVar
 from knarr.kinds.lens.pod import Pod
+from knarr.kinds.lens.references import FileKeySelector
 from knarr.kinds.lens.service import Service
 from knarr.kubelet import expansion, fields
 from knarr.kubelet.members import AnyContainer
 
 _ENV_NAME = re.compile(r"[ -<>-~]+", re.ASCII)
 """What upstream accepts as a variable's name: printable ASCII without `=`."""
+
+
+def _no_file(_volume: str, _path: str) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class Sources:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     services: tuple[Service, ...] = ()
     place: fields.Place = fields.Place()
+    env_file: Callable[[str, str], Mapping[str, str] | None] = _no_file
+    """(volume, path) → the variables of that file; None if it is not there."""
 
 
 def references(container: AnyContainer) -> tuple[set[str], set[str]]:
@@ -123,7 +130,18 @@ def _value(
         if encoded is None:
             return _optional(selector.optional, _no_key(selector.key, "Secret", namespace, selector.name))
         return _text(encoded, f"{namespace}/{selector.name}")
+    if origin.file_key_ref is not None:
+        return _from_file(origin.file_key_ref, sources)
     raise Invalid(f"env {variable.name}: this source of a value is not supported")
+
+
+def _from_file(wanted: FileKeySelector, sources: Sources) -> str | None:
+    found = sources.env_file(wanted.volume_name, wanted.path)
+    where = f"{wanted.path} of volume {wanted.volume_name}"
+    if found is None:
+        return _optional(wanted.optional, f"env file {where} not found")
+    value = found.get(wanted.key)
+    return value if value is not None else _optional(wanted.optional, f"couldn't find key {wanted.key} in {where}")
 
 
 def _optional(optional: bool | None, message: str) -> str | None:

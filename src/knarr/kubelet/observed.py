@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from knarr.base.clock import Instant
 from knarr.cri.messages import sandbox as cri_sandbox
-from knarr.cri.messages.enums import ContainerState, PodSandboxState
+from knarr.cri.messages.enums import ContainerState, PodSandboxState, Signal
 
 POD_NAME = "io.kubernetes.pod.name"
 POD_NAMESPACE = "io.kubernetes.pod.namespace"
@@ -45,6 +45,7 @@ class ObservedContainer:
     hash: str = ""
     grace_seconds: int = 30
     resources: str = ""
+    stop_signal: str = ""
 
     @property
     def is_running(self) -> bool:
@@ -147,12 +148,19 @@ def _container(sandbox_id: str, status: cri_sandbox.ContainerStatus) -> Observed
         image_id=status.image_ref or status.image_id,
         hash=status.annotations.get(CONTAINER_HASH, ""),
         resources=status.annotations.get(RESOURCES, ""),
+        stop_signal=_signal(status.stop_signal),
         grace_seconds=_integer(status.annotations.get(GRACE_PERIOD, ""), 30),
     )
 
 
 def _restart_count(status: cri_sandbox.ContainerStatus) -> int:
     return _integer(status.annotations.get(RESTART_COUNT, ""), status.metadata.attempt if status.metadata else 0)
+
+
+def _signal(found: Signal) -> str:
+    """As the API writes it; "" where the runtime does not say."""
+    name = found.name.removeprefix("SIGNAL_").replace("PLUS", "+").replace("MINUS", "-")
+    return "" if found is Signal.SIGNAL_RUNTIME_DEFAULT else name
 
 
 def _integer(text: str, default: int) -> int:

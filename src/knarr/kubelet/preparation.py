@@ -4,7 +4,7 @@
 container and raises StartFailed with the waiting reason to show. The order of acts is upstream's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ from knarr.kinds.core_config import CONFIGMAP, SECRET
 from knarr.kinds.lens.container import Container
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.registry import Kind
-from knarr.kubelet import cri_config, dns, env, members, security
+from knarr.kubelet import cri_config, dns, env, env_files, members, security
 from knarr.kubelet.env import Sources
 from knarr.kubelet.fields import Place
 from knarr.kubelet.images import StartFailed
@@ -72,7 +72,14 @@ class PodFiles:
             secrets=shared.sources.secrets(namespace, names[SECRET]),
             services=tuple(shared.services()),
             place=Place(shared.settings.node_ip, ips, dict(shared.allocatable)),
+            env_file=lambda volume, path: self._env_file(pod, volume, path),
         )
+
+    def _env_file(self, pod: Pod, name: str, path: str) -> Mapping[str, str] | None:
+        volume = next((each for each in pod.spec.volumes if each.name == name), None)
+        if volume is None or volume.empty_dir is None:
+            raise Invalid(f"env file {path}: {name} is not an emptyDir volume of the pod")
+        return env_files.read(self.volumes.directory(volume), path)
 
     def hosts(self, pod: Pod, ips: tuple[str, ...]) -> Path:
         """Write the pod's hosts file."""
