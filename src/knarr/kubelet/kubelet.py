@@ -132,6 +132,10 @@ class Kubelet:
         """The pods of this node as their workers know them."""
         return [worker.pod for worker in self._workers.values()]
 
+    @property
+    def running_containers(self) -> int:
+        return sum(len(worker.observed.running) for worker in self._workers.values())
+
     def pods_json(self) -> list[bytes]:
         """The same pods as the API's JSON."""
         return [held.raw for held in self._cache.held_all(POD)]

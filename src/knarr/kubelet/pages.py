@@ -4,15 +4,16 @@ Each answers from what the workers know and from one CRI call; nothing is sample
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from knarr.base.clock import Clock
-from knarr.cri.messages.stats import ListContainerStatsRequest
-from knarr.kubelet import configuration, stats
+from knarr.base.errors import Unimplemented
+from knarr.cri.messages.stats import LinuxPodSandboxStats, ListContainerStatsRequest, ListPodSandboxStatsRequest
+from knarr.kubelet import configuration, node_signals, observed, static_pods, stats, summary
 from knarr.kubelet.kubelet import Kubelet
 from knarr.wire import http
 
@@ -37,6 +38,18 @@ def pages(kubelet: Kubelet, clock: Clock) -> Mapping[str, Page]:
     }
 
 
+def _exposition(figures: Iterable[tuple[str, str, int]]) -> str:
+    """Gauges in Prometheus' text form: (name, labels, value), those of a name together."""
+    lines: list[str] = []
+    told = ""
+    for name, labels, value in figures:
+        if name != told:
+            lines.append(f"# TYPE {name} gauge")
+            told = name
+        lines.append(f"{name}{labels} {value}")
+    return "\n".join(lines) + "\n"
+
+
 class Pages:
     """Keeps only the last CPU sample of each container."""
 
@@ -53,7 +66,11 @@ class Pages:
 
     async def summary(self, _request: http.Request) -> http.Response:
         node, usages = await self._usages(rated=True)
-        body = stats.summary(self._kubelet.settings.node_name, node, self._kubelet.pods(), usages)
+        settings = self._kubelet.settings
+        around = summary.Surroundings(
+            node_signals.signals(settings.root_dir, settings.image_dir), await self._sandboxes()
+        )
+        body = summary.summary(settings.node_name, node, self._kubelet.pods(), usages, around)
         return http.Response(200, JSON, msgspec.json.encode(body))
 
     async def resource_metrics(self, _request: http.Request) -> http.Response:
@@ -72,9 +89,25 @@ class Pages:
         return http.Response(200, JSON, msgspec.json.encode(body))
 
     async def metrics(self, _request: http.Request) -> http.Response:
-        running = sum(1 for pod in self._kubelet.pods() if pod.status.phase == "Running")
-        text = f"# TYPE kubelet_running_pods gauge\nkubelet_running_pods {running}\n"
-        return http.Response(200, TEXT, text.encode())
+        pods = self._kubelet.pods()
+        running = sum(1 for pod in pods if pod.status.phase == "Running")
+        mirrors = sum(1 for pod in pods if static_pods.SOURCE in pod.metadata.annotations)
+        figures = [
+            ("kubelet_running_pods", "", running),
+            ("kubelet_desired_pods", '{static=""}', len(pods) - mirrors),
+            ("kubelet_desired_pods", '{static="true"}', mirrors),
+            ("kubelet_running_containers", '{container_state="running"}', self._kubelet.running_containers),
+            ("kubelet_node_name", f'{{node="{self._kubelet.settings.node_name}"}}', 1),
+        ]
+        return http.Response(200, TEXT, _exposition(figures).encode())
+
+    async def _sandboxes(self) -> dict[str, LinuxPodSandboxStats]:
+        """Network and processes by the pod's uid; none from a runtime that cannot say."""
+        try:
+            found = (await self._kubelet.runtime.list_pod_sandbox_stats(ListPodSandboxStatsRequest())).stats
+        except Unimplemented:
+            return {}
+        return {observed.pod_uid(one.attributes.labels): one.linux for one in found if one.attributes and one.linux}
 
     async def _usages(self, *, rated: bool) -> tuple[stats.Usage, list[stats.ContainerUsage]]:
         """Node and containers; with rates, a second sample is taken where one is missing: nobody asked lately, or

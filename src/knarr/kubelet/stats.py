@@ -1,6 +1,6 @@
-"""What pods and node use, from the runtime's CRI statistics, as values; and their two documents.
+"""What pods and node use, from the runtime's CRI statistics, as values; and the document of /metrics/resource.
 
-`summary` is the body of /stats/summary, `resource_metrics` that of /metrics/resource (what `kubectl top` is made of).
+The document of /stats/summary is summary.py's.
 Pure but for `node_usage`, which reads /proc. CPU in use is a rate between two samples; `Rates` keeps the last one.
 """
 
@@ -8,15 +8,12 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
-from knarr.base.clock import Instant, rfc3339
+from knarr.base.clock import Instant
 from knarr.cri.messages.image import UInt64Value
 from knarr.cri.messages.stats import ContainerStats
-from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import observed
 
-Json = dict[str, Any]
 JIFFIES = os.sysconf("SC_CLK_TCK")
 
 
@@ -102,53 +99,6 @@ def node_usage(now: Instant, rates: Rates) -> Usage:
         memory = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in file}
     in_use = memory["MemTotal"] - memory.get("MemAvailable", memory["MemFree"])
     return Usage(now, nanoseconds, rates.of("node", now, nanoseconds), in_use, in_use)
-
-
-def summary(node_name: str, node: Usage, pods: Iterable[Pod], usages: Iterable[ContainerUsage]) -> Json:
-    """The document of /stats/summary."""
-    by_pod: dict[str, list[ContainerUsage]] = {}
-    for usage in usages:
-        by_pod.setdefault(usage.uid, []).append(usage)
-    known = {pod.metadata.uid: pod for pod in pods}
-    return {
-        "node": {"nodeName": node_name, "cpu": _cpu(node), "memory": _memory(node)},
-        "pods": [_pod_summary(known[uid], found) for uid, found in by_pod.items() if uid in known],
-    }
-
-
-def _pod_summary(pod: Pod, found: list[ContainerUsage]) -> Json:
-    whole = Usage(
-        at=max(usage.usage.at for usage in found),
-        cpu_nanoseconds=sum(usage.usage.cpu_nanoseconds for usage in found),
-        nanocores=sum(usage.usage.nanocores or 0 for usage in found),
-        working_set=sum(usage.usage.working_set for usage in found),
-        rss=sum(usage.usage.rss for usage in found),
-    )
-    meta = pod.metadata
-    return {
-        "podRef": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
-        "startTime": rfc3339(pod.status.start_time) if pod.status.start_time else None,
-        "cpu": _cpu(whole),
-        "memory": _memory(whole),
-        "containers": [
-            {
-                "name": usage.container,
-                "cpu": _cpu(usage.usage),
-                "memory": _memory(usage.usage),
-                "rootfs": {"time": rfc3339(usage.usage.at), "usedBytes": usage.usage.disk},
-            }
-            for usage in found
-        ],
-    }
-
-
-def _cpu(usage: Usage) -> Json:
-    cpu: Json = {"time": rfc3339(usage.at), "usageCoreNanoSeconds": usage.cpu_nanoseconds}
-    return cpu if usage.nanocores is None else {**cpu, "usageNanoCores": usage.nanocores}
-
-
-def _memory(usage: Usage) -> Json:
-    return {"time": rfc3339(usage.at), "workingSetBytes": usage.working_set, "rssBytes": usage.rss}
 
 
 def resource_metrics(node: Usage, usages: Iterable[ContainerUsage]) -> str:

@@ -13,13 +13,24 @@ from knarr.cri.messages.config import ContainerConfig
 from knarr.cri.messages.container import CreateContainerRequest
 from knarr.cri.messages.image import Image, UInt64Value
 from knarr.cri.messages.sandbox import RunPodSandboxRequest
-from knarr.cri.messages.stats import ContainerAttributes, ContainerStats, CpuUsage, MemoryUsage
+from knarr.cri.messages.stats import (
+    ContainerAttributes,
+    ContainerStats,
+    CpuUsage,
+    LinuxPodSandboxStats,
+    MemoryUsage,
+    NetworkInterfaceUsage,
+    NetworkUsage,
+    ProcessUsage,
+)
 from knarr.kinds.lens.config import Secret
 from knarr.kinds.lens.container import Container
-from knarr.kubelet import images, inspection, log_rotation, node_status, stats
+from knarr.kubelet import images, inspection, log_rotation, node_status, stats, summary
+from knarr.kubelet.eviction import Signal
 from knarr.kubelet.log_rotation import OpenLog
 from knarr.kubelet.node_status import Health, Machine
 from knarr.kubelet.settings import KubeletSettings
+from knarr.kubelet.summary import Surroundings
 from tests.unit.kubelet.test_pod_plan import pod
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -96,9 +107,22 @@ def test_cpu_in_use_is_the_rate_between_two_samples() -> None:
     first = stats.container_usages([sample(start, 1_000_000_000)], rates)
     second = stats.container_usages([sample(start + 2, 1_500_000_000)], rates)
     assert [one.usage.nanocores for one in (*first, *second)] == [None, 250_000_000]
-    summary = stats.summary("n1", stats.Usage(NOW, 5), [pod()], second)
-    assert summary["pods"][0]["containers"][0]["cpu"]["usageNanoCores"] == 250_000_000
-    assert summary["pods"][0]["podRef"] == {"name": "web", "namespace": "default", "uid": "u"}
+    link = NetworkInterfaceUsage(name="eth0", rx_bytes=UInt64Value(value=7))
+    box = LinuxPodSandboxStats(
+        network=NetworkUsage(default_interface=link, interfaces=(link,)),
+        process=ProcessUsage(process_count=UInt64Value(value=3)),
+    )
+    signals = {"nodefs.available": Signal(40, 100), "nodefs.inodesFree": Signal(9, 10), "pid.available": Signal(90, 99)}
+    around = Surroundings(signals, {"u": box})
+    shown = summary.summary("n1", stats.Usage(NOW, 5), [pod()], second, around)
+    first = shown["pods"][0]
+    assert first["containers"][0]["cpu"]["usageNanoCores"] == 250_000_000
+    assert first["podRef"] == {"name": "web", "namespace": "default", "uid": "u"}
+    assert (first["network"]["rxBytes"], first["process_stats"]) == (7, {"process_count": 3})
+    at = "2030-01-01T00:00:00Z"
+    disk = {"time": at, "availableBytes": 40, "capacityBytes": 100, "usedBytes": 60}
+    assert shown["node"]["fs"] == {**disk, "inodesFree": 9, "inodes": 10, "inodesUsed": 1}
+    assert shown["node"]["rlimit"] == {"time": at, "maxpid": 99, "curproc": 9}
     text = stats.resource_metrics(stats.Usage(NOW, 5_000_000_000), second)
     assert 'container_cpu_usage_seconds_total{container="c",namespace="default",pod="web"} 1.5 1893456002000' in text
     assert "node_cpu_usage_seconds_total 5 1893456000000" in text

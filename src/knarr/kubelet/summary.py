@@ -1,0 +1,129 @@
+"""The document of /stats/summary: node, file systems, pods, containers, in upstream's words (what `kubectl top` reads).
+
+Pure: usages, signals of the machine and the sandboxes' statistics come in as values; what nobody could say is left out.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from knarr.base.clock import rfc3339
+from knarr.cri.messages.image import UInt64Value
+from knarr.cri.messages.stats import LinuxPodSandboxStats, NetworkInterfaceUsage
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet.eviction import Signal
+from knarr.kubelet.stats import ContainerUsage, Usage
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the machine has left (node_signals.py), and network and processes of each pod by its uid."""
+
+    signals: Mapping[str, Signal] = field(default_factory=dict)
+    sandboxes: Mapping[str, LinuxPodSandboxStats] = field(default_factory=dict)
+
+
+def summary(
+    node_name: str, node: Usage, pods: Iterable[Pod], usages: Iterable[ContainerUsage], around: Surroundings
+) -> Json:
+    by_pod: dict[str, list[ContainerUsage]] = {}
+    for usage in usages:
+        by_pod.setdefault(usage.uid, []).append(usage)
+    known = {pod.metadata.uid: pod for pod in pods}
+    return {
+        "node": {"nodeName": node_name, "cpu": _cpu(node), "memory": _memory(node), **_machine(node, around.signals)},
+        "pods": [
+            {**_pod(known[uid], found), **_sandbox(found[0].usage, around.sandboxes.get(uid))}
+            for uid, found in by_pod.items()
+            if uid in known
+        ],
+    }
+
+
+def _machine(node: Usage, signals: Mapping[str, Signal]) -> Json:
+    found: Json = {}
+    if "nodefs.available" in signals:
+        found["fs"] = _file_system(node, signals, "nodefs")
+    if "imagefs.available" in signals:
+        images = _file_system(node, signals, "imagefs")
+        found["runtime"] = {"imageFs": images, "containerFs": images}
+    if (pids := signals.get("pid.available")) is not None:
+        limits = {"maxpid": pids.capacity, "curproc": pids.capacity - pids.available}
+        found["rlimit"] = {"time": rfc3339(node.at), **limits}
+    return found
+
+
+def _file_system(node: Usage, signals: Mapping[str, Signal], name: str) -> Json:
+    disk, inodes = signals[f"{name}.available"], signals.get(f"{name}.inodesFree")
+    found = {
+        "time": rfc3339(node.at),
+        "availableBytes": disk.available,
+        "capacityBytes": disk.capacity,
+        "usedBytes": disk.capacity - disk.available,
+    }
+    if inodes is None:
+        return found
+    used = inodes.capacity - inodes.available
+    return {**found, "inodesFree": inodes.available, "inodes": inodes.capacity, "inodesUsed": used}
+
+
+def _pod(pod: Pod, found: list[ContainerUsage]) -> Json:
+    whole = Usage(
+        at=max(usage.usage.at for usage in found),
+        cpu_nanoseconds=sum(usage.usage.cpu_nanoseconds for usage in found),
+        nanocores=sum(usage.usage.nanocores or 0 for usage in found),
+        working_set=sum(usage.usage.working_set for usage in found),
+        rss=sum(usage.usage.rss for usage in found),
+        disk=sum(usage.usage.disk for usage in found),
+    )
+    meta = pod.metadata
+    return {
+        "podRef": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
+        "startTime": rfc3339(pod.status.start_time) if pod.status.start_time else None,
+        "cpu": _cpu(whole),
+        "memory": _memory(whole),
+        "ephemeral-storage": {"time": rfc3339(whole.at), "usedBytes": whole.disk},
+        "containers": [
+            {
+                "name": usage.container,
+                "cpu": _cpu(usage.usage),
+                "memory": _memory(usage.usage),
+                "rootfs": {"time": rfc3339(usage.usage.at), "usedBytes": usage.usage.disk},
+            }
+            for usage in found
+        ],
+    }
+
+
+def _sandbox(at: Usage, found: LinuxPodSandboxStats | None) -> Json:
+    if found is None:
+        return {}
+    shown: Json = {}
+    if found.network is not None and found.network.default_interface is not None:
+        first = _interface(found.network.default_interface)
+        links = [_interface(link) for link in found.network.interfaces]
+        shown["network"] = {"time": rfc3339(at.at), **first, "interfaces": links}
+    if found.process is not None and found.process.process_count is not None:
+        shown["process_stats"] = {"process_count": found.process.process_count.value}
+    return shown
+
+
+def _interface(link: NetworkInterfaceUsage) -> Json:
+    named: dict[str, UInt64Value | None] = {
+        "rxBytes": link.rx_bytes,
+        "rxErrors": link.rx_errors,
+        "txBytes": link.tx_bytes,
+        "txErrors": link.tx_errors,
+    }
+    return {"name": link.name, **{key: wrapped.value for key, wrapped in named.items() if wrapped is not None}}
+
+
+def _cpu(usage: Usage) -> Json:
+    cpu: Json = {"time": rfc3339(usage.at), "usageCoreNanoSeconds": usage.cpu_nanoseconds}
+    return cpu if usage.nanocores is None else {**cpu, "usageNanoCores": usage.nanocores}
+
+
+def _memory(usage: Usage) -> Json:
+    return {"time": rfc3339(usage.at), "workingSetBytes": usage.working_set, "rssBytes": usage.rss}
