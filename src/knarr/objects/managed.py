@@ -114,6 +114,16 @@ def tracked(schema: Schema, new: Json, old: Json | None, writer: Writer, now: st
     return _with(new, encoded(entries))
 
 
+def without_unchanged(new: Json, old: Json) -> Json:
+    """The new object without a managedFields list that is the live one's: absent means the same to `tracked`, and
+    nobody has to read, check and copy it."""
+    metadata = new["metadata"]
+    given = metadata.get("managedFields")
+    if given is None or given != old["metadata"].get("managedFields"):
+        return new
+    return {**new, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
+
+
 def _first(schema: Schema, new: Json, writer: Writer, now: str) -> Json:
     """A new object: its creator owns all that is set."""
     mine, _ = fields.compare(schema, _empty(schema), without_stripped(new))

@@ -10,7 +10,7 @@ from knarr.apiserver.resources import Json
 from knarr.apiserver.verbs import apply
 from knarr.base.errors import Cause
 from knarr.kinds import schemas
-from knarr.objects import patches
+from knarr.objects import managed, patches
 from knarr.objects.decoding import WrongType
 from knarr.wire import http
 
@@ -56,6 +56,7 @@ def _patched(context: RequestContext, media: str, old: Json, value: Any) -> Json
     resource = context.resource
     served = conversions.served(resource, old)
     new = writing.checked_kind(context, patched_value(media, resource.kind.type_name, served, value))
+    new = managed.without_unchanged(new, served)
     bodies.report(context, strategy.unknown_fields(resource, new))
     return strategy.stored(resource, new)
 

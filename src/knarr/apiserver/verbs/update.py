@@ -4,6 +4,7 @@ from knarr.apiserver import authorising, bodies, presenting, status, strategy, w
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 from knarr.base.errors import BadRequest
+from knarr.objects import managed
 from knarr.wire import http
 
 
@@ -28,4 +29,4 @@ async def replaced(context: RequestContext, obj: Json, subresource: str) -> writ
     if facts.get("unconditionalUpdate") is False and not obj["metadata"].get("resourceVersion"):
         raise status.invalid(resource.kind.kind, resource.group, name, [writing.VERSION_REQUIRED])
     wanted = strategy.stored(resource, obj)
-    return await writing.change(context, lambda old: wanted, subresource)
+    return await writing.change(context, lambda old: managed.without_unchanged(wanted, old), subresource)
