@@ -1,8 +1,10 @@
 """Images beside their peers: push and pull of a large layer at the registry, and pulling into a runnable snapshot.
 
 Run: `.venv/bin/python -m bench.images [--size 200] [--rounds 5]`, as root. It serves knarr's registry in a process
-of its own on a free port, and docker-registry (Debian's package, or --peer PATH) beside it; curl is the client of both.
-Yardsticks of the same run: sha256 of the layer, gzip decompression, writing it with fsync, tar's extraction.
+of its own on a free port, and docker-registry (Debian's package: installed, fetched by apt-get, or --peer PATH) beside
+it; the two take turns, round by round. curl pushes and pulls; "read" is a client that does nothing but receive, because
+curl's own 2 GB/s would hide the servers. Yardsticks of the same run: sha256 of the layer, gzip decompression and both
+one after the other (the limit that issue 6 names), writing it with fsync, tar's extraction.
 """
 
 import argparse
@@ -71,14 +73,15 @@ def main() -> None:
         layer = directory / "layer"
         layer.write_bytes(os.urandom(arguments.size * 1_000_000))
         yardsticks(layer, arguments.rounds)
-        with knarr_registry(directory / "knarr") as address:
-            transfers("knarr registry", address, layer, arguments.rounds)
+        peer = arguments.peer or fetched_peer(directory / "package")
+        with knarr_registry(directory / "knarr") as address, contextlib.ExitStack() as stack:
+            servers = {"knarr": address}
+            if peer:
+                servers["docker-registry"] = stack.enter_context(peer_registry(directory / "peer", peer))
+            else:
+                print("docker-registry is neither installed nor to be fetched; no peer in this run")
+            transfers(servers, layer, arguments.rounds)
             pulling(directory, address, arguments.rounds)
-        if arguments.peer:
-            with peer_registry(directory / "peer", arguments.peer) as address:
-                transfers("docker-registry", address, layer, arguments.rounds)
-        else:
-            print("docker-registry is not installed; no peer in this run")
         unpacking(directory, arguments.rounds)
 
 
@@ -87,6 +90,7 @@ def yardsticks(layer: Path, rounds: int) -> None:
     report("sha256 of the layer, one thread", len(body), lambda: hashlib.sha256(body), rounds)
     packed = isal_zlib.compress(body, 1)
     report("gzip decompression by isal", len(body), lambda: isal_zlib.decompress(packed), rounds)
+    report("sha256, then gzip decompression", len(body), lambda: hashlib.sha256(isal_zlib.decompress(packed)), rounds)
 
     def write() -> None:
         with open(layer.with_suffix(".copy"), "wb") as file:
@@ -97,33 +101,59 @@ def yardsticks(layer: Path, rounds: int) -> None:
     layer.with_suffix(".copy").unlink()
 
 
-def transfers(who: str, address: str, layer: Path, rounds: int) -> None:
-    """Two requests for each push, as clients make them; each round is another repository's first push."""
+def transfers(servers: dict[str, str], layer: Path, rounds: int) -> None:
+    """Push, pull by curl, and read, by all servers in turn; each push is a first one. Rates, and the server's CPU."""
     with open(layer, "rb") as file:
         digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
     size = layer.stat().st_size
+    acts: dict[str, Callable[[str], object]] = {
+        "push": lambda address: push_layer(address, layer, digest),
+        "pull": lambda address: curl("-o", "/dev/null", f"http://{address}/v2/bench/blobs/{digest}"),
+        "read": lambda address: receive(address, digest),
+    }
+    for what, act in acts.items():
+        rates: dict[str, list[float]] = {who: [] for who in servers}
+        cpu = dict.fromkeys(servers, 0.0)
+        for _ in range(rounds):
+            for who, address in servers.items():
+                if what == "push":
+                    curl("-X", "DELETE", f"http://{address}/v2/bench/blobs/{digest}", check=False)
+                before, start = cpu_seconds(address), time.perf_counter()
+                act(address)
+                rates[who].append(size / 1e6 / (time.perf_counter() - start))
+                cpu[who] += cpu_seconds(address) - before
+        for who in servers:
+            show(f"{who}: {what}", rates[who], f"server CPU {1e3 * cpu[who] / rounds / (size / 1e9):.0f} ms/GB")
 
-    def push() -> None:
-        headers = curl("-D", "-", "-o", "/dev/null", "-X", "POST", f"http://{address}/v2/bench/blobs/uploads/")
-        location = next(line for line in headers.splitlines() if line.lower().startswith("location:")).split(None, 1)[1]
-        target = location if "://" in location else f"http://{address}{location}"
-        joint = "&" if "?" in target else "?"
-        curl(
-            "-T",
-            str(layer),
-            "-H",
-            "Expect:",
-            "-H",
-            "Content-Type: application/octet-stream",
-            f"{target}{joint}digest={digest}",
-        )
 
-    def delete() -> None:
-        curl("-X", "DELETE", f"http://{address}/v2/bench/blobs/{digest}")
+def push_layer(address: str, layer: Path, digest: str) -> None:
+    """Two requests, as clients make them."""
+    headers = curl("-D", "-", "-o", "/dev/null", "-X", "POST", f"http://{address}/v2/bench/blobs/uploads/")
+    location = next(line for line in headers.splitlines() if line.lower().startswith("location:")).split(None, 1)[1]
+    target = location if "://" in location else f"http://{address}{location}"
+    joint = "&" if "?" in target else "?"
+    kind = "Content-Type: application/octet-stream"
+    curl("-T", str(layer), "-H", "Expect:", "-H", kind, f"{target}{joint}digest={digest}")
 
-    report(f"{who}: push", size, push, rounds, after=delete)
-    push()
-    report(f"{who}: pull", size, lambda: curl("-o", "/dev/null", f"http://{address}/v2/bench/blobs/{digest}"), rounds)
+
+def receive(address: str, digest: str) -> None:
+    host, _, port = address.partition(":")
+    head = f"GET /v2/bench/blobs/{digest} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+    buffer = bytearray(1 << 20)
+    with socket.create_connection((host, int(port))) as connected:
+        connected.sendall(head.encode())
+        while connected.recv_into(buffer):
+            pass
+
+
+def cpu_seconds(address: str) -> float:
+    """User and system time of the process that listens there."""
+    listening = subprocess.run(
+        ["ss", "-ltnpH", f"sport = :{address.rpartition(':')[2]}"], check=True, capture_output=True, text=True
+    ).stdout
+    pid = listening.partition("pid=")[2].partition(",")[0]
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def pulling(directory: Path, address: str, rounds: int) -> None:
@@ -220,13 +250,26 @@ def report(
         rates.append(size / 1e6 / (time.perf_counter() - start))
         if after is not None:
             after()
-    print(
-        f"{what:<40} {statistics.median(rates):8.0f} MB/s  ({min(rates):.0f}…{max(rates):.0f}, n={rounds})", flush=True
-    )
+    show(what, rates)
 
 
-def curl(*words: str) -> str:
-    return subprocess.run(["curl", "-sf", *words], check=True, capture_output=True, text=True, timeout=120).stdout
+def show(what: str, rates: list[float], more: str = "") -> None:
+    middle, least, most = statistics.median(rates), min(rates), max(rates)
+    print(f"{what:<40} {middle:8.0f} MB/s  ({least:.0f}…{most:.0f}, n={len(rates)})  {more}".rstrip(), flush=True)
+
+
+def curl(*words: str, check: bool = True) -> str:
+    return subprocess.run(["curl", "-sf", *words], check=check, capture_output=True, text=True, timeout=120).stdout
+
+
+def fetched_peer(place: Path) -> str:
+    """docker-registry out of Debian's package, without installing it; "" where that cannot be."""
+    place.mkdir()
+    for command in (["apt-get", "download", "docker-registry"], ["sh", "-c", "dpkg -x docker-registry_*.deb ."]):
+        with contextlib.suppress(OSError):
+            subprocess.run(command, cwd=place, check=False, capture_output=True, timeout=120)
+    program = place / "usr" / "bin" / "docker-registry"
+    return str(program) if program.exists() else ""
 
 
 @contextlib.contextmanager
