@@ -60,6 +60,13 @@ EXPLAINED = {
     "volume": "buildah makes the directories of a JSON VOLUME",
     "shell": "buildah does not use SHELL for CMD",
     "run named user": "chroot isolation gives the user's own group as a supplementary one too",
+    "env in volume": "buildah makes the directories of a VOLUME that a RUN follows",
+    "expose a range": "buildah keeps the range as it is written; docker and BuildKit write each port",
+    "run mount bind": "buildah leaves the mount point in the layer",
+    "run mount from a stage": "buildah leaves the mount point in the layer",
+    "run network none": "buildah 1.28 knows no flag of RUN but --mount",
+    "stage names in capitals": "buildah compares names of stages with their case; the reference does not",
+    "add chown of an archive": "buildah does not apply --chown to what an archive holds",
     "escape directive": "buildah takes backslashes out of ENV whatever the directive says",
 }
 

@@ -21,7 +21,7 @@ from knarr.builder.cache_exchange import Import, Imported
 from knarr.builder.context_store import ContextStore
 from knarr.builder.dockerfile import checks, ignore, parser
 from knarr.builder.dockerfile.faults import Place
-from knarr.builder.dockerfile.findings import Finding
+from knarr.builder.dockerfile.findings import Finding, undefined_variable
 from knarr.builder.dockerfile.parser import Dockerfile
 from knarr.builder.downloads import Downloads
 from knarr.builder.evaluate import PROXY_ARGUMENTS, Arguments, PlannedStep, evaluate, global_arguments
@@ -119,8 +119,7 @@ class Warnings:
     def undefined(self, step: PlannedStep) -> None:
         """Variables that nothing sets. Raises DockerfileFault where the directive makes findings errors."""
         for name, near in step.undefined:
-            text = f"usage of undefined variable '${name}'" + (f" (did you mean ${near}?)" if near else "")
-            finding = Finding("UndefinedVar", step.instruction.place, text)
+            finding = undefined_variable(step.instruction.place, name, near)
             if self._directive.keeps(finding.rule):
                 checks.refuse([finding], self._directive)
                 self._tell(finding)

@@ -8,11 +8,15 @@ import json
 from typing import Any
 
 from knarr.base.errors import Invalid
-from knarr.builder.dockerfile import checks, ignore, parser
+from knarr.builder.dockerfile import checks, ignore, parser, rules_from
+from knarr.builder.dockerfile.findings import Finding, undefined_variable
 from knarr.builder.dockerfile.instructions import Arg, Run
 from knarr.builder.dockerfile.parser import Dockerfile, Stage
+from knarr.builder.evaluate import SCRATCH, Arguments, evaluate, global_arguments
+from knarr.builder.graph import SCRATCH as SCRATCH_NAME
 from knarr.builder.graph import find_stage
 from knarr.cli.printing import EXIT_FAILED, EXIT_USAGE, Failure, show, table
+from knarr.oci.image_config import ContainerConfig
 
 CALLS = ("check", "lint", "outline", "targets")
 
@@ -34,6 +38,8 @@ def answer(arguments: argparse.Namespace, text: str, file: str, ignored: str) ->
 def _check(dockerfile: Dockerfile, ignored: str, *, is_json: bool) -> int:
     patterns = ignore.read(ignored, ".dockerignore")
     found = checks.findings(dockerfile, patterns.excludes if ignored else None)
+    found += undefined(dockerfile)
+    found.sort(key=lambda finding: finding.place.line)
     if is_json:
         rows = [{"ruleName": f.rule, "url": f.url, "detail": f.text, "line": f.place.line} for f in found]
         show(json.dumps({"warnings": rows}, indent=2))
@@ -45,6 +51,31 @@ def _check(dockerfile: Dockerfile, ignored: str, *, is_json: bool) -> int:
         return 0
     show(f"Check complete, {len(found)} warning{'s have' if len(found) > 1 else ' has'} been found!")
     return EXIT_FAILED
+
+
+def undefined(dockerfile: Dockerfile) -> list[Finding]:
+    """Variables that nothing sets, in stages that begin with nothing; another base's environment is not known here.
+
+    Raises DockerfileFault for instructions that cannot be evaluated.
+    """
+    platform = dict.fromkeys(rules_from.PLATFORM_ARGUMENTS, "x")
+    arguments = Arguments({}, platform, global_arguments(dockerfile.arguments, Arguments(), dockerfile.escape))
+    chosen = checks.directive(dockerfile)
+    configs: dict[int, ContainerConfig] = {}
+    rooted: set[int] = set()
+    found = []
+    for stage in dockerfile.stages:
+        below = find_stage(dockerfile.stages[: stage.number], stage.base.image)
+        if stage.base.image == SCRATCH_NAME or below in rooted:
+            rooted.add(stage.number)
+        # `${x:?…}` may be satisfied by an environment that is not known.
+        known = [i for i in stage.instructions if stage.number in rooted or "?" not in i.text]
+        base = SCRATCH if below is None else configs[below]
+        steps = evaluate(known, base, arguments, dockerfile.escape)
+        configs[stage.number] = steps[-1].config if steps else base
+        if stage.number in rooted and chosen.keeps("UndefinedVar"):
+            found += [undefined_variable(step.instruction.place, *each) for step in steps for each in step.undefined]
+    return found
 
 
 def targets(dockerfile: Dockerfile) -> dict[str, Any]:

@@ -120,6 +120,9 @@ def test_another_escape_character_leaves_backslashes_alone() -> None:
     [
         ("FROM x\nCOPPY a b", 'Dockerfile:2: unknown instruction "COPPY"; did you mean COPY?'),
         ("FROM x\nCOPY a", "Dockerfile:2: COPY needs at least a source and a destination"),
+        ("FROM x\nCOPY 'a b", "COPY SOURCE… DESTINATION; a quote is not closed"),
+        ("FROM x\nRUN", "RUN needs an argument: RUN COMMAND"),
+        ("FROM x\nRUN --mount=type=cache,target=/x,sharing=all y", "sharing is shared, private or locked, not 'all'"),
         ("FROM x\nCOPY --form=a b c", "COPY has no flag --form; did you mean --from?"),
         ("FROM x\nCMD --x", "CMD has no flag --x; it takes none"),
         ("FROM x\nENV A", "ENV A has no value: ENV A=…"),

@@ -57,3 +57,14 @@ def test_outline_and_targets_say_what_a_build_takes(tmp_path: Path) -> None:
     ]  # fmt: skip
     code, said = knarr(tmp_path, "--call", "nonsense")
     assert code == 2
+
+
+def test_check_evaluates_what_needs_no_base(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch AS a\nENV HOME_DIR=/h\nFROM a\nWORKDIR $HOMEDIR\n")
+    code, said = knarr(tmp_path, "--check")
+    assert "Dockerfile:4: UndefinedVar: usage of undefined variable '$HOMEDIR' (did you mean $HOME_DIR?)" in said
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nWORKDIR $FROM_THE_BASE\nENV A=${NEEDED:?missing}\n")
+    assert knarr(tmp_path, "--check") == (0, "Check complete, no warnings found.\n")
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nEXPOSE http\n")
+    code, said = knarr(tmp_path, "--check")
+    assert (code, "'http' is not PORT" in said) == (2, True)

@@ -17,6 +17,7 @@ MOUNT_OPTIONS = {
     "secret": ("id", "required", "mode", "uid", "gid", "env"),
     "ssh": ("id", "required", "mode", "uid", "gid"),
 }
+SHARINGS = ("shared", "private", "locked")
 _ALIASES = {"dst": "target", "destination": "target", "src": "source", "ro": "readonly", "rw": "readwrite"}
 _SWITCHES = ("readonly", "readwrite", "required")
 
@@ -86,6 +87,9 @@ def run_mount(text: str) -> RunMount:
     for name in options:
         if name not in (*MOUNT_OPTIONS[kind], "target", "readonly", "readwrite"):
             raise ValueError(f"{name!r} is no option of type={kind}")
+    sharing = options.get("sharing", "shared")
+    if "$" not in sharing and sharing not in SHARINGS:
+        raise ValueError(f"sharing is shared, private or locked, not {sharing!r}")
     if kind in ("bind", "cache", "tmpfs") and not options.get("target"):
         raise ValueError(f"type={kind} needs target=/path")
     return RunMount(kind, options)

@@ -28,6 +28,12 @@ class Finding:
         return f"{_DOCUMENTATION}/{'-'.join(word.lower() for word in _WORD.findall(self.rule))}/"
 
 
+def undefined_variable(place: Place, name: str, near: str) -> Finding:
+    """UndefinedVar, with the nearest name that is set ("" for none)."""
+    hint = f" (did you mean ${near}?)" if near else ""
+    return Finding("UndefinedVar", place, f"usage of undefined variable '${name}'{hint}")
+
+
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What rules look at. `is_ignored` tells what .dockerignore keeps out; None where there is no such file."""

@@ -171,3 +171,25 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "VOLUME": (),
     "WORKDIR": (),
 }
+
+# Word → how what follows it is written, for messages.
+FORMS: dict[str, str] = {
+    "ADD": "SOURCE… DESTINATION",
+    "ARG": "NAME[=DEFAULT]",
+    "CMD": '["PROGRAM", "ARGUMENT"]',
+    "COPY": "SOURCE… DESTINATION",
+    "ENTRYPOINT": '["PROGRAM", "ARGUMENT"]',
+    "ENV": "NAME=VALUE",
+    "EXPOSE": "PORT[/tcp|/udp]",
+    "FROM": "IMAGE [AS NAME]",
+    "HEALTHCHECK": "CMD COMMAND, or HEALTHCHECK NONE",
+    "LABEL": "KEY=VALUE",
+    "MAINTAINER": "NAME",
+    "ONBUILD": "INSTRUCTION",
+    "RUN": "COMMAND",
+    "SHELL": '["/bin/sh", "-c"]',
+    "STOPSIGNAL": "SIGTERM",
+    "USER": "NAME[:GROUP]",
+    "VOLUME": "/PATH",
+    "WORKDIR": "/PATH",
+}

@@ -164,7 +164,7 @@ def _flags(place: Place, word: str, rest: str, escape: str) -> tuple[dict[str, l
 
 def _required(reading: Reading) -> str:
     if not reading.rest:
-        raise reading.fault(f"{reading.word} needs an argument")
+        raise reading.fault(f"{reading.word} needs an argument: {reading.word} {kinds.FORMS[reading.word]}")
     return reading.rest
 
 
@@ -249,7 +249,10 @@ def _mount(reading: Reading, text: str) -> kinds.RunMount:
 def _copy(reading: Reading) -> Copy:
     words = list(forms.json_words(reading.rest) or lexer.split_words(reading.rest, reading.escape))
     if len(words) < 2:
-        raise reading.fault(f"{reading.word} needs at least a source and a destination")
+        is_open = any(reading.rest.count(mark) % 2 for mark in "\"'")
+        hint = "; a quote is not closed" if is_open else ""
+        form = f"{reading.word} {kinds.FORMS[reading.word]}"
+        raise reading.fault(f"{reading.word} needs at least a source and a destination: {form}{hint}")
     heredocs = {doc.name: doc for doc in reading.heredocs}
     sources = [word for word in words[:-1] if not forms.heredoc_name(word, heredocs)]
     return Copy(

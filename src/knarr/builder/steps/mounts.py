@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from knarr.base.errors import Invalid
+from knarr.builder.dockerfile import arguments as forms
 from knarr.builder.dockerfile.instructions import RunMount
 from knarr.builder.operations import Run
 from knarr.builder.steps import ssh
 from knarr.runtime.spec import VolumeMount
 
-SHARINGS = ("shared", "private", "locked")
 Bind = Callable[[RunMount, Path], Awaitable[Path]]
 """Makes the source of a bind mount visible below the given directory; the path to mount."""
 Seed = Callable[[RunMount, Path], Awaitable[None]]
@@ -63,7 +63,7 @@ class CacheMounts:
         options = mount.options
         identifier = options.get("id") or options["target"]
         sharing = options.get("sharing", "shared")
-        if sharing not in SHARINGS:
+        if sharing not in forms.SHARINGS:
             raise Invalid(f"--mount=type=cache: sharing is shared, private or locked, not {sharing!r}")
         async with contextlib.AsyncExitStack() as stack:
             key = hashlib.sha256(identifier.encode()).hexdigest()[:32]
