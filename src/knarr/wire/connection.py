@@ -16,6 +16,31 @@ READ_AHEAD: Final = 256 * 1024
 """Bytes kept for a reader that is late; more stay in the kernel's buffer and so with the sender."""
 
 
+class _Lost(asyncio.Transport):
+    """What stands for the transport of a connection that is over."""
+
+    def is_closing(self) -> bool:
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Nobody reads it."""
+
+    def close(self) -> None:
+        """It is."""
+
+    def abort(self) -> None:
+        """It is closed."""
+
+
+LOST: Final = _Lost()
+
+
 class StreamConnection(asyncio.Protocol):
     """One reader and any number of writers; `read` and `write` as http.Connection says."""
 

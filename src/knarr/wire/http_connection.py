@@ -14,7 +14,7 @@ import httptools
 
 from knarr.base import errors, logs
 from knarr.wire import http, http_file, http_head, http_request
-from knarr.wire.connection import READ_AHEAD, StreamConnection
+from knarr.wire.connection import LOST, READ_AHEAD, StreamConnection
 from knarr.wire.http_body import ArrivingBody
 from knarr.wire.http_request import Exchange
 
@@ -138,7 +138,13 @@ class ServerConnection(asyncio.BufferedProtocol):
         """The transport is lost; the server forgets the connection once its handler has cleaned up, too."""
         self._is_lost = True
         if self._task is None:
-            self._server.forget(self)
+            self._forget()
+
+    def _forget(self) -> None:
+        # uvloop's TLS keeps this object's buffer methods for ever, so what refers to TLS is let go: a connection's
+        # OpenSSL state (some 20 KiB) would wait for the garbage collector, which does not see its size.
+        self._transport = LOST
+        self._server.forget(self)
 
     def pause_writing(self) -> None:
         if self._drained is None:
@@ -274,7 +280,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._current = None
             self._is_streaming = False
             if self._is_lost:
-                self._server.forget(self)
+                self._forget()
         self._after(exchange)
 
     def _after(self, exchange: Exchange) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from knarr.base import errors
 from knarr.wire import http, tls
@@ -192,6 +193,38 @@ async def test_a_client_certificate_names_user_and_groups(tmp_path: Path) -> Non
         await client.request(Target("127.0.0.1", port, tls.client_context()), http.Request("GET", "/who"))
     await client.close()
     await server.close(0.2)
+
+
+def test_closed_tls_connections_do_not_wait_for_the_garbage_collector(tmp_path: Path) -> None:
+    """On the loop that knarr runs on: its TLS keeps more references than the standard one's."""
+    certificates(tmp_path)
+
+    async def told() -> list[str]:
+        server, client = Server(answer), Client()
+        context = tls.server_context(
+            tmp_path / "server.crt", tmp_path / "server.key", client_authority=tmp_path / "ca.crt"
+        )
+        port = await server.listen_tcp("127.0.0.1", 0, tls=context)
+        target = Target("127.0.0.1", port, tls.client_context(authority=tmp_path / "ca.crt"))
+        headers = (("connection", "Upgrade"), ("upgrade", "raw"))
+        gc.collect()
+        gc.disable()
+        for _ in range(3):
+            await (await client.request(target, http.Request("GET", "/echo"))).read(100)
+            _, stream = await client.upgrade(target, http.Request("GET", "/up", headers=headers))
+            assert stream is not None
+            stream.close()
+            del stream
+        await client.close()
+        await server.close(1.0)
+        await asyncio.sleep(0.01)
+        return [type(thing).__name__ for thing in gc.get_objects() if type(thing).__name__ in ("ServerConnection",)]
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            assert runner.run(told()) == []
+    finally:
+        gc.enable()
 
 
 async def test_nothing_is_left_for_the_garbage_collector(tmp_path: Path) -> None:
