@@ -29,6 +29,8 @@ class Place:
     others: Sequence[Pod] = ()
     pressures: frozenset[str] = frozenset()
     has_apparmor: bool = False
+    used: Mapping[str, int] | None = None
+    """What `others` hold, where somebody has summed it up already."""
     unsafe_sysctls: tuple[str, ...] = field(default=())
     """Patterns of sysctls beyond the safe ones that pods may set: a name, or a prefix ending in `*`."""
 
@@ -87,7 +89,9 @@ def _resources(pod: Pod, place: Place) -> Stop | None:
 
 def shortage(pod: Pod, place: Place) -> tuple[str, int, int, int] | None:
     """(resource, requested, used, capacity) of the first resource that does not suffice."""
-    used = demands.total(demands.requests(other) for other in place.others)
+    used = place.used
+    if used is None:
+        used = demands.total(demands.requests(other) for other in place.others)
     for name, requested in sorted(demands.requests(pod).items(), key=lambda pair: pair[0] != "pods"):
         capacity = place.allocatable.get(name, 0)
         if requested > 0 and used.get(name, 0) + requested > capacity:
@@ -104,8 +108,9 @@ def _affinity(pod: Pod, place: Place) -> Stop | None:
 
 
 def _ports(pod: Pod, place: Place) -> Stop | None:
-    held = [port for other in place.others for port in _host_ports(other)]
-    for protocol, address, number in _host_ports(pod):
+    wanted = _host_ports(pod)
+    held = [port for other in place.others for port in _host_ports(other)] if wanted else []
+    for protocol, address, number in wanted:
         for other_protocol, other_address, other_number in held:
             is_same = (protocol, number) == (other_protocol, other_number)
             if is_same and (address == other_address or "" in (address, other_address)):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from knarr.base.errors import KnarrError
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import admission
+from knarr.kubelet import admission, demands
 from knarr.kubelet.admission import Place
 from knarr.kubelet.standing import Stop
 
@@ -30,6 +30,7 @@ class Allocations:
         self._pods = pods
         self._fetch_node = fetch_node
         self._waiting: dict[str, Callable[[], None]] = {}
+        self._requests: dict[str, tuple[Pod, demands.Amounts]] = {}
 
     async def refusal(self, pod: Pod) -> Stop | None:
         """Why this pod may not begin here."""
@@ -62,4 +63,12 @@ class Allocations:
 
     def _met_by(self, pod: Pod) -> Place:
         others = tuple(other for other in self._pods() if other.metadata.uid != pod.metadata.uid)
-        return replace(self._place(), others=others)
+        # Counted once per version of a pod: a hundred that come together would count each other ten thousand times.
+        before, self._requests = self._requests, {}
+        for other in others:
+            known = before.get(other.metadata.uid)
+            is_same = known is not None and known[0] is other
+            counted = known[1] if known is not None and is_same else demands.requests(other)
+            self._requests[other.metadata.uid] = (other, counted)
+        used = demands.total(amounts for _, amounts in self._requests.values())
+        return replace(self._place(), others=others, used=used)

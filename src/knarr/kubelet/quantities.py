@@ -5,11 +5,13 @@ objects/quantity.py reads them; here a text that is none counts as 0, since a st
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 
 from knarr.base.errors import Invalid
 from knarr.objects import quantity
 
 
+@lru_cache(maxsize=4096)
 def amount(text: str) -> Fraction:
     """The number a quantity stands for; 0 for a text that is none (the API server has validated it)."""
     try:
