@@ -17,6 +17,7 @@ Json = dict[str, Any]
 SELF: Final = "."
 LEAF: Final[Fields] = {}
 _ABSENT: Final = object()
+_CONTAINERS: Final = (dict, list)
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -278,10 +279,11 @@ def _whole(place: Schema, item: Any) -> Fields:
         return LEAF
     if isinstance(item, dict) and place.form in ("struct", "map"):
         made: Fields = {SELF: LEAF}
+        known = place.type.fields if place.form == "struct" else None
         for key, each in item.items():
-            inner = below(place, key)
+            inner = place.element if known is None else known.get(key)
             if inner is not None:
-                made[f"f:{key}"] = _whole(inner, each)
+                made[f"f:{key}"] = _whole(inner, each) if each.__class__ in _CONTAINERS else LEAF
         return made
     if isinstance(item, list) and place.form == "list":
         named = entries(place, item)

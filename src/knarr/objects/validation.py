@@ -68,8 +68,9 @@ def below(schema: Schema, obj: Json, path: str) -> list[Cause]:
 
 
 def _struct(kind: ObjectType, obj: Json, path: str, causes: list[Cause]) -> None:
-    checks = _checks(kind)
-    _required(checks, obj, path, causes)
+    checks: Checks = kind.checks or _checks(kind)
+    if checks.required:
+        _required(checks, obj, path, causes)
     for key, field in checks.fields:
         if key in obj:
             _check(field, obj[key], f"{path}.{key}", causes)
