@@ -17,6 +17,8 @@ import pytest
 from knarr.images import archives
 from knarr.images.pull import Puller
 from knarr.oci import reference as references
+from knarr.registry import passwords
+from knarr.registry.options import Options
 from knarr.wire.http_client import Client
 from tests.conformance.registries import Served, build, open_store, served
 
@@ -144,3 +146,34 @@ async def test_archives_are_read_in_both_directions(tmp_path: Path, layout: Path
 
 async def file_of(path: Path) -> AsyncIterator[bytes]:
     yield path.read_bytes()
+
+
+@needs_podman
+async def test_podman_inspects_lists_and_pulls_by_digest(there: Served, layout: Path, podman: tuple[str, ...]) -> None:
+    name = f"{there.domain}/made"
+    await run("skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:made", f"docker://{name}:1")
+    listed = await run(*podman, "search", "--tls-verify=false", "--list-tags", name)
+    assert listed.split()[-2:] == [name, "1"]
+    raw = json.loads(await run(*podman, "manifest", "inspect", "--tls-verify=false", f"{name}:1"))
+    image = there.store.resolve(f"{name}:1")
+    assert [layer["digest"] for layer in raw["layers"]] == [layer.digest for layer in image.manifest.layers]
+    await run(*podman, "pull", "-q", "--tls-verify=false", f"{name}@{image.digest}")
+    shown = json.loads(await run(*podman, "image", "inspect", f"{name}@{image.digest}"))
+    assert [each["Digest"] for each in shown] == [image.digest]
+    await run(*podman, "rmi", f"{name}@{image.digest}")
+
+
+@needs_podman
+@pytest.mark.parametrize("auth", ["basic", "token"])
+async def test_podman_logs_in(tmp_path: Path, layout: Path, podman: tuple[str, ...], auth: str) -> None:
+    passwords.write(tmp_path / "users", "ann", "secret")
+    told = Options(htpasswd=str(tmp_path / "users"), auth=auth)  # type: ignore[arg-type]  # one of the two
+    async with served(tmp_path / "locked", options=told) as locked:
+        file = f"--authfile={tmp_path / 'auth.json'}"
+        await run(*podman, "login", file, "--tls-verify=false", "-u", "ann", "-p", "secret", locked.domain)
+        first, second = f"{locked.domain}/made:1", f"{locked.domain}/again:1"
+        flags = ("-q", "--dest-tls-verify=false", "--dest-creds=ann:secret")
+        await run("skopeo", "copy", *flags, f"oci:{layout}:made", f"docker://{first}")
+        await run(*podman, "pull", "-q", file, "--tls-verify=false", first)
+        await run(*podman, "push", "-q", file, "--tls-verify=false", first, second)
+        assert locked.store.find(second) is not None
