@@ -56,7 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _inputs(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[Source, str, str]:
     """The context, the Dockerfile's text and its name in messages."""
-    if arguments.context == "-" or "://" in arguments.context or "@" in arguments.context.partition("/")[0]:
+    where = arguments.context
+    if where == "-" or (("://" in where or "@" in where.partition("/")[0]) and not os.path.isdir(where)):
         from knarr.cli import build_sources
 
         source, text = build_sources.elsewhere(arguments, stack)
