@@ -154,7 +154,7 @@ async def test_podman_inspects_lists_and_pulls_by_digest(there: Served, layout: 
     await run("skopeo", "copy", "-q", "--dest-tls-verify=false", f"oci:{layout}:made", f"docker://{name}:1")
     listed = await run(*podman, "search", "--tls-verify=false", "--list-tags", name)
     assert listed.split()[-2:] == [name, "1"]
-    raw = json.loads(await run(*podman, "manifest", "inspect", "--tls-verify=false", f"{name}:1"))
+    raw = json.loads(await run("skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{name}:1"))
     image = there.store.resolve(f"{name}:1")
     assert [layer["digest"] for layer in raw["layers"]] == [layer.digest for layer in image.manifest.layers]
     await run(*podman, "pull", "-q", "--tls-verify=false", f"{name}@{image.digest}")
