@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import outside
 import stage
-from stage import Stage
+from stage import ENDS_AT_ONCE, Stage
 
 DEPLOYMENTS: Final = "/apis/apps/v1/namespaces/default/deployments"
 MERGE: Final = "application/merge-patch+json"
@@ -22,10 +22,10 @@ ROUNDS: Final = 3
 
 
 def deployment(image: str, name: str, replicas: int, version: str) -> dict[str, Any]:
-    container = {"name": "c", "image": image, "command": ["sleep", "1000"], "env": [{"name": "V", "value": version}]}
+    container = {"name": "c", "image": image, "command": ENDS_AT_ONCE, "env": [{"name": "V", "value": version}]}
     template = {
         "metadata": {"labels": {"app": name}},
-        "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]},
+        "spec": {"terminationGracePeriodSeconds": 5, "containers": [container]},
     }
     spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
@@ -55,8 +55,10 @@ def emptied(held: Stage, path: str) -> float:
     replicas = held.api.call("GET", path)["spec"]["replicas"]
     held.pods.when(lambda now: len(now) == replicas)  # The watch of pods may be behind that of the Deployment.
     began = time.monotonic()
-    held.api.call("PATCH", path, {"spec": {"replicas": 0}}, MERGE)
-    return held.pods.when(lambda now: not now) - began
+    made = held.api.call("PATCH", path, {"spec": {"replicas": 0}}, MERGE)
+    seconds = held.pods.when(lambda now: not now) - began
+    rolled_out(held.api, made)  # So that what follows does not take the old counts for its own.
+    return seconds
 
 
 def rounds_of_ten(held: Stage) -> None:
