@@ -6,8 +6,11 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from knarr.wire import http, tls
 from knarr.wire.http_client import Client, Target
@@ -153,6 +156,48 @@ async def test_logs_are_cut_and_followed_to_the_containers_end(path: str, runnin
     code, stdout, stderr = await kubectl(path, running.url, "logs", "web", "-c", "c", "--previous")
     assert (code, stdout) == (1, b"")
     assert b'previous terminated container "c" in pod "web" not found' in stderr
+
+
+@pytest.mark.parametrize("path", [KUBECTLS[0], KUBECTLS[-1]], ids=lambda path: Path(path).name)
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (("-c", "c", "--limit-bytes=9"), b"line 0\nli"),
+        (("-c", "c", "--since-time=2026-01-01T00:00:03Z"), b"line 3\nline 4\n"),
+        (("-c", "c", "--since=1h"), b""),
+        (("-c", "c", "--tail=0"), b""),
+        (("--all-containers", "--prefix", "--tail=1"), b"[pod/web/c] line 4\n[pod/web/d] line 4\n"),
+    ],
+    ids=["limit-bytes", "since-time", "since", "tail", "all-containers"],
+)
+async def test_logs_are_cut_as_asked(path: str, flags: tuple[str, ...], wanted: bytes, running: Stage) -> None:
+    lines = [f"2026-01-01T00:00:0{n}.123456789+00:00 stdout F line {n}\n" for n in range(5)]
+    running.log.write_text("".join(lines))
+    assert await kubectl(path, running.url, "logs", "web", *flags) == (0, wanted, b"")
+
+
+@pytest.mark.parametrize("version", ["v4", "v5"])
+async def test_a_terminal_follows_the_clients_size(version: str, running: Stage) -> None:
+    query = urlencode({"container": "c", "command": "sh", "stdin": "true", "stdout": "true", "tty": "true"})
+    url = f"{running.url.replace('http', 'ws', 1)}/api/v1/namespaces/default/pods/web/exec?{query}"
+    protocols = [Subprotocol(f"{version}.channel.k8s.io")]
+    async with asyncio.timeout(20), connect(url, subprotocols=protocols, proxy=None) as socket:
+        await socket.send(b'\x04{"Width":77,"Height":33}')
+        await socket.send(b"\x00stty size\n")
+        await _said(socket, b"33 77")
+        await socket.send(b'\x04{"Width":100,"Height":40}')
+        await socket.send(b"\x00stty size; exit\n")
+        await _said(socket, b"40 100")
+
+
+async def _said(socket: ClientConnection, wanted: bytes) -> None:
+    content = b""
+    async for message in socket:
+        assert isinstance(message, bytes)
+        content += message[1:]
+        if wanted in content:
+            return
+    raise AssertionError(content)
 
 
 @pytest.mark.parametrize("path", KUBECTLS[-1:], ids=lambda path: Path(path).name)
