@@ -21,6 +21,7 @@ Key = tuple[str, str]
 Shown = tuple[Pod, bytes]
 """A mirror as the API has it, decoded and as JSON."""
 RETRY_SECONDS, RETRY_SECONDS_MAX = 1.0, 30.0
+AGAIN_SECONDS = 1.0
 
 
 class Mirrors:
@@ -33,6 +34,7 @@ class Mirrors:
         self._shown: dict[Key, Shown] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._woken: dict[Key, asyncio.Event] = {}
+        self._made: dict[Key, str] = {}
 
     def want(self, pod: Json) -> None:
         """Show this static pod from now on."""
@@ -44,6 +46,7 @@ class Mirrors:
         """The static pod is gone."""
         if key in self._wanted and self._wanted[key]["metadata"]["uid"] == uid:
             del self._wanted[key]
+            self._made.pop(key, None)
             self._begin(key)
 
     def saw(self, key: Key, shown: Shown | None) -> None:
@@ -108,6 +111,13 @@ class Mirrors:
         name, uid = self._node()
         if not uid:
             return  # the owner is not there yet; the next try finds it
+        if self._made.get(key) == wanted["metadata"]["uid"]:
+            # Somebody deleted the mirror, and waits to see it go: kubectl looks twice, and would take the next one for
+            # the same. Upstream's kubelet makes it at its next round, within a second.
+            await asyncio.sleep(AGAIN_SECONDS)
+            if self._wanted.get(key) is not wanted:
+                return
+        self._made[key] = wanted["metadata"]["uid"]
         try:
             await self._client.create(POD, key[0], static_pods.mirror(wanted, name, uid))
         except AlreadyExists:
