@@ -11,6 +11,13 @@ from knarr.images.image_store import Roots
 
 BYTES_MAX = 10 << 30
 """A developer's disk can spare it; `knarr prune --keep-storage` says otherwise."""
+DISK_SHARE_MAX = 0.1
+"""Of the disk that the cache lies on: garbage collection under disk pressure leaves what the cache holds."""
+
+
+def allowance(disk_bytes: int) -> int:
+    """What the cache may hold on a disk of that size."""
+    return min(BYTES_MAX, int(disk_bytes * DISK_SHARE_MAX))
 
 
 def kept(records: Iterable[tuple[Record, float]], *, oldest: float = 0.0, bytes_max: int = BYTES_MAX) -> list[str]:

@@ -7,6 +7,7 @@ platform (stage_run.py runs a stage's steps).
 
 import asyncio
 import itertools
+import os
 import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ class Builder:
         )
         self._slots = asyncio.Semaphore(BUILDS_MAX)
         self._running = 0
+        disk = os.statvfs(state_dir)
+        self._cache_bytes_max = cache_limits.allowance(disk.f_blocks * disk.f_frsize)
         machine.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         images.hold(lambda: cache_limits.roots(self.tools.cache))
 
@@ -83,7 +86,7 @@ class Builder:
         finally:
             self._running -= 1
             # A build may have made more than the cache is to hold.
-            cache_limits.enforce(self.tools.cache)
+            cache_limits.enforce(self.tools.cache, bytes_max=self._cache_bytes_max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

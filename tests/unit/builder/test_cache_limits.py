@@ -37,3 +37,8 @@ def test_enforcing_forgets_records_and_says_how_many() -> None:
     assert cache_limits.enforce(cache, bytes_max=100) == 0
     assert cache_limits.enforce(cache, bytes_max=20) == 1
     assert len(cache) == 2
+
+
+def test_a_small_disk_gives_the_cache_less() -> None:
+    assert cache_limits.allowance(20 << 30) == 2 << 30
+    assert cache_limits.allowance(1 << 40) == cache_limits.BYTES_MAX
