@@ -86,11 +86,12 @@ def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> 
     was = next((entry for entry in held if _is_applier(entry, applied.writer)), None)
     others = [entry for entry in held if entry is not was]
     target: Json = combined(schema, live, config)
-    if was is not None:
+    if was is not None and was.fields != mine:  # who names the same fields as before takes nothing away
         owned = mine
         for entry in others:
             owned = fields.union(owned, entry.fields)
         target = pruned(schema, target, fields.difference(was.fields, owned), owned)
+    target = managed.without_unchanged(target, live)
     target = decoding.decoded(schema, str(live.get("kind", "")), applied.writer.api_version, target)
     changed, removed = fields.compare(schema, managed.without_stripped(live), managed.without_stripped(target))
     if not applied.is_forced:
