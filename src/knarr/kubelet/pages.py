@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from knarr.base.clock import Clock
-from knarr.base.errors import Unimplemented
+from knarr.base.errors import KnarrError
 from knarr.cri.messages.stats import LinuxPodSandboxStats, ListContainerStatsRequest, ListPodSandboxStatsRequest
 from knarr.kubelet import configuration, node_signals, observed, static_pods, stats, summary
 from knarr.kubelet.kubelet import Kubelet
@@ -105,7 +105,7 @@ class Pages:
         """Network and processes by the pod's uid; none from a runtime that cannot say."""
         try:
             found = (await self._kubelet.runtime.list_pod_sandbox_stats(ListPodSandboxStatsRequest())).stats
-        except Unimplemented:
+        except KnarrError:
             return {}
         return {observed.pod_uid(one.attributes.labels): one.linux for one in found if one.attributes and one.linux}
 

@@ -128,8 +128,11 @@ class Relief:
         ]
 
     async def _processes(self) -> dict[str, int]:
-        """Processes by the pod's uid."""
-        answer = await self._tools.runtime.list_pod_sandbox_stats(ListPodSandboxStatsRequest())
+        """Processes by the pod's uid; none from a runtime that cannot say."""
+        try:
+            answer = await self._tools.runtime.list_pod_sandbox_stats(ListPodSandboxStatsRequest())
+        except KnarrError:
+            return {}
         return {
             observed.pod_uid(one.attributes.labels): one.linux.process.process_count.value
             for one in answer.stats
