@@ -15,6 +15,7 @@ from tests.simulation.test_simulation import tried
 from tests.simulation.world import Life, Trial
 
 SEEDS = (4, 5)
+pytestmark = pytest.mark.timeout(300)  # Ten seconds of work, on machines that do other work as well.
 
 
 @pytest.mark.parametrize("seed", SEEDS)

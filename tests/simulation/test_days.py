@@ -27,6 +27,7 @@ from tests.simulation import virtual_time
 from tests.simulation.cluster import START, Cluster, running_cluster
 
 DAY = 24 * 3600
+pytestmark = pytest.mark.timeout(300)  # Seconds of work, on machines that do other work as well.
 
 
 def job_spec(**more: object) -> Json:

@@ -19,6 +19,7 @@ from tests.simulation.world import Trial, World, simulate
 COUNT = int(os.environ.get("KNARR_SEEDS", "2000"))
 TOGETHER = 100
 """Seeds of one test: about two seconds of work."""
+pytestmark = pytest.mark.timeout(300)  # For machines that do other work as well.
 CENTRAL = ("rollout", "scaling", "job", "statefulset")
 
 
