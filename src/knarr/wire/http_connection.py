@@ -429,6 +429,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Read on, or hold the client back: while requests wait, or the reader of a body is behind."""
         exchange = self._current
         body = exchange.body if exchange is not None else None
+        if body is None and not self._waiting and self._leftover is None and not self._read_paused:
+            return  # nearly always: a request that came whole, and nothing behind it
         wants_pause = not self._is_lingering and (
             bool(self._waiting)
             or (body is not None and body.is_ahead)

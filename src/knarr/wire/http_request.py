@@ -105,4 +105,7 @@ def framing(found: http.Request, *, is_old: bool) -> tuple[int | None, bool]:
 
 
 def has(headers: http.Headers, name: str) -> bool:
-    return any(key == name for key, _ in headers)
+    for key, _ in headers:  # noqa: SIM110  # a generator costs three times as much, and every answer asks
+        if key == name:
+            return True
+    return False
