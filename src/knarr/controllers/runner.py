@@ -153,6 +153,8 @@ class Runner:
         ]
 
     def _progressed(self, kind: Kind) -> None:
+        if not self._parked:
+            return  # Most of the time; this is asked at every event of every kind.
         waiting = self._parked_until.get(kind)
         while waiting and waiting[0][0] <= self._cache.progress(kind):
             self._queue.add(heapq.heappop(waiting)[1])
