@@ -23,21 +23,36 @@ BOOKMARK_SECONDS = 60.0
 TIMEOUT_SECONDS = 1800
 """Without timeoutSeconds a watch ends after 30 to 60 minutes, as upstream."""
 FRAMES_MAX = 1024
+SHAPES_MAX = 1024
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 HEADERS: http.Headers = (("cache-control", "no-cache, private"), ("content-type", "application/json;stream=watch"))
 
 
 class Frames:
-    """The last encoded events by (resource, revision, form): what one watcher encoded, the others send."""
+    """The last encoded events by (revision, shape): what one watcher encoded, the others send.
+
+    A *shape* is a number for a resource in a form: every watcher asks at every event, and numbers are found fast."""
 
     def __init__(self) -> None:
-        self._frames: dict[tuple[Resource, Revision, Accepted, str], bytes] = {}
+        self._frames: dict[tuple[Revision, int], bytes] = {}
+        self._shapes: dict[tuple[Resource, Accepted, str], int] = {}
+        self._last_shape = 0
 
-    def get(self, context: RequestContext, form: Accepted, change: Change) -> bytes:
-        key = (context.resource, change.revision, form, context.query.get("includeObject", ""))
+    def shape(self, context: RequestContext, form: Accepted) -> int:
+        key = (context.resource, form, context.query.get("includeObject", ""))
+        found = self._shapes.get(key)
+        if found is None:
+            if len(self._shapes) >= SHAPES_MAX:
+                self._shapes.clear()
+            self._last_shape += 1  # a number is never used twice, so a frame is never taken for another's
+            found = self._shapes[key] = self._last_shape
+        return found
+
+    def get(self, stream: "_Stream", change: Change) -> bytes:
+        key = (change.revision, stream.shape)
         frame = self._frames.get(key)
         if frame is None:
-            frame = _plain(context, form, change)
+            frame = _plain(stream.context, stream.form, change)
             if len(self._frames) >= FRAMES_MAX:
                 for old in tuple(self._frames)[: FRAMES_MAX // 4]:
                     del self._frames[old]
@@ -56,6 +71,7 @@ class _Stream:
     initial: tuple[bytes, ...]
     bookmarks: bool
     seconds: float
+    shape: int
 
 
 async def watch(context: RequestContext) -> http.Response:
@@ -83,6 +99,7 @@ def _opened(context: RequestContext, form: Accepted, seconds: float) -> _Stream:
     query, store = context.query, context.server.store
     prefix = context.resource.list_prefix(context.route.namespace)
     chosen = selecting.of(context)
+    shape = context.server.frames.shape(context, form)
     if chosen.name and (context.route.namespace or not context.resource.kind.is_namespaced):
         prefix = context.resource.key(context.route.namespace, chosen.name)
     version = query.get("resourceVersion", "")
@@ -94,7 +111,7 @@ def _opened(context: RequestContext, form: Accepted, seconds: float) -> _Stream:
             watcher = store.watch(prefix, since if version not in ("", "0") else store.revision)
         except Expired as error:
             raise Expired(f"too old resource version: {version} ({error})") from error
-        return _Stream(context, form, chosen, watcher, (), context.is_asked("allowWatchBookmarks"), seconds)
+        return _Stream(context, form, chosen, watcher, (), context.is_asked("allowWatchBookmarks"), seconds, shape)
     listed = store.list(prefix)
     watcher = store.watch(prefix, listed.revision)
     initial = [
@@ -105,7 +122,7 @@ def _opened(context: RequestContext, form: Accepted, seconds: float) -> _Stream:
     bookmarks = context.is_asked("allowWatchBookmarks")
     if bookmarks and context.is_asked("sendInitialEvents"):
         initial.append(_bookmark(context, form, listed.revision, is_end=True))
-    return _Stream(context, form, chosen, watcher, tuple(initial), bookmarks, seconds)
+    return _Stream(context, form, chosen, watcher, tuple(initial), bookmarks, seconds, shape)
 
 
 def _wants_initial_events(context: RequestContext, version: str) -> bool:
@@ -176,11 +193,11 @@ def _frame(stream: _Stream, change: Change) -> bytes:
     """The event that a change is to this watch; b"" if it is none."""
     chosen, context = stream.chosen, stream.context
     if chosen.is_everything:
-        return context.server.frames.get(context, stream.form, change)
+        return context.server.frames.get(stream, change)
     was = change.previous is not None and chosen.matches(change.previous)
     now = change.value is not None and chosen.matches(change.value)
     if was and now:
-        return context.server.frames.get(context, stream.form, change)
+        return context.server.frames.get(stream, change)
     if now:
         assert change.value is not None
         return _event(context, stream.form, "ADDED", change.value, change.revision)
