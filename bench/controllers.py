@@ -8,6 +8,7 @@ keeps itself to one core. Also a day of CronJobs in virtual time.
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ import msgspec
 from knarr.apiserver.context import User
 from knarr.apiserver.pipeline import Pipeline
 from knarr.apiserver.server import ApiServer
+from knarr.assembly.role import GC_THRESHOLDS
 from knarr.base import tasks
 from knarr.base.clock import SystemClock
 from knarr.client.client import Json
@@ -113,6 +115,7 @@ def days() -> None:
 
 def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    gc.set_threshold(*GC_THRESHOLDS)  # As the control process does.
     given = [int(text) for text in sys.argv[1:]]
     count, replicas = (given + [1000, 10][len(given) :])[:2]
     days()
