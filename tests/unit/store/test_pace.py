@@ -24,17 +24,18 @@ def test_company_makes_the_next_ones_wait_again() -> None:
     assert [made.is_alone(1, others=False) for _ in range(pace.ALONE_AFTER + 1)] == [False] * pace.ALONE_AFTER + [True]
 
 
-def test_a_slow_disk_is_left_to_the_journals_thread_for_long() -> None:
-    made = settled()
-    made.took(pace.SLOW_SECONDS * 2)
-    assert [made.is_alone(1, others=False) for _ in range(pace.SLOW_REST + 1)] == [False] * pace.SLOW_REST + [True]
+def test_the_slower_a_commit_was_the_longer_the_journals_thread_takes_over() -> None:
+    for times in (2, 50):
+        made, rest = settled(), pace.SLOW_REST * times
+        made.took(pace.SLOW_SECONDS * times * 1.01)
+        assert [made.is_alone(1, others=False) for _ in range(rest + 1)] == [False] * rest + [True]
 
 
 def test_company_does_not_shorten_the_rest_after_a_slow_commit() -> None:
     made = settled()
-    made.took(pace.SLOW_SECONDS * 2)
+    made.took(pace.SLOW_SECONDS * 2.01)
     made.is_alone(1, others=True)
-    assert not any(made.is_alone(1, others=False) for _ in range(pace.SLOW_REST))
+    assert not any(made.is_alone(1, others=False) for _ in range(2 * pace.SLOW_REST))
 
 
 def test_a_large_value_goes_to_the_journals_thread() -> None:
