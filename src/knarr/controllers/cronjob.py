@@ -1,7 +1,7 @@
 """CronJob: create a Job at each time of a schedule, and keep the wanted history of finished ones.
 
 A run's Job is named after its minute, so a run that was created but not yet noted is never created twice.
-Not here: the schedule's arithmetic (cron.py), the Jobs (job/). Spec: "CronJob".
+Not here: the schedule's arithmetic (kinds/cron.py), the Jobs (job/). Spec: "CronJob".
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,10 @@ from knarr.base.errors import Invalid, KnarrError
 from knarr.client import events
 from knarr.client.client import DeleteOptions, Json
 from knarr.client.view import View
-from knarr.controllers import claims, conditions, cron
+from knarr.controllers import claims, conditions
 from knarr.controllers.controller import Action, Controller, Create, Delete, EventNote, Plan
 from knarr.controllers.job import ending
+from knarr.kinds import cron
 from knarr.kinds.batch import CRONJOB, JOB
 from knarr.kinds.lens.batch import CronJob, Job
 

@@ -1,15 +1,17 @@
 """Immutability: which fields of a kind may not change, from the facts table, with upstream's texts. Pure.
 
 `fields` may not change at all; `under`/`allExcept` freezes a part but for some paths; `whenTrue` freezes once a field
-is true. Rules that relax a field are a table of predicates below; what needs more is in kinds/rules.
+is true. Rules that relax a field are a table of predicates below; what needs more is in kinds/rules, and what a type's
+own markers say in objects/changes.py.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from knarr.base.errors import Cause
+from knarr.kinds import schemas
 from knarr.kinds.registry import Kind
-from knarr.objects import defaults, faults
+from knarr.objects import changes, defaults, faults
 
 Json = dict[str, Any]
 
@@ -101,7 +103,7 @@ def value(obj: Any, path: str) -> Any:
 def found(kind: Kind, new: Json, old: Json, subresource: str = "") -> list[Cause]:
     """The faults of a change of an object by its own rules."""
     facts: Mapping[str, Any] = kind.facts.get("immutable") or {}
-    if not facts or subresource == "status":
+    if subresource == "status":
         return []
     causes: list[Cause] = []
     rules: Mapping[str, str] = facts.get("rules", {})
@@ -116,8 +118,11 @@ def found(kind: Kind, new: Json, old: Json, subresource: str = "") -> list[Cause
                 if (new.get(path) or None) != (old.get(path) or None)
             ]
     if "under" in facts:
-        causes += _under(kind, facts, (new, old), subresource)
-    return causes
+        return causes + _under(kind, facts, (new, old), subresource)
+    judged = (*facts.get("fields", ()), *(path for paths in facts.get("whenTrue", {}).values() for path in paths))
+    return causes + [
+        cause for cause in changes.found(schemas.of(kind), new, old) if not cause.field.startswith(judged or ("\0",))
+    ]
 
 
 def _field(kind: Kind, path: str, rule: str, pair: tuple[Json, Json]) -> list[Cause]:

@@ -26,6 +26,7 @@ NAMES: Final[Mapping[tuple[str, str], Callable[[str], list[str]]]] = {
     ("networking.k8s.io", "IPAddress"): lambda name: [],
     ("certificates.k8s.io", "ClusterTrustBundle"): lambda name: [],
 }
+UNEXPLAINED: Final = ("FieldValueRequired", "FieldValueNotSupported")
 UNJUDGED: Final = frozenset(("authentication.k8s.io", "authorization.k8s.io"))
 
 
@@ -35,10 +36,17 @@ def create_faults(kind: Kind, obj: Json) -> list[Cause]:
         return []
     judge = NAMES.get((kind.group, kind.kind), names.dns_subdomain)
     causes = metadata.found(obj["metadata"], judge)
-    causes += validation.found(schemas.of(kind), obj)
-    for rule in table.of(kind.group, kind.kind):
-        causes += rule(obj)
-    return _distinct(causes)
+    return _distinct(causes + _judged(kind, obj))
+
+
+def _judged(kind: Kind, obj: Json) -> list[Cause]:
+    """What the schema and the kind's own rules say. A rule that names a field says why, so it is heard alone."""
+    plain = validation.found(schemas.of(kind), obj)
+    told = [cause for rule in table.of(kind.group, kind.kind) for cause in rule(obj)]
+    if plain and told:
+        fields = {cause.field for cause in told}
+        plain = [cause for cause in plain if cause.reason not in UNEXPLAINED or cause.field not in fields]
+    return plain + told
 
 
 def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "") -> list[Cause]:
@@ -51,9 +59,7 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "") -> li
         causes += metadata.found(new["metadata"], judge)
     if not _differ(new, old, (new.keys() | old.keys()) - {"metadata", "status"}):
         return _distinct(causes)
-    causes += validation.found(schemas.of(kind), new)
-    for rule in table.of(kind.group, kind.kind):
-        causes += rule(new)
+    causes += _judged(kind, new)
     for change in table.changes(kind.group, kind.kind):
         causes += change(new, old)
     causes += immutability.found(kind, new, old, subresource)

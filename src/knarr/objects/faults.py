@@ -43,6 +43,10 @@ def too_long(field: str, most: int) -> Cause:
     return Cause(field, "FieldValueTooLong", f"Too long: may not be more than {most} bytes")
 
 
+def too_long_text(field: str, most: int) -> Cause:
+    return Cause(field, "FieldValueTooLong", f"Too long: may not be more than {most} characters")
+
+
 def too_many(field: str, found: int, most: int) -> Cause:
     return Cause(field, "FieldValueTooMany", f"Too many: {found}: must have at most {most} items")
 
@@ -52,6 +56,7 @@ def not_found(field: str, value: Any) -> Cause:
 
 
 IMMUTABLE = "field is immutable"
+NOT_POSITIVE = "must be greater than zero"
 NON_NEGATIVE = "must be greater than or equal to 0"
 
 

@@ -15,6 +15,9 @@ _label_1035 = re.compile(_LABEL_1035)
 _subdomain = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _qualified = re.compile(_QUALIFIED)
 _value = re.compile(_VALUE)
+_identifier = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+_uuid = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_url_path = re.compile(r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+")
 _port_letters = re.compile("[a-z0-9-]+")
 _env = re.compile("[-._a-zA-Z][-._a-zA-Z0-9]*")
 _config_key = re.compile("[-._a-zA-Z0-9]+")
@@ -101,6 +104,59 @@ def qualified(name: str) -> list[str]:
     if len(rest) > LABEL_MAX:
         faults.append(f"name part {_too_long(LABEL_MAX)}")
     return faults if _qualified.fullmatch(rest) else [*faults, QUALIFIED_TEXT]
+
+
+def prefixed(name: str) -> list[str]:
+    """A label key whose prefix is required."""
+    return qualified(name) if "/" in name else [*qualified(name), "prefix part must be non-empty"]
+
+
+def fully_qualified(name: str) -> list[str]:
+    """A device attribute's name: a domain and a C identifier."""
+    domain, slash, rest = name.rpartition("/")
+    if not slash or "/" in domain:
+        return ["a fully qualified name must be a domain and a name separated by a slash"]
+    if len(rest) > 32:
+        return [*dns_subdomain(domain), "must be no more than 32 characters"]
+    return [*dns_subdomain(domain), *c_identifier(rest)]
+
+
+def c_identifier(name: str) -> list[str]:
+    if _identifier.fullmatch(name):
+        return []
+    text = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric "
+    return [_regex_text(f"{text}characters or '_'", "[A-Za-z_][A-Za-z0-9_]*", "my_name", "MY_NAME", "MyName")]
+
+
+def extended_resource(name: str) -> list[str]:
+    """The name of a resource that a vendor counts: `example.com/gpu`."""
+    is_native = "/" not in name or "kubernetes.io/" in name
+    if is_native or name.startswith("requests."):
+        return ["doesn't follow extended resource name standard"]
+    return qualified(f"requests.{name}")
+
+
+def pool_name(name: str) -> list[str]:
+    """A pool of devices: DNS subdomains separated by slashes."""
+    faults = [_too_long(SUBDOMAIN_MAX)] if len(name) > SUBDOMAIN_MAX else []
+    return faults + [fault for part in name.split("/") for fault in dns_subdomain(part)]
+
+
+def uuid(text: str) -> list[str]:
+    if _uuid.fullmatch(text):
+        return []
+    return ["must be a lowercase UUID in 8-4-4-4-12 format"]
+
+
+def domain_prefixed_path(text: str) -> list[str]:
+    """`example.com/any/path`: a controller's, a signer's name."""
+    domain, slash, path = text.partition("/")
+    if not slash or not domain or not path:
+        return ['must be a domain-prefixed path (such as "acme.io/foo")']
+    faults = dns_subdomain(domain)
+    if not _url_path.fullmatch(path):
+        faults.append(_regex_text("Invalid path", "[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+"))
+    return faults
 
 
 def label_value(value: str) -> list[str]:

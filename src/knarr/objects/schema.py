@@ -58,8 +58,8 @@ class Schema:
 
     __slots__ = (
         "_holds_structs", "_is_atomic", "_of", "_type", "_type_name", "_types", "bounds", "enum", "form",
-        "is_immutable", "is_open", "is_required", "keys", "limit", "list_type", "map_type", "patch", "patch_key",
-        "unique", "zero",
+        "is_immutable", "is_open", "is_required", "keys", "limit", "list_type", "map_type", "needs", "patch",
+        "patch_key", "union", "unique", "update", "zero",
     )  # fmt: skip
 
     def __init__(self, facts: Mapping[str, Any], types: "Types") -> None:
@@ -85,6 +85,13 @@ class Schema:
         self.enum: tuple[str, ...] = types.enum(facts.get("enum")) or tuple(facts.get("values", ()))
         self.zero: str = facts.get("zero", "drop")
         self.is_immutable: bool = bool(facts.get("immutable"))
+        self.update: tuple[str, ...] = tuple(facts.get("update", ()))
+        self.union = _union(facts)
+        self.needs = tuple(
+            rule[len("dependentRequired(") : -1]
+            for rule in facts.get("rules", ())
+            if rule.startswith("dependentRequired(")
+        )
         self.is_open = self.form in ("any", "object", "fields-v1")
         self.bounds: Mapping[str, Any] | None = None
         self.limit = 2**31 if facts.get("format") == "int32" else 2**63
@@ -144,6 +151,16 @@ class Schema:
 
 
 _BOUNDS: Final = ("min", "max", "minItems", "maxItems", "minLength", "maxLength", "maxBytes", "pattern", "fmt")
+
+
+def _union(facts: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The union that a field is a member of, and how many members may be set (`one`, `most one`)."""
+    if "unionMember" in facts:
+        return facts["unionMember"], "one"
+    for marker in ("zeroOrOneOf", "oneOf"):
+        if marker in facts:
+            return facts[marker], "most one"
+    return None
 
 
 def inner_type(schema: Schema) -> ObjectType | None:

@@ -1,6 +1,6 @@
-"""Validation that follows from the schema alone: required fields, enums, bounds, named formats, uniqueness. Pure.
+"""Validation that follows from the schema alone: required fields, enums, bounds, named formats, uniqueness, unions.
 
-Of a decoded and defaulted object, its status left out: upstream does not judge what controllers write there.
+Pure. Of a decoded and defaulted object, its status left out: upstream does not judge what controllers write there.
 Not here: metadata (metadata.py), checks across fields (kinds/rules), changes (immutability.py).
 """
 
@@ -19,7 +19,16 @@ FORMATS: Final[Mapping[str, Callable[[str], list[str]]]] = {
     "k8s-long-name": names.dns_subdomain,
     "k8s-label-key": names.qualified,
     "k8s-label-value": names.label_value,
+    "k8s-path-segment-name": names.path_segment,
+    "k8s-long-name-caseless": lambda name: names.dns_subdomain(name.lower()),
+    "k8s-prefixed-label-key": names.prefixed,
+    "k8s-extended-resource-name": names.extended_resource,
+    "k8s-resource-fully-qualified-name": names.fully_qualified,
+    "k8s-resource-pool-name": names.pool_name,
+    "k8s-uuid": names.uuid,
 }
+# Types whose unions a rule of kinds/rules judges in words of its own.
+JUDGED_BY_RULE: Final = "io.k8s.api.flowcontrol."
 # Required strings that may be empty all the same.
 MAY_BE_EMPTY: Final = frozenset(
     (
@@ -32,18 +41,22 @@ MAY_BE_EMPTY: Final = frozenset(
 
 
 class Checks:
-    """What one type asks: required fields, checked fields, and the fields to walk into."""
+    """What one type asks: required fields, checked fields, unions, and the fields to walk into."""
 
-    __slots__ = ("below", "fields", "required")
+    __slots__ = ("below", "fields", "needed", "required", "unions")
 
     def __init__(self) -> None:
         self.required: tuple[tuple[str, Schema], ...] = ()
         self.fields: tuple[tuple[str, Schema], ...] = ()
         self.below: tuple[tuple[str, Schema], ...] = ()
+        self.needed: tuple[tuple[str, str], ...] = ()
+        """A field, and one that must be set with it."""
+        self.unions: tuple[tuple[tuple[str, ...], str], ...] = ()
+        """The members of a union, and how many of them may be set."""
 
     @property
     def is_empty(self) -> bool:
-        return not (self.required or self.fields or self.below)
+        return not (self.required or self.fields or self.below or self.unions or self.needed)
 
 
 def found(schema: Schema, obj: Json) -> list[Cause]:
@@ -71,6 +84,11 @@ def _struct(kind: ObjectType, obj: Json, path: str, causes: list[Cause]) -> None
     checks: Checks = kind.checks or _checks(kind)
     if checks.required:
         _required(checks, obj, path, causes)
+    if checks.unions:
+        _unions(checks, obj, path, causes)
+    for key, needed in checks.needed:
+        if obj.get(key) is not None and obj.get(needed) is None:
+            causes.append(faults.invalid(f"{path}.{needed}", "", f"must be specified when `{key}` is specified"))
     for key, field in checks.fields:
         if key in obj:
             _check(field, obj[key], f"{path}.{key}", causes)
@@ -96,6 +114,17 @@ def _required(checks: Checks, obj: Json, path: str, causes: list[Cause]) -> None
         is_missing = value is None if field.form in ("struct", "any", "object", "quantity") else not value
         if is_missing and key not in SKIPPED:
             causes.append(faults.required(f"{path}.{key}" if path else key))
+
+
+def _unions(checks: Checks, obj: Json, path: str, causes: list[Cause]) -> None:
+    for members, most in checks.unions:
+        chosen = [member for member in members if obj.get(member) not in (None, [], "")]
+        listed = ", ".join(f"`{member}`" for member in members)
+        if len(chosen) > 1:
+            detail = f"must specify {'exactly' if most == 'one' else 'at most'} one of: {listed}"
+            causes.append(faults.invalid(path, f"{{{', '.join(chosen)}}}", detail))
+        elif not chosen and most == "one":
+            causes.append(faults.invalid(path, "", f"must specify one of: {listed}"))
 
 
 def _checks(kind: ObjectType) -> Checks:
@@ -125,7 +154,23 @@ def _own(kind: ObjectType) -> Checks:
         and field.form not in ("integer", "boolean", "int-or-string", "number")
     )
     checks.fields = tuple((key, field) for key, field in kind.fields.items() if _is_checked(field))
+    checks.needed = tuple((key, needed) for key, field in kind.fields.items() for needed in field.needs)
+    checks.unions = () if kind.name.startswith(JUDGED_BY_RULE) else _members(kind)
     return checks
+
+
+def _members(kind: ObjectType) -> tuple[tuple[tuple[str, ...], str], ...]:
+    """The unions of a type: by the markers of its fields, and those that the schema lists without a discriminator."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for key, field in kind.fields.items():
+        if field.union is not None:
+            found.setdefault(field.union, []).append(key)
+    made = [(tuple(members), most) for (_, most), members in found.items() if most == "one" or len(members) > 1]
+    for union in kind.unions:
+        members = tuple(union["fields"])
+        if not union["discriminator"] and members not in [each for each, _ in made]:
+            made.append((members, "one"))
+    return tuple(made)
 
 
 def _is_checked(field: Schema) -> bool:

@@ -4,7 +4,8 @@ import zoneinfo
 from collections.abc import Iterator
 from typing import Any
 
-from knarr.base.errors import Cause
+from knarr.base.errors import Cause, Invalid
+from knarr.kinds import cron
 from knarr.kinds.rules import numbers, pod
 from knarr.objects import faults
 
@@ -70,13 +71,10 @@ def _schedule(schedule: str, zone: str | None) -> Iterator[Cause]:
             detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
             yield faults.invalid("spec.schedule", schedule, detail)
         return
-    if schedule.startswith("@"):
-        known = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-        if schedule not in known and not schedule.startswith("@every "):
-            yield faults.invalid("spec.schedule", schedule, f"unrecognized descriptor: {schedule}")
-    elif len(schedule.split()) != 5:
-        detail = f"expected exactly 5 fields, found {len(schedule.split())}: {schedule.split()}"
-        yield faults.invalid("spec.schedule", schedule, detail)
+    try:
+        cron.parse(schedule)
+    except Invalid as error:
+        yield faults.invalid("spec.schedule", schedule, str(error))
 
 
 def _time_zone(zone: str) -> Iterator[Cause]:

@@ -1,25 +1,28 @@
-"""Cross-field checks of containers: names, ports, environment, mounts, resources, probes, lifecycle.
+"""Checks of containers: names, images, ports, environment, what init and ephemeral ones may not have.
 
-`volumes` are the pod's by name: a mount must reference one. Texts are upstream's.
+`volumes` are the pod's by name: a mount must reference one. Not here: mounts (mounts.py), probes and hooks (probes.py),
+requests and limits (amounts.py), security contexts (security.py). Texts are upstream's.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from knarr.base.errors import Cause
-from knarr.kinds.rules import numbers
-from knarr.objects import faults, names, quantity
+from knarr.kinds.rules import amounts, fields, mounts, numbers, probes, security
+from knarr.objects import faults, names
 
 Json = dict[str, Any]
 Volumes = Mapping[str, Json]
-PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
-ACTIONS: Final = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
-SOURCES: Final = "`fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`"
-HEADER_TEXT: Final = (
-    "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
-    "validation is '[-A-Za-z0-9]+')"
-)
-STANDARD: Final = ("cpu", "memory", "ephemeral-storage", "storage")
+SOURCES: Final = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
+EPHEMERAL_FIELDS: Final = frozenset(
+    (
+        "name", "image", "command", "args", "workingDir", "env", "envFrom", "volumeMounts", "volumeDevices",
+        "terminationMessagePath", "terminationMessagePolicy", "imagePullPolicy", "securityContext", "stdin",
+        "stdinOnce", "tty", "targetContainerName",
+    )
+)  # fmt: skip
+RESTART_RULES_MAX: Final = 20
+EXIT_CODES_MAX: Final = 255
 
 
 def all_containers(spec: Json, field: str, volumes: Volumes) -> Iterator[Cause]:
@@ -34,37 +37,88 @@ def all_containers(spec: Json, field: str, volumes: Volumes) -> Iterator[Cause]:
                 if name in seen:
                     yield faults.duplicate(f"{path}.name", name)
                 seen.add(name)
-            yield from _container(container, path, volumes)
+            yield from _container(container, spec, path, volumes)
             if kind == "initContainers" and container.get("restartPolicy") != "Always":
-                for probe in PROBES:
-                    if probe in container:
-                        detail = "may not be set for init containers without restartPolicy=Always"
-                        yield faults.forbidden(f"{path}.{probe}", detail)
-            if kind == "containers" and spec.get("hostNetwork"):
-                yield from _host_ports(container, path)
-    yield from _host_port_conflicts(spec, field)
+                yield from _init(container, path)
+            elif kind == "ephemeralContainers":
+                yield from _ephemeral(container, spec, path)
+    yield from _host_ports(spec, field)
 
 
-def _container(container: Json, field: str, volumes: Volumes) -> Iterator[Cause]:
+def _container(container: Json, spec: Json, field: str, volumes: Volumes) -> Iterator[Cause]:
     image = container.get("image", "")
     if not image:
         yield faults.required(f"{field}.image")
     elif image != image.strip():
         yield faults.invalid(f"{field}.image", image, "must not have leading or trailing whitespace")
-    yield from _ports(container.get("ports") or (), f"{field}.ports")
-    yield from _environment(container, field)
-    yield from _mounts(container, field, volumes)
-    yield from resources(container.get("resources") or {}, f"{field}.resources")
-    for probe in PROBES:
-        if probe in container:
-            yield from _probe(container[probe], f"{field}.{probe}", probe)
-    for hook, each in (container.get("lifecycle") or {}).items():
-        if isinstance(each, dict):
-            yield from _action(each, f"{field}.lifecycle.{hook}")
-    yield from _security(container.get("securityContext") or {}, f"{field}.securityContext")
+    if "ports" in container:
+        yield from _ports(container["ports"], f"{field}.ports")
+    if "env" in container or "envFrom" in container:
+        yield from _environment(container, field)
+    yield from mounts.of_container(container, field, volumes)
+    if container.get("resources"):
+        claims = frozenset(each.get("name", "") for each in spec.get("resourceClaims") or ())
+        yield from amounts.of_container(container["resources"], f"{field}.resources", claims)
+    yield from probes.of_container(container, field)
+    if "lifecycle" in container:
+        yield from probes.lifecycle(container, spec, field)
+    if container.get("securityContext"):
+        yield from security.of_container(container["securityContext"], spec, f"{field}.securityContext")
+    if "resizePolicy" in container and spec.get("restartPolicy") == "Never":
+        yield from _resizes(container["resizePolicy"], f"{field}.resizePolicy")
+    if "restartPolicyRules" in container:
+        yield from _restarts(container, field)
 
 
-def _ports(ports: Any, field: str) -> Iterator[Cause]:
+def _init(container: Json, field: str) -> Iterator[Cause]:
+    """What only makes sense for a container that keeps running."""
+    for key in ("lifecycle", *probes.PROBES):
+        if key in container:
+            detail = "may not be set for init containers without restartPolicy=Always"
+            yield faults.forbidden(f"{field}.{key}", detail)
+
+
+def _ephemeral(container: Json, spec: Json, field: str) -> Iterator[Cause]:
+    for key, value in container.items():
+        if key not in EPHEMERAL_FIELDS and value not in ({}, [], None):
+            yield faults.forbidden(f"{field}.{key}", "cannot be set for an Ephemeral Container")
+    for index, mount in enumerate(container.get("volumeMounts") or ()):
+        for key in ("subPath", "subPathExpr"):
+            if mount.get(key):
+                path = f"{field}.volumeMounts[{index}].{key}"
+                yield faults.forbidden(path, "cannot be set for an Ephemeral Container")
+    target = container.get("targetContainerName")
+    if target and all(
+        each.get("name") != target for kind in ("containers", "initContainers") for each in spec.get(kind) or ()
+    ):
+        yield faults.not_found(f"{field}.targetContainerName", target)
+
+
+def _resizes(policies: list[Json], field: str) -> Iterator[Cause]:
+    for index, policy in enumerate(policies):
+        if policy.get("restartPolicy") == "RestartContainer":
+            detail = "must be 'NotRequired' when `restartPolicy` is 'Never'"
+            yield faults.invalid(f"{field}[{index}]", "RestartContainer", detail)
+
+
+def _restarts(container: Json, field: str) -> Iterator[Cause]:
+    """Rules that restart by exit code."""
+    rules = container["restartPolicyRules"]
+    if rules and not container.get("restartPolicy"):
+        detail = "must specify restartPolicy when restartPolicyRules are used"
+        yield faults.required(f"{field}.restartPolicy", detail)
+    if len(rules) > RESTART_RULES_MAX:
+        yield faults.too_long(f"{field}.restartPolicyRules", RESTART_RULES_MAX)
+    for index, rule in enumerate(rules):
+        path = f"{field}.restartPolicyRules[{index}]"
+        codes = rule.get("exitCodes")
+        if codes is None:
+            yield faults.required(f"{path}.exitCodes", "must be specified")
+        elif len(codes.get("values") or ()) > EXIT_CODES_MAX:
+            yield faults.too_long(f"{path}.exitCodes.values", EXIT_CODES_MAX)
+
+
+def _ports(ports: list[Json], field: str) -> Iterator[Cause]:
     seen: set[str] = set()
     for index, port in enumerate(ports):
         path = f"{field}[{index}]"
@@ -82,21 +136,20 @@ def _ports(ports: Any, field: str) -> Iterator[Cause]:
             yield from numbers.port(port["hostPort"], f"{path}.hostPort")
 
 
-def _host_ports(container: Json, field: str) -> Iterator[Cause]:
-    for index, port in enumerate(container.get("ports") or ()):
-        if port.get("hostPort") != port.get("containerPort"):
-            detail = "must match `hostPort` when `hostNetwork` is true"
-            yield faults.invalid(f"{field}.ports[{index}].containerPort", port.get("containerPort"), detail)
-
-
-def _host_port_conflicts(spec: Json, field: str) -> Iterator[Cause]:
+def _host_ports(spec: Json, field: str) -> Iterator[Cause]:
+    """On the host's network both numbers are one; no two containers have the same port of the host."""
     seen: set[str] = set()
     for at, container in enumerate(spec.get("containers") or ()):
         for index, port in enumerate(container.get("ports") or ()):
-            if port.get("hostPort"):
-                used = f"{port.get('protocol')}/{port.get('hostIP', '')}/{port['hostPort']}"
+            path = f"{field}.containers[{at}].ports[{index}]"
+            host = port.get("hostPort")
+            if spec.get("hostNetwork") and host != port.get("containerPort"):
+                detail = "must match `hostPort` when `hostNetwork` is true"
+                yield faults.invalid(f"{path}.containerPort", port.get("containerPort"), detail)
+            if host:
+                used = f"{port.get('protocol')}/{port.get('hostIP', '')}/{host}"
                 if used in seen:
-                    yield faults.duplicate(f"{field}.containers[{at}].ports[{index}].hostPort", used)
+                    yield faults.duplicate(f"{path}.hostPort", used)
                 seen.add(used)
 
 
@@ -106,17 +159,12 @@ def _environment(container: Json, field: str) -> Iterator[Cause]:
         name = variable.get("name", "")
         if name:
             yield from faults.each(f"{path}.name", name, names.env_name(name))
-        source = variable.get("valueFrom")
-        if source is not None:
-            if variable.get("value"):
-                yield faults.invalid(f"{path}.valueFrom", "", "may not be specified when `value` is not empty")
-            if len(source) != 1:
-                detail = f"must specify one of: {SOURCES}"
-                if len(source) > 1:
-                    detail = "may not have more than one field specified at a time"
-                yield faults.invalid(f"{path}.valueFrom", "", detail)
+        if "valueFrom" in variable:
+            yield from _value_from(variable, f"{path}.valueFrom")
     for index, source in enumerate(container.get("envFrom") or ()):
         path = f"{field}.envFrom[{index}]"
+        if source.get("prefix"):
+            yield from faults.each(f"{path}.prefix", source["prefix"], names.env_name(source["prefix"]))
         kinds = [key for key in ("configMapRef", "secretRef") if key in source]
         if not kinds:
             yield faults.invalid(path, "", "must specify one of: `configMapRef` or `secretRef`")
@@ -126,100 +174,28 @@ def _environment(container: Json, field: str) -> Iterator[Cause]:
             yield faults.required(f"{path}.{kinds[0]}.name")
 
 
-def _mounts(container: Json, field: str, volumes: Volumes) -> Iterator[Cause]:
-    seen: set[str] = set()
-    for index, mount in enumerate(container.get("volumeMounts") or ()):
-        path = f"{field}.volumeMounts[{index}]"
-        if mount.get("name") and mount["name"] not in volumes:
-            yield faults.not_found(f"{path}.name", mount["name"])
-        where = mount.get("mountPath", "")
-        if where in seen:
-            yield faults.invalid(f"{path}.mountPath", where, "must be unique")
-        seen.add(where)
-        for key in ("subPath", "subPathExpr"):
-            inner = mount.get(key, "")
-            if inner.startswith("/"):
-                yield faults.invalid(f"{path}.{key}", inner, "must be a relative path")
-            if ".." in inner.split("/"):
-                yield faults.invalid(f"{path}.{key}", inner, "must not contain '..'")
-        if mount.get("subPath") and mount.get("subPathExpr"):
-            yield faults.invalid(
-                f"{path}.subPathExpr", mount["subPathExpr"], "subPathExpr and subPath are mutually exclusive"
-            )
+def _value_from(variable: Json, field: str) -> Iterator[Cause]:
+    source: Json = variable["valueFrom"]
+    if not source:
+        listed = ", ".join(f"`{each}`" for each in SOURCES[:-1])
+        yield faults.invalid(field, "", f"must specify one of: {listed} or `{SOURCES[-1]}`")
+    elif variable.get("value"):
+        yield faults.invalid(field, "", "may not be specified when `value` is not empty")
+    elif len(source) > 1:
+        yield faults.invalid(field, "", "may not have more than one field specified at a time")
+    if "fieldRef" in source:
+        yield from fields.of_object(source["fieldRef"], f"{field}.fieldRef", fields.IN_ENVIRONMENT)
+    if "resourceFieldRef" in source:
+        yield from fields.of_resources(source["resourceFieldRef"], f"{field}.resourceFieldRef")
+    for kind in ("configMapKeyRef", "secretKeyRef"):
+        if kind in source:
+            yield from _key(source[kind], f"{field}.{kind}")
 
 
-def resources(given: Json, field: str) -> Iterator[Cause]:
-    """Requests and limits of a container."""
-    limits, requests = given.get("limits") or {}, given.get("requests") or {}
-    for kind, amounts in (("limits", limits), ("requests", requests)):
-        for name, amount in amounts.items():
-            path = f"{field}.{kind}[{name}]"
-            if name not in STANDARD and not name.startswith("hugepages-"):
-                if "/" not in name:
-                    detail = "must be a standard resource type or fully qualified"
-                    yield faults.invalid(path, name, detail)
-                else:
-                    yield from faults.each(path, name, names.qualified(name))
-            if amount.startswith("-"):  # canonical: nothing else is negative
-                yield faults.invalid(path, amount, faults.NON_NEGATIVE)
-    for name, amount in requests.items():
-        if name in limits and quantity.compare(amount, limits[name]) > 0:
-            detail = f"must be less than or equal to {name} limit of {limits[name]}"
-            yield faults.invalid(f"{field}.requests", amount, detail)
-
-
-def _probe(probe: Json, field: str, kind: str) -> Iterator[Cause]:
-    yield from _action(probe, field)
-    for key in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
-        yield from numbers.non_negative(probe.get(key), f"{field}.{key}")
-    if kind != "readinessProbe" and probe.get("successThreshold", 1) != 1:
-        yield faults.invalid(f"{field}.successThreshold", probe["successThreshold"], "must be 1")
-    if probe.get("terminationGracePeriodSeconds") is not None:
-        if kind == "readinessProbe":
-            detail = "must not be set for readinessProbes"
-            yield faults.invalid(
-                f"{field}.terminationGracePeriodSeconds", probe["terminationGracePeriodSeconds"], detail
-            )
-        else:
-            yield from numbers.positive(
-                probe["terminationGracePeriodSeconds"], f"{field}.terminationGracePeriodSeconds"
-            )
-
-
-def _action(action: Json, field: str) -> Iterator[Cause]:
-    """Exactly one of the ways to act on a container."""
-    kinds = [key for key in ACTIONS if key in action]
-    if not kinds:
-        yield faults.required(field, "must specify a handler type")
-    for extra in kinds[1:]:
-        yield faults.forbidden(f"{field}.{extra}", "may not specify more than 1 handler type")
-    if "httpGet" in action:
-        yield from numbers.port_or_name(action["httpGet"].get("port", 0), f"{field}.httpGet.port")
-        for index, header in enumerate(action["httpGet"].get("httpHeaders") or ()):
-            if not _is_header(header.get("name", "")):
-                detail = HEADER_TEXT
-                yield faults.invalid(f"{field}.httpGet.httpHeaders[{index}]", header.get("name", ""), detail)
-    if "tcpSocket" in action:
-        yield from numbers.port_or_name(action["tcpSocket"].get("port", 0), f"{field}.tcpSocket.port")
-    if "grpc" in action:
-        yield from numbers.port(action["grpc"].get("port", 0), f"{field}.grpc.port")
-    if "exec" in action and not action["exec"].get("command"):
-        yield faults.required(f"{field}.exec.command")
-
-
-def _is_header(name: str) -> bool:
-    return bool(name) and name.isascii() and name.replace("-", "a").isalnum()
-
-
-def _security(context: Json, field: str) -> Iterator[Cause]:
-    for key in ("runAsUser", "runAsGroup"):
-        value = context.get(key)
-        if value is not None and not 0 <= value <= 2**31 - 1:
-            yield faults.invalid(f"{field}.{key}", value, "must be between 0 and 2147483647, inclusive")
-    if context.get("allowPrivilegeEscalation") is False:
-        if context.get("privileged"):
-            detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
-            yield faults.invalid(field, context, detail)
-        if "SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
-            detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
-            yield faults.invalid(field, context, detail)
+def _key(reference: Json, field: str) -> Iterator[Cause]:
+    if not reference.get("name"):
+        yield faults.required(f"{field}.name")
+    if not reference.get("key"):
+        yield faults.required(f"{field}.key")
+    else:
+        yield from faults.each(f"{field}.key", reference["key"], names.config_key(reference["key"]))

@@ -21,6 +21,30 @@ def positive(value: Any, field: str) -> Iterator[Cause]:
         yield faults.invalid(field, value, "must be greater than 0")
 
 
+def above_zero(value: Any, field: str) -> Iterator[Cause]:
+    """As `positive`, in the words that upstream has for most kinds."""
+    if isinstance(value, int) and value <= 0:
+        yield faults.invalid(field, value, faults.NOT_POSITIVE)
+
+
+def between(value: Any, field: str, bounds: tuple[int, int]) -> Iterator[Cause]:
+    if isinstance(value, int) and not bounds[0] <= value <= bounds[1]:
+        yield faults.invalid(field, value, f"must be between {bounds[0]} and {bounds[1]}, inclusive")
+
+
+def amounts(given: Mapping[str, str] | None, field: str) -> Iterator[Cause]:
+    """Quantities by name, none of which may be negative."""
+    for name, amount in (given or {}).items():
+        if amount.startswith("-"):  # canonical: nothing else is negative
+            yield faults.invalid(f"{field}[{name}]", amount, faults.NON_NEGATIVE)
+
+
+def labels(given: Mapping[str, str] | None, field: str) -> Iterator[Cause]:
+    for key, value in (given or {}).items():
+        yield from faults.each(field, key, names.qualified(key))
+        yield from faults.each(field, value, names.label_value(value))
+
+
 def port(value: Any, field: str) -> Iterator[Cause]:
     if not isinstance(value, int) or not 1 <= value <= 65535:
         yield faults.invalid(field, value, "must be between 1 and 65535, inclusive")
@@ -55,9 +79,7 @@ def is_zero(value: Any) -> bool:
 def label_selector(selector: Mapping[str, Any] | None, field: str) -> Iterator[Cause]:
     if selector is None:
         return
-    for key, value in (selector.get("matchLabels") or {}).items():
-        yield from faults.each(f"{field}.matchLabels", key, names.qualified(key))
-        yield from faults.each(f"{field}.matchLabels", value, names.label_value(value))
+    yield from labels(selector.get("matchLabels"), f"{field}.matchLabels")
     for index, expression in enumerate(selector.get("matchExpressions") or ()):
         yield from _expression(expression, f"{field}.matchExpressions[{index}]")
 

@@ -1,21 +1,40 @@
-"""Cross-field checks of a pod and of pod templates: volumes, restart policy, host settings, tolerations, affinity.
+"""Cross-field checks of a pod and of pod templates: host settings, names, tolerations, DNS, claims, Windows.
 
-Containers are in containers.py, changes in pod_changes.py. Texts are upstream's.
+Containers are in containers.py, volumes in volumes.py, places in affinity.py, changes in pod_changes.py. Texts are
+upstream's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from knarr.base.errors import Cause
-from knarr.kinds.rules import containers, numbers
+from knarr.kinds.rules import addresses, affinity, amounts, containers, numbers, security, volumes
 from knarr.objects import faults, metadata, names
 
 Json = dict[str, Any]
 NO_VOLUMES: Final[Mapping[str, Json]] = {}
+# Field → how its text is judged.
+NAMES: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
+    ("hostname", names.dns_label),
+    ("subdomain", names.dns_label),
+    ("serviceAccountName", names.dns_subdomain),
+    ("nodeName", names.dns_subdomain),
+    ("priorityClassName", names.dns_subdomain),
+    ("runtimeClassName", names.dns_subdomain),
+)
+ONLY_LINUX: Final = ("hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
+HOSTNAME_OVERRIDE_MAX: Final = 64
+NAMESERVERS_MAX: Final = 3
+SEARCHES_MAX: Final = 32
+SEARCH_CHARACTERS_MAX: Final = 2048
 
 
 def pod(found: Json) -> Iterator[Cause]:
-    yield from pod_spec(found.get("spec") or {}, "spec")
+    spec = found.get("spec") or {}
+    yield from pod_spec(spec, "spec")
+    for index, volume in enumerate(spec.get("volumes") or ()):
+        if "image" in volume and not volume["image"].get("reference"):
+            yield faults.required(f"spec.volumes[{index}].image.reference")
 
 
 def template(found: Json, field: str, claims: Mapping[str, Json] = NO_VOLUMES) -> Iterator[Cause]:
@@ -30,66 +49,29 @@ def template(found: Json, field: str, claims: Mapping[str, Json] = NO_VOLUMES) -
 
 
 def pod_spec(spec: Json, field: str, claims: Mapping[str, Json] = NO_VOLUMES) -> Iterator[Cause]:
-    volumes: dict[str, Json] = {}
+    own: dict[str, Json] = {}
     for index, volume in enumerate(spec.get("volumes") or ()):
-        yield from _volume(volume, f"{field}.volumes[{index}]", volumes)
-    yield from containers.all_containers(spec, field, {**claims, **volumes})
-    for key in ("terminationGracePeriodSeconds", "activeDeadlineSeconds"):
-        value = spec.get(key)
-        if value is not None and (value < 0 or (key == "activeDeadlineSeconds" and value < 1)):
-            detail = faults.NON_NEGATIVE
-            if key == "activeDeadlineSeconds":
-                detail = "must be between 1 and 2147483647, inclusive"
-            yield faults.invalid(f"{field}.{key}", value, detail)
-    for key, value in (spec.get("nodeSelector") or {}).items():
-        yield from faults.each(f"{field}.nodeSelector", key, names.qualified(key))
-        yield from faults.each(f"{field}.nodeSelector", value, names.label_value(value))
-    for key, judge in (("hostname", names.dns_label), ("subdomain", names.dns_label),
-                       ("serviceAccountName", names.dns_subdomain), ("nodeName", names.dns_subdomain)):  # fmt: skip
+        yield from volumes.of_pod(volume, f"{field}.volumes[{index}]", own)
+    yield from containers.all_containers(spec, field, {**claims, **own} if claims else own)
+    yield from _seconds(spec, field)
+    for key, judge in NAMES:
         if spec.get(key):
             yield from faults.each(f"{field}.{key}", spec[key], judge(spec[key]))
     for index, toleration in enumerate(spec.get("tolerations") or ()):
         yield from _toleration(toleration, f"{field}.tolerations[{index}]")
-    yield from _affinity(spec.get("affinity") or {}, f"{field}.affinity")
-    for index, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
-        yield from _spread(constraint, f"{field}.topologySpreadConstraints[{index}]")
+    for key, check in PARTS:
+        if spec.get(key):
+            yield from check(spec, field)
     yield from _dns(spec, field)
 
 
-def _volume(volume: Json, field: str, seen: dict[str, Json]) -> Iterator[Cause]:
-    name = volume.get("name", "")
-    if name:
-        yield from faults.each(f"{field}.name", name, names.dns_label(name))
-        if name in seen:
-            yield faults.duplicate(f"{field}.name", name)
-    seen[name] = volume
-    sources = [key for key in volume if key != "name"]
-    for key in sources[1:]:
-        yield faults.forbidden(f"{field}.{key}", "may not specify more than 1 volume type")
-    if not sources:
-        yield faults.required(field, "must specify a volume type")
-    path = (volume.get("hostPath") or {}).get("path", "")
-    if ".." in path.split("/"):
-        yield faults.invalid(f"{field}.hostPath.path", path, "must not contain '..'")
-    if "secret" in volume and not volume["secret"].get("secretName"):
-        yield faults.required(f"{field}.secret.secretName")
-    if "configMap" in volume and not volume["configMap"].get("name"):
-        yield faults.required(f"{field}.configMap.name")
-    for key in ("secret", "configMap", "projected", "downwardAPI"):
-        mode = (volume.get(key) or {}).get("defaultMode")
-        if mode is not None and not 0 <= mode <= 0o777:
-            detail = "must be a number between 0 and 0777 (octal), both inclusive"
-            yield faults.invalid(f"{field}.{key}.defaultMode", mode, detail)
-        for index, item in enumerate((volume.get(key) or {}).get("items") or ()):
-            yield from relative_path(item.get("path", ""), f"{field}.{key}.items[{index}].path")
-
-
-def relative_path(path: str, field: str) -> Iterator[Cause]:
-    """A path inside a volume."""
-    if path.startswith("/"):
-        yield faults.invalid(field, path, "must be a relative path")
-    if ".." in path.split("/"):
-        yield faults.invalid(field, path, "must not contain '..'")
+def _seconds(spec: Json, field: str) -> Iterator[Cause]:
+    grace, deadline = spec.get("terminationGracePeriodSeconds", 0), spec.get("activeDeadlineSeconds", 1)
+    if grace < 0:
+        yield faults.invalid(f"{field}.terminationGracePeriodSeconds", grace, faults.NON_NEGATIVE)
+    if not 1 <= deadline < 2**31:
+        detail = "must be between 1 and 2147483647, inclusive"
+        yield faults.invalid(f"{field}.activeDeadlineSeconds", deadline, detail)
 
 
 def _toleration(toleration: Json, field: str) -> Iterator[Cause]:
@@ -99,42 +81,165 @@ def _toleration(toleration: Json, field: str) -> Iterator[Cause]:
     elif operator != "Exists":
         detail = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
         yield faults.invalid(f"{field}.operator", operator, detail)
-    if operator == "Exists" and toleration.get("value"):
-        yield faults.invalid(f"{field}.operator", toleration, "value must be empty when `operator` is 'Exists'")
+    if operator == "Exists":
+        if toleration.get("value"):
+            yield faults.invalid(f"{field}.operator", toleration, "value must be empty when `operator` is 'Exists'")
+    elif toleration.get("value"):
+        yield from faults.each(f"{field}.operator", toleration["value"], names.label_value(toleration["value"]))
     if toleration.get("tolerationSeconds") is not None and toleration.get("effect") != "NoExecute":
         detail = "effect must be 'NoExecute' when `tolerationSeconds` is set"
         yield faults.invalid(f"{field}.effect", toleration.get("effect", ""), detail)
 
 
-def _affinity(affinity: Json, field: str) -> Iterator[Cause]:
-    node = affinity.get("nodeAffinity") or {}
-    for index, term in enumerate(node.get("preferredDuringSchedulingIgnoredDuringExecution") or ()):
-        weight = term.get("weight", 0)
-        if not 1 <= weight <= 100:
-            path = f"{field}.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[{index}].weight"
-            yield faults.invalid(path, weight, "must be in the range 1-100")
-    for kind in ("podAffinity", "podAntiAffinity"):
-        held = affinity.get(kind) or {}
-        path = f"{field}.{kind}.requiredDuringSchedulingIgnoredDuringExecution"
-        for index, term in enumerate(held.get("requiredDuringSchedulingIgnoredDuringExecution") or ()):
-            yield from numbers.label_selector(term.get("labelSelector"), f"{path}[{index}].labelSelector")
-        path = f"{field}.{kind}.preferredDuringSchedulingIgnoredDuringExecution"
-        for index, term in enumerate(held.get("preferredDuringSchedulingIgnoredDuringExecution") or ()):
-            weight = term.get("weight", 0)
-            if not 1 <= weight <= 100:
-                yield faults.invalid(f"{path}[{index}].weight", weight, "must be in the range 1-100")
+def _node_selector(spec: Json, field: str) -> Iterator[Cause]:
+    yield from numbers.labels(spec["nodeSelector"], f"{field}.nodeSelector")
 
 
-def _spread(constraint: Json, field: str) -> Iterator[Cause]:
-    yield from numbers.positive(constraint.get("maxSkew", 0), f"{field}.maxSkew")
-    yield from numbers.label_selector(constraint.get("labelSelector"), f"{field}.labelSelector")
+def _affinity(spec: Json, field: str) -> Iterator[Cause]:
+    yield from affinity.of_pod(spec["affinity"], f"{field}.affinity")
+
+
+def _spreads(spec: Json, field: str) -> Iterator[Cause]:
+    yield from affinity.spreads(spec["topologySpreadConstraints"], f"{field}.topologySpreadConstraints")
+
+
+def _security(spec: Json, field: str) -> Iterator[Cause]:
+    yield from security.of_pod(spec["securityContext"], spec, f"{field}.securityContext")
+
+
+def _shared(spec: Json, field: str) -> Iterator[Cause]:
+    if spec.get("hostPID"):
+        detail = "ShareProcessNamespace and HostPID cannot both be enabled"
+        yield faults.invalid(f"{field}.securityContext.shareProcessNamespace", True, detail)
+
+
+def _aliases(spec: Json, field: str) -> Iterator[Cause]:
+    for index, alias in enumerate(spec["hostAliases"]):
+        yield from addresses.address(alias.get("ip", ""), f"{field}.hostAliases[{index}].ip")
+        for at, name in enumerate(alias.get("hostnames") or ()):
+            path = f"{field}.hostAliases[{index}].hostnames[{at}]"
+            yield from faults.each(path, name, names.dns_subdomain(name))
+
+
+def _readiness(spec: Json, field: str) -> Iterator[Cause]:
+    for index, gate in enumerate(spec["readinessGates"]):
+        kind = gate.get("conditionType", "")
+        yield from faults.each(f"{field}.readinessGates[{index}].conditionType", kind, names.qualified(kind))
+
+
+def _scheduling_gates(spec: Json, field: str) -> Iterator[Cause]:
+    for index, gate in enumerate(spec["schedulingGates"]):
+        name = gate.get("name", "")
+        if name:
+            yield from faults.each(f"{field}.schedulingGates[{index}]", name, names.qualified(name))
+    if spec.get("nodeName"):
+        detail = "cannot be set until all schedulingGates have been cleared"
+        yield faults.forbidden(f"{field}.nodeName", detail)
+
+
+def _resource_claims(spec: Json, field: str) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for index, claim in enumerate(spec["resourceClaims"]):
+        path, name = f"{field}.resourceClaims[{index}]", claim.get("name", "")
+        if name:
+            yield from faults.each(f"{path}.name", name, names.dns_label(name))
+            if name in seen:
+                yield faults.duplicate(f"{path}.name", name)
+        seen.add(name)
+        kinds = [key for key in ("resourceClaimName", "resourceClaimTemplateName") if claim.get(key) is not None]
+        if len(kinds) != 1:
+            amount = "at most" if kinds else "exactly"
+            detail = f"must specify {amount} one of `resourceClaimName`, `resourceClaimTemplateName`"
+            yield faults.invalid(path, claim, detail)
+        for kind in kinds:
+            yield from faults.each(f"{path}.{kind}", claim[kind], names.dns_subdomain(claim[kind]))
+
+
+def _overhead(spec: Json, field: str) -> Iterator[Cause]:
+    yield from amounts.of_container({"limits": spec["overhead"]}, f"{field}.overhead")
+
+
+def _resources(spec: Json, field: str) -> Iterator[Cause]:
+    listed = [*(spec.get("containers") or ()), *_sidecars(spec)]
+    yield from amounts.of_pod(spec["resources"], f"{field}.resources", listed)
+
+
+def _sidecars(spec: Json) -> Iterator[Json]:
+    for container in spec.get("initContainers") or ():
+        if container.get("restartPolicy") == "Always":
+            yield container
+
+
+def _hostname_override(spec: Json, field: str) -> Iterator[Cause]:
+    name, path = spec["hostnameOverride"], f"{field}.hostnameOverride"
+    if len(name) > HOSTNAME_OVERRIDE_MAX:
+        yield faults.invalid(path, name, f"must be no more than {HOSTNAME_OVERRIDE_MAX} characters")
+    yield from faults.each(path, name, names.dns_subdomain(name))
+    for key in ("hostNetwork", "setHostnameAsFQDN"):
+        if spec.get(key):
+            yield faults.forbidden(path, f"may not be specified when {key} is true")
+
+
+def _system(spec: Json, field: str) -> Iterator[Cause]:
+    name = spec["os"].get("name", "")
+    if not name:
+        yield faults.required(f"{field}.os.name")
+    elif name not in ("linux", "windows"):
+        yield faults.unsupported(f"{field}.os.name", name, ("linux", "windows"))
+    if name == "windows":
+        for key in ONLY_LINUX:
+            if spec.get(key) is not None:
+                yield faults.forbidden(f"{field}.{key}", "cannot be set for a windows pod")
 
 
 def _dns(spec: Json, field: str) -> Iterator[Cause]:
-    config = spec.get("dnsConfig") or {}
-    if spec.get("dnsPolicy") == "None" and not config.get("nameservers"):
-        detail = "must provide at least one DNS nameserver when `dnsPolicy` is None"
-        yield faults.required(f"{field}.dnsConfig.nameservers", detail)
-    if len(config.get("nameservers") or ()) > 3:
-        detail = "must not have more than 3 nameservers"
-        yield faults.invalid(f"{field}.dnsConfig.nameservers", config["nameservers"], detail)
+    config = spec.get("dnsConfig")
+    if spec.get("dnsPolicy") == "None":
+        if config is None:
+            detail = "must provide `dnsConfig` when `dnsPolicy` is None"
+            yield faults.required(f"{field}.dnsConfig", detail)
+        elif not config.get("nameservers"):
+            detail = "must provide at least one DNS nameserver when `dnsPolicy` is None"
+            yield faults.required(f"{field}.dnsConfig.nameservers", detail)
+    if config:
+        yield from _dns_config(config, f"{field}.dnsConfig")
+
+
+def _dns_config(config: Json, field: str) -> Iterator[Cause]:
+    servers, searches = config.get("nameservers") or [], config.get("searches") or []
+    if len(servers) > NAMESERVERS_MAX:
+        detail = f"must not have more than {NAMESERVERS_MAX} nameservers"
+        yield faults.invalid(f"{field}.nameservers", servers, detail)
+    for index, server in enumerate(servers):
+        yield from addresses.address(server, f"{field}.nameservers[{index}]")
+    if len(searches) > SEARCHES_MAX:
+        yield faults.invalid(f"{field}.searches", searches, f"must not have more than {SEARCHES_MAX} search paths")
+    if len(" ".join(searches)) > SEARCH_CHARACTERS_MAX:
+        detail = f"must not have more than {SEARCH_CHARACTERS_MAX} characters (including spaces) in the search list"
+        yield faults.invalid(f"{field}.searches", searches, detail)
+    for index, search in enumerate(searches):
+        # Since 1.32 "." alone and labels with underscores are search paths.
+        plain = search.removesuffix(".").replace("_", "a")
+        if plain:
+            yield from faults.each(f"{field}.searches[{index}]", search, names.dns_subdomain(plain))
+    for index, option in enumerate(config.get("options") or ()):
+        if not option.get("name"):
+            yield faults.required(f"{field}.options[{index}]", "must not be empty")
+
+
+# Field of a PodSpec → what is judged once it is set.
+PARTS: Final[tuple[tuple[str, Callable[[Json, str], Iterator[Cause]]], ...]] = (
+    ("nodeSelector", _node_selector),
+    ("affinity", _affinity),
+    ("topologySpreadConstraints", _spreads),
+    ("securityContext", _security),
+    ("shareProcessNamespace", _shared),
+    ("hostAliases", _aliases),
+    ("readinessGates", _readiness),
+    ("schedulingGates", _scheduling_gates),
+    ("resourceClaims", _resource_claims),
+    ("overhead", _overhead),
+    ("resources", _resources),
+    ("hostnameOverride", _hostname_override),
+    ("os", _system),
+)

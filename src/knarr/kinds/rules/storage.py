@@ -1,14 +1,13 @@
-"""Cross-field checks of PersistentVolume and PersistentVolumeClaim. Texts are upstream's."""
+"""Cross-field checks of PersistentVolume and PersistentVolumeClaim, and of their changes. Texts are upstream's."""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
 from knarr.base.errors import Cause
-from knarr.kinds.rules import numbers
-from knarr.objects import faults, quantity
+from knarr.kinds.rules import affinity, volumes
+from knarr.objects import faults, names, quantity
 
 Json = dict[str, Any]
-MODES: Final = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod")
 # Fields of a PersistentVolumeSpec that are no volume source.
 SETTINGS: Final = frozenset(
     (
@@ -16,40 +15,84 @@ SETTINGS: Final = frozenset(
         "storageClassName", "volumeAttributesClassName", "volumeMode",
     )
 )  # fmt: skip
+RECLAIM_POLICIES: Final = ("Delete", "Recycle", "Retain")
 
 
 def volume(found: Json) -> Iterator[Cause]:
     spec = found.get("spec") or {}
-    yield from _modes(spec)
-    if not spec.get("capacity"):
-        yield faults.required("spec.capacity")
-    elif "storage" not in spec["capacity"]:
-        yield faults.unsupported("spec.capacity", sorted(spec["capacity"]), ("storage",))
-    sources = [key for key in spec if key not in SETTINGS]
-    if not sources:
+    yield from volumes.access_modes(spec, "spec")
+    yield from _capacity(spec)
+    kinds = [key for key in spec if key not in SETTINGS]
+    if not kinds:
         yield faults.required("spec", "must specify a volume type")
-    for key in sources[1:]:
+    for key in kinds[1:]:
         yield faults.forbidden(f"spec.{key}", "may not specify more than 1 volume type")
+    for key in kinds[:1]:
+        yield from volumes.source(key, spec[key] or {}, f"spec.{key}")
+    yield from _own_sources(spec)
+    if (spec.get("nodeAffinity") or {}).get("required") is not None:
+        yield from affinity.node_selector(spec["nodeAffinity"]["required"], "spec.nodeAffinity.required")
+    elif "nodeAffinity" in spec:
+        yield faults.required("spec.nodeAffinity.required", "must specify required node constraints")
+    name = spec.get("storageClassName")
+    if name:
+        yield from faults.each("spec.storageClassName", name, names.dns_subdomain(name))
+    if spec.get("volumeAttributesClassName") and "csi" not in spec:
+        yield faults.required("spec.csi", "has to be specified when using volumeAttributesClassName")
+
+
+def _capacity(spec: Json) -> Iterator[Cause]:
+    capacity = spec.get("capacity") or {}
+    if not capacity:
+        yield faults.required("spec.capacity")
+    elif "storage" not in capacity or len(capacity) > 1:
+        yield faults.unsupported("spec.capacity", sorted(capacity), ("storage",))
+    for name, amount in capacity.items():
+        if quantity.parse(amount) <= 0:
+            yield faults.invalid(f"spec.capacity[{name}]", amount, faults.NOT_POSITIVE)
+
+
+def _own_sources(spec: Json) -> Iterator[Cause]:
+    """What a PersistentVolume's source asks beyond a pod's."""
+    if "local" in spec:
+        if not (spec["local"] or {}).get("path"):
+            yield faults.required("spec.local.path")
+        if "nodeAffinity" not in spec:
+            yield faults.required("spec.nodeAffinity", "Local volume requires node affinity")
+    if "csi" in spec and not (spec["csi"] or {}).get("volumeHandle"):
+        yield faults.required("spec.csi.volumeHandle")
+    is_root = (spec.get("hostPath") or {}).get("path", "").rstrip("/") == "" and "hostPath" in spec
+    if is_root and spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+        detail = "may not be 'recycle' for a hostPath mount of '/'"
+        yield faults.forbidden("spec.persistentVolumeReclaimPolicy", detail)
+
+
+def volume_change(new: Json, old: Json) -> Iterator[Cause]:
+    """The source stays as it is."""
+    given, held = new.get("spec") or {}, old.get("spec") or {}
+    sources = [{key: value for key, value in spec.items() if key not in SETTINGS} for spec in (given, held)]
+    if sources[0] != sources[1]:
+        yield faults.forbidden("spec.persistentvolumesource", "spec.persistentvolumesource is immutable after creation")
 
 
 def claim(found: Json) -> Iterator[Cause]:
-    spec = found.get("spec") or {}
-    yield from _modes(spec)
-    yield from numbers.label_selector(spec.get("selector"), "spec.selector")
-    amount = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
-    if amount is None:
-        yield faults.required("spec.resources[storage]")
-    elif quantity.parse(amount) <= 0:
-        yield faults.invalid("spec.resources[storage]", amount, "must be greater than zero")
+    yield from volumes.claim_spec(found.get("spec") or {}, "spec")
 
 
-def _modes(spec: Json) -> Iterator[Cause]:
-    modes = spec.get("accessModes") or ()
-    if not modes:
-        yield faults.required("spec.accessModes", "at least 1 access mode is required")
-    for mode in modes:
-        if mode not in MODES:
-            yield faults.unsupported("spec.accessModes", mode, MODES)
-    if "ReadWriteOncePod" in modes and len(modes) > 1:
-        detail = "may not use ReadWriteOncePod with other access modes"
-        yield faults.forbidden("spec.accessModes", detail)
+def claim_change(new: Json, old: Json) -> Iterator[Cause]:
+    """A bound claim may grow; it never becomes smaller than what it has."""
+    given, held = (((each.get("spec") or {}).get("resources") or {}).get("requests") or {} for each in (new, old))
+    status = old.get("status") or {}
+    has = (status.get("capacity") or {}).get("storage")
+    if given == held:
+        return
+    if status.get("phase") != "Bound":
+        detail = (
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        )
+        yield faults.forbidden("spec", detail)
+        return
+    now, before = given.get("storage", "0"), held.get("storage", "0")
+    is_smaller = quantity.compare(now, before) < 0
+    if is_smaller and (has is None or quantity.compare(now, has) < 0):
+        yield faults.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")

@@ -19,6 +19,7 @@ from knarr.kinds.rules import (
     rbac,
     service,
     storage,
+    storage_classes,
     workloads,
 )
 
@@ -57,9 +58,18 @@ CHECKS: Final[Mapping[tuple[str, str], tuple[Check, ...]]] = {
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): (flowcontrol.flow_schema,),
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): (flowcontrol.priority_level,),
     ("scheduling.k8s.io", "PriorityClass"): (config.priority_class,),
+    ("storage.k8s.io", "StorageClass"): (storage_classes.storage_class,),
+    ("storage.k8s.io", "VolumeAttributesClass"): (storage_classes.attributes_class,),
+    ("storage.k8s.io", "CSIDriver"): (storage_classes.driver,),
+    ("storage.k8s.io", "CSINode"): (storage_classes.node,),
+    ("storage.k8s.io", "VolumeAttachment"): (storage_classes.attachment,),
+    ("storage.k8s.io", "CSIStorageCapacity"): (storage_classes.capacity,),
 }
 CHANGES: Final[Mapping[tuple[str, str], tuple[Change, ...]]] = {
     ("", "Pod"): (pod_changes.pod,),
+    ("", "PersistentVolume"): (storage.volume_change,),
+    ("", "PersistentVolumeClaim"): (storage.claim_change,),
+    ("storage.k8s.io", "CSINode"): (storage_classes.node_change,),
 }
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knarr.base.errors import Invalid
-from knarr.controllers import cron
+from knarr.kinds import cron
 
 
 def at(text: str) -> datetime:

@@ -1,7 +1,9 @@
 """Cron schedules: five fields, names, ranges, steps, lists, `@hourly` and its like, `@every 1h30m`; in a time zone.
 
 `Schedule.after(moment)` is the next time. Daylight saving: times that do not exist are skipped to the end of the gap's
-hour grid, times that exist twice run once. Not here: what runs (cronjob.py). Spec: "CronJob: schedule syntax".
+hour grid, times that exist twice run once.
+Faults have the texts of the parser that upstream uses. Not here: what runs (controllers/cronjob.py). Spec: "CronJob:
+schedule syntax".
 """
 
 import functools
@@ -106,11 +108,11 @@ def parse(text: str) -> Schedule:
         return Schedule(every=_every(text.removeprefix("@every ").strip()))
     if text.startswith("@"):
         if text.lower() not in MACROS:
-            raise Invalid(f"{text}: unrecognized descriptor")
+            raise Invalid(f"unrecognized descriptor: {text}")
         text = MACROS[text.lower()]
     fields = text.split()
     if len(fields) != len(FIELDS):
-        raise Invalid(f"{text!r}: expected exactly 5 fields, found {len(fields)}")
+        raise Invalid(f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]")
     minutes, hours, days, months, weekdays = (_field(part, *row) for part, row in zip(fields, FIELDS, strict=True))
     return Schedule(minutes, hours, days, months, weekdays, _is_star(fields[2]), _is_star(fields[4]))
 
@@ -122,40 +124,50 @@ def _is_star(field: str) -> bool:
 def _field(text: str, name: str, lowest: int, highest: int, names: Mapping[str, int]) -> frozenset[int]:
     found: set[int] = set()
     for part in text.split(","):
-        span, slash, step_text = part.partition("/")
-        step = _number(step_text, name, {}) if slash else 1
-        if step < 1:
-            raise Invalid(f"{name}: step of range should be a positive number: {part}")
-        if span in ("*", "?"):
-            first, last = lowest, highest
-        else:
-            begin, dash, end = span.partition("-")
-            first = _number(begin, name, names)
-            last = _number(end, name, names) if dash else (highest if slash else first)
+        first, last, step = _range(part, lowest, highest, names)
         if name == "day of week" and last == 7:  # Sunday may be written 7.
             found |= {0} if (7 - first) % step == 0 else set()
             last = 6
             if first == 7:
                 continue
-        if first < lowest or last > highest:
-            raise Invalid(f"{name}: {part} is outside {lowest}-{highest}")
+        if first < lowest:
+            raise Invalid(f"beginning of range ({first}) below minimum ({lowest}): {part}")
+        if last > highest:
+            raise Invalid(f"end of range ({last}) above maximum ({highest}): {part}")
         if first > last:
-            raise Invalid(f"{name}: beginning of range ({first}) beyond end of range ({last}): {part}")
+            raise Invalid(f"beginning of range ({first}) beyond end of range ({last}): {part}")
         found.update(range(first, last + 1, step))
     return frozenset(found)
 
 
-def _number(text: str, name: str, names: Mapping[str, int]) -> int:
+def _range(part: str, lowest: int, highest: int, names: Mapping[str, int]) -> tuple[int, int, int]:
+    """First, last and step of one part of a field."""
+    if part.count("/") > 1:
+        raise Invalid(f"too many slashes: {part}")
+    span, slash, step_text = part.partition("/")
+    if span.count("-") > 1:
+        raise Invalid(f"too many hyphens: {part}")
+    step = _number(step_text, {}) if slash else 1
+    if step < 1:
+        raise Invalid(f"step of range should be a positive number: {part}")
+    if span in ("*", "?"):
+        return lowest, highest, step
+    begin, dash, end = span.partition("-")
+    first = _number(begin, names)
+    return first, _number(end, names) if dash else (highest if slash else first), step
+
+
+def _number(text: str, names: Mapping[str, int]) -> int:
     if text.lower() in names:
         return names[text.lower()]
     if not (text.isascii() and text.isdigit()):
-        raise Invalid(f"{name}: failed to parse number: {text!r}")
+        raise Invalid(f'failed to parse int from {text}: strconv.Atoi: parsing "{text}": invalid syntax')
     return int(text)
 
 
 def _every(text: str) -> timedelta:
     if not text or _DURATION.sub("", text):
-        raise Invalid(f"@every {text}: no duration such as 1h30m")
+        raise Invalid(f'failed to parse duration @every {text}: time: invalid duration "{text}"')
     seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
     return timedelta(seconds=max(1.0, float(int(seconds))))
 

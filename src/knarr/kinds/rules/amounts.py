@@ -1,0 +1,104 @@
+"""Checks of requests and limits: names of resources, amounts, and how the two go together. Texts are upstream's."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from knarr.base.errors import Cause
+from knarr.objects import faults, names, quantity
+
+Json = dict[str, Any]
+OF_CONTAINERS: Final = frozenset(("cpu", "memory", "ephemeral-storage"))
+OF_PODS: Final = frozenset(("cpu", "memory"))
+"""Resources that a pod as a whole may ask for, beside huge pages."""
+STANDARD: Final = OF_CONTAINERS | frozenset(
+    (
+        "storage", "requests.cpu", "requests.memory", "requests.ephemeral-storage", "requests.storage", "limits.cpu",
+        "limits.memory", "limits.ephemeral-storage", "pods", "resourcequotas", "services", "replicationcontrollers",
+        "secrets", "configmaps", "persistentvolumeclaims", "services.nodeports", "services.loadbalancers",
+    )
+)  # fmt: skip
+HUGE_PAGES: Final = "hugepages-"
+
+
+def of_container(given: Json, field: str, claims: frozenset[str] | None = None) -> Iterator[Cause]:
+    """Requests and limits of a container; `claims` are the pod's resource claims by name."""
+    limits, requests = given.get("limits") or {}, given.get("requests") or {}
+    for side, listed in (("limits", limits), ("requests", requests)):
+        for name, amount in listed.items():
+            if name not in OF_CONTAINERS:
+                yield from _other(name, amount, f"{field}.{side}[{name}]")
+            if amount[0] == "-":  # canonical: nothing else is negative
+                yield faults.invalid(f"{field}.{side}[{name}]", amount, faults.NON_NEGATIVE)
+    yield from below_limits(requests, limits, field)
+    if claims is not None and given.get("claims"):
+        yield from _claims(given["claims"], claims, f"{field}.claims")
+
+
+def below_limits(requests: Mapping[str, str], limits: Mapping[str, str], field: str) -> Iterator[Cause]:
+    """No request above its limit; what cannot be overcommitted has both, and the same."""
+    for name, amount in requests.items():
+        limit = limits.get(name)
+        if limit is None:
+            if not _may_be_overcommitted(name):
+                detail = "Limit must be set for non overcommitable resources"
+                yield faults.required(f"{field}.limits[{name}]", detail)
+        elif amount != limit and quantity.compare(amount, limit) > 0:
+            detail = f"must be less than or equal to {name} limit of {limit}"
+            yield faults.invalid(f"{field}.requests", amount, detail)
+        elif amount != limit and not _may_be_overcommitted(name) and quantity.compare(amount, limit):
+            detail = f"must be equal to {name} limit of {limit}"
+            yield faults.invalid(f"{field}.requests", amount, detail)
+    has_pages = any(name.startswith(HUGE_PAGES) for side in (limits, requests) for name in side)
+    if has_pages and not (OF_PODS & (limits.keys() | requests.keys())):
+        yield faults.forbidden(field, "HugePages require cpu or memory")
+
+
+def _may_be_overcommitted(name: str) -> bool:
+    return ("/" not in name or "kubernetes.io/" in name) and not name.startswith(HUGE_PAGES)
+
+
+def _other(name: str, amount: str, field: str) -> Iterator[Cause]:
+    """A resource of another name than the three plain ones."""
+    yield from faults.each(field, name, names.qualified(name))
+    if name.startswith(HUGE_PAGES):
+        return
+    if "/" not in name:
+        if name not in STANDARD:
+            yield faults.invalid(field, name, "must be a standard resource type or fully qualified")
+        yield faults.invalid(field, name, "must be a standard resource for containers")
+    elif "kubernetes.io/" not in name:
+        yield from faults.each(field, name, names.extended_resource(name))
+        if quantity.parse(amount).denominator != 1:
+            yield faults.invalid(field, amount, "must be an integer")
+
+
+def of_pod(given: Json, field: str, containers: list[Json]) -> Iterator[Cause]:
+    """Requests and limits of a whole pod, which its containers share."""
+    limits, requests = given.get("limits") or {}, given.get("requests") or {}
+    for side, listed in (("limits", limits), ("requests", requests)):
+        for name, amount in listed.items():
+            path = f"{field}.{side}[{name}]"
+            if name not in OF_PODS and not name.startswith(HUGE_PAGES):
+                yield faults.unsupported(path, name, (*OF_PODS, "hugepages-"))
+            if amount[0] == "-":
+                yield faults.invalid(path, amount, faults.NON_NEGATIVE)
+    if given.get("claims"):
+        yield faults.forbidden(f"{field}.claims", "claims may not be set for Resources at pod-level")
+    yield from below_limits(requests, limits, field)
+    for name, amount in requests.items():
+        total = sum((quantity.parse(_request(each, name)) for each in containers), quantity.parse("0"))
+        if total > quantity.parse(amount):
+            detail = f"must be greater than or equal to aggregate container requests of {quantity.text(total, amount)}"
+            yield faults.invalid(f"{field}.requests[{name}]", amount, detail)
+
+
+def _request(container: Json, name: str) -> str:
+    found: str = ((container.get("resources") or {}).get("requests") or {}).get(name, "0")
+    return found
+
+
+def _claims(claims: list[Json], known: frozenset[str], field: str) -> Iterator[Cause]:
+    for index, claim in enumerate(claims):
+        name = claim.get("name", "")
+        if name and name not in known:
+            yield faults.not_found(f"{field}[{index}].name", name)
