@@ -8,6 +8,7 @@ from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
 from knarr.assembly import settings as settings_module
 from knarr.assembly import supervise
 from knarr.assembly.settings import Settings
+from knarr.base.errors import Invalid
 from knarr.cli import printing
 from knarr.cli.printing import Failure
 
@@ -40,7 +41,10 @@ def running(settings: Settings) -> list[Settings]:
     """Other clusters beside this one's state that have pods and run."""
     found = []
     for file in settings.data_dir.parent.glob(f"*/{settings_module.FILE_NAME}"):
-        other = settings_module.load(file.parent)
+        try:
+            other = settings_module.load(file.parent)
+        except Invalid:
+            continue  # another version's cluster must not keep this one from starting
         if other and other.name != settings.name and not other.api_only and supervise.running_pid(other, "node"):
             found.append(other)
     return found

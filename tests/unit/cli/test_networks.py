@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from knarr.assembly.settings import Settings
+from knarr.assembly.settings import FILE_NAME, Settings
 from knarr.cli import networks, printing
 from knarr.cli.printing import Failure
 
@@ -37,3 +37,10 @@ def test_two_clusters_may_not_share_addresses_of_pods_and_a_free_network_is_name
     assert (failure.what, failure.code) == ("the pod network 10.50.7.0/24 is in use", printing.EXIT_IN_USE)
     assert failure.why == "the cluster 'old' has 10.50.0.0/16"
     assert failure.todo == "give another with --pod-network, say 10.244.0.0/16"
+
+
+def test_settings_that_this_knarr_does_not_know_keep_no_other_cluster_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "newer").mkdir()
+    (tmp_path / "newer" / FILE_NAME).write_text('{"name": "newer", "colour": "blue"}')
+    mine = Settings(name="mine", data_dir=tmp_path / "mine", run_dir=tmp_path / "run")
+    assert networks.running(mine) == []

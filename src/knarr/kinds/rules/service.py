@@ -1,6 +1,6 @@
 """Cross-field checks of Service: what each type asks for, ports, families of addresses, traffic. Texts are upstream's.
 
-Not here: allocation of addresses and node ports (admission), changes (service_changes.py).
+Not here: allocation of addresses and node ports (admission), which changes an update may make (immutability.py).
 """
 
 from collections.abc import Iterator
