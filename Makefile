@@ -24,6 +24,7 @@ bench: packages-test .venv/.run
 	  echo "== bench/$$claim.py"; $(BIN)/python -m bench.$$claim || exit 1; done
 
 soak: .venv/.test
+	KNARR_ROUNDS=60 $(BIN)/pytest --timeout 3600 tests/conformance/test_consistency.py
 	KNARR_SEEDS=20000 SEEDS=500 $(BIN)/pytest --timeout 3600 tests/simulation tests/unit/kubelet/test_survival.py
 	KNARR_SCHEDULER_SEEDS=5000 $(BIN)/pytest --timeout 3600 tests/unit/scheduler/test_oracle.py
 	KNARR_LAYER_BYTES=5368709120 $(BIN)/pytest --timeout 900 tests/conformance/test_registry_process.py
