@@ -146,7 +146,9 @@ async def test_an_exec_url_serves_spdy_as_crictl_speaks_it(pod: Pod) -> None:
 
 
 async def test_a_port_forward_url_reaches_the_pod(pod: Pod) -> None:
-    await pod.start("mkdir -p /www; echo page > /www/index.html; httpd -f -p 8080 -h /www")
+    identity = await pod.start("mkdir -p /www; echo page > /www/index.html; httpd -p 8080 -h /www; sleep 60")
+    listens = ("sh", "-c", "until grep -q :1F90 /proc/net/tcp*; do usleep 10000; done")
+    await pod.service.exec_sync(m.ExecSyncRequest(container_id=identity, cmd=listens, timeout=10))
     url = (await pod.service.port_forward(s.PortForwardRequest(pod_sandbox_id=pod.identity, port=(8080,)))).url
     content = b""
     async with asyncio.timeout(SECONDS), websocket(f"{url}?ports=8080") as socket:
