@@ -119,7 +119,7 @@ def test_pods_come_back_after_all_of_them_died_and_leave_nothing(
     if forgets:
         reboot.forget(cluster)
     cluster.ok(cluster.knarr("up"))
-    # boot-0: a start in the process namespace that just died fails and counts as a restart: a known fault, not yet mended.
+    # boot-0: a start in the process namespace that just died counts as a restart: a known fault, not yet mended.
     cluster.until("true", "get", "pod", "boot-0", "-o", f"jsonpath={CAME_BACK}", seconds=30)
     for name in names[1:]:
         cluster.until("1 true", "get", "pod", name, "-o", f"jsonpath={RESTARTED}", seconds=60)
