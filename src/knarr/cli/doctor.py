@@ -61,7 +61,7 @@ def _version(program: str) -> tuple[int, ...] | None:
     if not shutil.which(program):
         return None
     answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
-    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", answer)
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", answer, re.ASCII)
     return tuple(int(part) for part in found.groups() if part) if found else None
 
 

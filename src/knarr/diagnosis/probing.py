@@ -8,7 +8,7 @@ from knarr.diagnosis.container import Container
 from knarr.diagnosis.finding import Finding, evidence
 from knarr.diagnosis.scene import Json, Scene
 
-_STATUS = re.compile(r"statuscode: (\d+)")
+_STATUS = re.compile(r"statuscode: (\d+)", re.ASCII)
 _SLOW = re.compile(r"deadline exceeded|timed out|timeout", re.IGNORECASE)
 
 

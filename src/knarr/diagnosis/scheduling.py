@@ -20,7 +20,7 @@ from knarr.objects import quantity
 
 NODES_SHOWN: Final = 10
 # A resource's name may have dots (example.com/gpu); one that ends the sentence is followed by a space or by nothing.
-_SHORT = re.compile(r"Insufficient ([\w./-]+?)(?=[,;]|\.?(?:\s|$))")
+_SHORT = re.compile(r"Insufficient ([\w./-]+?)(?=[,;]|\.?(?:\s|$))", re.ASCII)
 _TAINT = re.compile(r"untolerated taint\(?s?\)? ?\{([^}]*)\}")
 
 

@@ -8,8 +8,8 @@ from knarr.diagnosis.finding import Finding, evidence
 from knarr.diagnosis.scene import Json, Scene
 
 _ABSENT = re.compile(r'(configmap|secret) "([^"]+)" not found', re.IGNORECASE)
-_KEY = re.compile(r"couldn't find key (\S+) in (ConfigMap|Secret) ([^/\s]+)/(\S+)")
-_VOLUME_KEY = re.compile(r"references non-existent (?:config|secret) key: (\S+)")
+_KEY = re.compile(r"couldn't find key (\S+) in (ConfigMap|Secret) ([^/\s]+)/(\S+)", re.ASCII)
+_VOLUME_KEY = re.compile(r"references non-existent (?:config|secret) key: (\S+)", re.ASCII)
 _CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found', re.IGNORECASE)
 _VOLUME = re.compile(r'volume "([^"]+)"')
 _CONFIG_REASONS = ("CreateContainerConfigError", "CreateContainerError")

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io")
-_CHALLENGE = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s+((?:[A-Za-z_]+=(?:\"[^\"]*\"|[^\s,\"]+)\s*,?\s*)*)")
-_PARAMETER = re.compile(r"([A-Za-z_]+)=(?:\"([^\"]*)\"|([^\s,\"]+))")
+_CHALLENGE = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s+((?:[A-Za-z_]+=(?:\"[^\"]*\"|[^\s,\"]+)\s*,?\s*)*)", re.ASCII)
+_PARAMETER = re.compile(r"([A-Za-z_]+)=(?:\"([^\"]*)\"|([^\s,\"]+))", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from knarr.objects import names
 
 Operator = Literal["in", "notin", "exists", "!", ">", "<"]
 LENGTH_MAX: Final = 16 * 1024
-_TOKEN = re.compile(r"\s*(?:(!=|==|[=!(),<>])|([^\s=!(),<>]+))")
+_TOKEN = re.compile(r"\s*(?:(!=|==|[=!(),<>])|([^\s=!(),<>]+))", re.ASCII)
 _OPERATORS: Final[Mapping[str, Operator]] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_FIELD = re.compile(r"^\s*\* \*\*(?P<name>[^*]+)\*\* ``[^`]*``(?: - (?P<text>.*))?$")
+_FIELD = re.compile(r"^\s*\* \*\*(?P<name>[^*]+)\*\* ``[^`]*``(?: - (?P<text>.*))?$", re.ASCII)
 # Prefix of a type's OpenAPI name → module; `{group}_{version}` for the rest.
 MODULES: Final = (
     ("io.k8s.apimachinery.pkg.apis.meta.v1.", "meta_v1"),

@@ -13,7 +13,7 @@ from knarr.base.clock import Instant
 Json = dict[str, Any]
 Cell = Callable[[Json, Instant], Any]
 NONE: Final = "<none>"
-_STEP = re.compile(r"\.([A-Za-z0-9_]+)|\[(\d+)\]|\[\*\]|\[\?\(@\.(\w+)==\"(\w+)\"\)\]")
+_STEP = re.compile(r"\.([A-Za-z0-9_]+)|\[(\d+)\]|\[\*\]|\[\?\(@\.(\w+)==\"(\w+)\"\)\]", re.ASCII)
 
 
 def reader(path: str) -> Callable[[Any], Any]:

@@ -7,7 +7,7 @@ from collections.abc import Container
 from knarr.builder.dockerfile.instructions import RunMount
 
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:ns|us|µs|μs|ms|s|m|h)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _HEREDOC = re.compile(r"[0-9]*<<-?(['\"]?)([^<'\"]+)\1")
 # Mount type → its options. Every type knows target (dst, destination) and readonly (ro, rw, readwrite).
 MOUNT_OPTIONS = {
@@ -62,14 +62,9 @@ def heredoc_name(word: str, known: Container[str]) -> str:
 def duration(text: str) -> int:
     """Nanoseconds of a Go duration (`1m30s`). Raises ValueError."""
     parts = _DURATION.findall(text)
-    if not parts or "".join(parts) != text:
+    if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is not a duration such as 30s or 1m30s")
-    total = 0
-    for part in parts:
-        number = re.match(r"[0-9.]+", part, re.ASCII)
-        assert number is not None
-        total += int(float(number[0]) * _UNITS[part[number.end() :]])
-    return total
+    return sum(int(float(number) * _UNITS[unit]) for number, unit in parts)
 
 
 def run_mount(text: str) -> RunMount:

@@ -14,7 +14,7 @@ from knarr.builder.dockerfile.faults import Place, fault
 SIZE_MAX = 1 << 20
 LINES_MAX = 50_000
 DIRECTIVES = ("syntax", "escape", "check")
-_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*")
+_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*", re.ASCII)
 _HEREDOC = re.compile(r"([0-9]*)<<(-?)([^<]*)")
 _HEREDOC_WORDS = ("RUN", "COPY", "ADD")
 
