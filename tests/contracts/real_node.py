@@ -81,6 +81,27 @@ async def torn_down(directory: Path) -> None:
     Cgroups().remove(f"/{NAME}")
 
 
+def sweep() -> None:
+    """Remove control groups with their processes, bridges and tables of runs whose pytest is dead: it was killed."""
+    for group in {path.name for path in Path("/sys/fs/cgroup").glob("*/knarr-t*")}:
+        if _is_of_the_dead(group.removeprefix("knarr-t")):
+            Cgroups().kill(f"/{group}")
+            Cgroups().remove(f"/{group}")
+    for link in Path("/sys/class/net").glob("knt*"):
+        if _is_of_the_dead(link.name.removeprefix("knt")):
+            subprocess.run(["ip", "link", "delete", link.name], check=False)
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
+    for line in tables.splitlines():
+        _, family, table = line.split()
+        if table.startswith("knarr-t") and _is_of_the_dead(table.removeprefix("knarr-t")):
+            subprocess.run(["nft", "delete", "table", family, table], check=False)
+
+
+def _is_of_the_dead(number: str) -> bool:
+    """Whether that is a process id of nobody. Anything else is some cluster's name."""
+    return number.isdecimal() and not Path("/proc", number).exists()
+
+
 def inventory(directory: Path) -> list[str]:
     """Every trace on the machine of what runs below `directory`: mounts, processes, links, rules, cgroups, files."""
     own = str(directory)
