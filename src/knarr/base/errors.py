@@ -69,7 +69,13 @@ class Forbidden(KnarrError):
 
 
 class Expired(KnarrError):
-    """The revision asked for is compacted, or a watcher was too slow; the caller must list again."""
+    """The revision asked for is compacted, or a watcher was too slow; the caller must list again.
+
+    `oldest` is the oldest revision that is kept, where that is what is missing."""
+
+    def __init__(self, message: str, oldest: int = 0) -> None:
+        super().__init__(message)
+        self.oldest = oldest
 
 
 class TooMany(KnarrError):

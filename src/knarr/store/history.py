@@ -119,7 +119,7 @@ class History:
     def after(self, revision: Revision) -> Iterator[Step]:
         """The steps younger than `revision`, oldest first. Raises Expired when some are forgotten."""
         if revision < self.compacted:
-            raise Expired(f"the revision {revision} is compacted: the oldest kept is {self.compacted}")
+            raise Expired(f"the revision {revision} is compacted: the oldest kept is {self.compacted}", self.compacted)
         young: list[Step] = []
         for step in reversed(self._window):
             if step.revision <= revision:

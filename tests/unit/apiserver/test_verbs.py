@@ -70,6 +70,17 @@ async def test_a_watch_tells_what_happens(ask: Any, configmap: Make) -> None:
     await events.aclose()
 
 
+async def test_a_watch_from_a_compacted_revision_says_410_in_its_only_event(ask: Any, configmap: Make) -> None:
+    await ask("POST", CONFIGMAPS, configmap("a"))
+    oldest = ask.server.store.revision
+    await ask.server.store.compact(oldest)
+    found = [event async for event in ask.watch(f"{CONFIGMAPS}?watch=true&resourceVersion=1")]
+    assert [event["type"] for event in found] == ["ERROR"]
+    status = found[0]["object"]
+    assert (status["code"], status["reason"]) == (410, "Expired")
+    assert status["message"] == f"too old resource version: 1 ({oldest})"
+
+
 async def test_a_watchlist_begins_with_the_state_and_its_bookmark(ask: Any, configmap: Make) -> None:
     created = await ask("POST", CONFIGMAPS, configmap("c1"))
     events = ask.watch(

@@ -75,21 +75,24 @@ class _Stream:
 
 
 async def watch(context: RequestContext) -> http.Response:
-    """Answer with the endless body. Raises Expired (410) before anything is sent, and BadRequest."""
+    """Answer with the endless body, or one of a lone 410 when the revision is compacted. Raises BadRequest."""
     form = accepted(context.request.header("accept"))
     if form.form == "yaml":
         form = Accepted("json")
     seconds = integer("timeoutSeconds", context.query.get("timeoutSeconds", ""))
     if not seconds:
         seconds = random.randint(TIMEOUT_SECONDS, 2 * TIMEOUT_SECONDS)
-    stream = _opened(context, form, float(seconds))
+    try:
+        body = _events(_opened(context, form, float(seconds)))
+    except Expired as error:
+        body = _refusal(error)  # the answer is 200 and the 410 an event, as upstream: that is where clients look for it
     kind = (
         "application/json"
         if form.form == "json"
         else f"application/json;as={_AS[form.form]};v={form.version};g=meta.k8s.io"
     )
     headers = (HEADERS[0], ("content-type", kind))
-    return http.Response(200, headers, _events(stream))
+    return http.Response(200, headers, body)
 
 
 _AS = {"table": "Table", "partial": "PartialObjectMetadata", "partial-list": "PartialObjectMetadataList"}
@@ -110,7 +113,7 @@ def _opened(context: RequestContext, form: Accepted, seconds: float) -> _Stream:
         try:
             watcher = store.watch(prefix, since if version not in ("", "0") else store.revision)
         except Expired as error:
-            raise Expired(f"too old resource version: {version} ({error})") from error
+            raise Expired(f"too old resource version: {version} ({error.oldest})") from error
         return _Stream(context, form, chosen, watcher, (), context.is_asked("allowWatchBookmarks"), seconds, shape)
     listed = store.list(prefix)
     watcher = store.watch(prefix, listed.revision)
@@ -234,6 +237,10 @@ def _bookmark(context: RequestContext, form: Accepted, revision: Revision, *, is
             obj |= {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{form.version}"}
         content = answers.encoded(obj)
     return b'{"type":"BOOKMARK","object":%b}\n' % content
+
+
+async def _refusal(error: Expired) -> AsyncIterator[bytes]:
+    yield _error(error)
 
 
 def _error(error: Exception) -> bytes:
