@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from knarr.base import tasks
 from knarr.base.errors import Forbidden, Invalid, NotFound, TooLarge, Unavailable
@@ -55,7 +55,7 @@ class Downloads:
         """Raises NotFound, Forbidden, Unavailable, TooLarge, and Invalid where the checksum differs."""
         if checksum:
             digests.parse(checksum)
-        name = posixpath.basename(unquote(urlsplit(url).path))
+        name = posixpath.basename(unquote(_parts(url)[0].path))
         return await tasks.deadline(self._fetch(url, name, checksum), SECONDS_MAX, f"ADD {url}")
 
     async def _fetch(self, url: str, name: str, checksum: str) -> Download:
@@ -86,20 +86,17 @@ class Downloads:
                 raise NotFound(f"{url} is not there (status {response.status})")
             if response.status not in _REDIRECTS or not location:
                 raise Unavailable(f"{url} answers with status {response.status}")
-            url = urljoin(url, location)
+            url = _joined(url, location)
         raise Unavailable(f"{url}: more than {_REDIRECTS_MAX} redirects")
 
     async def _get(self, url: str) -> ClientResponse:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise Invalid(f"{url} is not an http or https URL")
+        parts, host, port = _parts(url)
         is_tls = parts.scheme == "https"
-        port = parts.port or (443 if is_tls else 80)
         target = Target(
-            host=str(await self.address(parts.hostname, port)),
+            host=str(await self.address(host, port)),
             port=port,
             tls=ssl.create_default_context() if is_tls else None,
-            server_name=parts.hostname if is_tls else "",
+            server_name=host if is_tls else "",
         )
         headers = (("host", parts.netloc.rpartition("@")[2]), ("user-agent", "knarr"))
         return await self._client.request(target, Request("GET", parts.path or "/", parts.query, headers))
@@ -115,6 +112,25 @@ class Downloads:
             if self._may_reach(address):
                 return address
         raise Forbidden(f"{host} is {addresses[0] if addresses else 'nowhere'}, which ADD must not reach")
+
+
+def _parts(url: str) -> tuple[SplitResult, str, int]:
+    """The URL in parts, its host and port. Raises Invalid."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise Invalid(f"{url} is not an http or https URL: {error}") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise Invalid(f"{url} is not an http or https URL")
+    return parts, host, port or (443 if parts.scheme == "https" else 80)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise Invalid(f"{url} redirects to {location[:200]!r}, which is no URL") from error
 
 
 def _mtime(response: ClientResponse) -> int:

@@ -8,6 +8,7 @@
 import asyncio
 import base64
 import contextlib
+import dataclasses
 import os
 import re
 import shutil
@@ -57,7 +58,7 @@ def parse(text: str) -> GitSource | None:
     """The repository that the text means; None where it is something else. Raises Invalid for an unknown option."""
     remote, _, fragment = text.partition("#")
     remote, _, query = remote.partition("?")
-    scheme = urlsplit(remote).scheme if "://" in remote else ""
+    scheme = remote.partition("://")[0].lower() if "://" in remote else ""
     is_git = scheme in ("git", "ssh") or _SCP.fullmatch(remote) is not None
     is_git = is_git or (scheme in ("http", "https", "file") and remote.endswith(".git"))
     if not is_git:
@@ -84,12 +85,15 @@ def _options(text: str, query: str) -> dict[str, str]:
 
 
 def host_of(remote: str) -> tuple[str, int]:
-    """Host and port that git connects to; "" for a path."""
+    """Host and port that git connects to; "" for a path. Raises Invalid."""
     scp = _SCP.fullmatch(remote)
     if scp is not None and "://" not in remote:
         return scp["host"], 22
-    parts = urlsplit(remote)
-    return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    try:
+        parts = urlsplit(remote)
+        return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError as error:
+        raise Invalid(f"{remote} is not a git URL: {error}") from error
 
 
 def commit_in(listed: str, ref: str) -> str:
@@ -157,20 +161,39 @@ async def _fetch(access: Access, inside: tuple[str, ...], source: GitSource, com
 
 
 async def _submodules(access: Access, root: Path, depth: int) -> None:
-    """Submodules, each level's remotes checked before git connects to them."""
-    if not (root / ".gitmodules").is_file():
+    """Submodules one by one, so that git is held to the address of each that was checked.
+
+    The index says where they are, never .gitmodules alone: its paths may lead out of the tree, git's index never does.
+    """
+    inside = ("-C", str(root))
+    links = linked(await _git(access, "", *inside, "ls-files", "-z", "--stage"))
+    if not links or not (root / ".gitmodules").is_file():
         return
     if depth >= SUBMODULES_DEPTH_MAX:
         raise Invalid(f"git submodules lie more than {SUBMODULES_DEPTH_MAX} deep")
-    inside = ("-C", str(root))
     await _git(access, "", *inside, "submodule", "init", "-q")
-    listed = await _git(access, "", *inside, "config", "--get-regexp", r"^submodule\..*\.url$")
-    for line in listed.splitlines():
-        await _address(access, line.partition(" ")[2])
-    await _git(access, "submodule", *inside, "submodule", "update", "-q", "--depth=1")
-    paths = await _git(access, "", *inside, "config", "-f", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$")
-    for line in paths.splitlines():
-        await _submodules(access, root / line.partition(" ")[2], depth + 1)
+    remotes = values(await _git(access, "", *inside, "config", "-z", "--get-regexp", r"^submodule\..*\.url$"))
+    told = ("config", "-z", "-f", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$")
+    paths = values(await _git(access, "", *inside, *told))
+    # The token is for the outer remote's host, whoever serves the submodule.
+    own = dataclasses.replace(access, token="")
+    for name, path in paths.items():
+        if path in links and name in remotes:
+            update = ("--literal-pathspecs", "submodule", "update", "-q", "--depth=1", "--", path)
+            await _git(own, remotes[name], *inside, *update)
+            await _submodules(own, root / path, depth + 1)
+
+
+def linked(staged: str) -> set[str]:
+    """The paths of submodules in what `git ls-files -z --stage` printed."""
+    entries = (entry.partition("\t") for entry in staged.split("\0"))
+    return {path for head, _, path in entries if head.startswith("160000 ")}
+
+
+def values(listed: str) -> dict[str, str]:
+    """Values by the submodule's name in what `git config -z --get-regexp` printed."""
+    pairs = (entry.partition("\n") for entry in listed.split("\0") if entry)
+    return {key.partition(".")[2].rpartition(".")[0]: value for key, _, value in pairs}
 
 
 async def _address(access: Access, remote: str) -> str:

@@ -127,8 +127,9 @@ class RunStep:
     async def _seed(self, mount: RunMount, place: Path) -> None:
         """Fill the new directory of a cache with what `from=` and `source=` name."""
         async with AsyncExitStack() as stack:
-            source = await self._bind_source(mount, place.with_name(f"{place.name}.seed"), stack)
-            stack.callback(shutil.rmtree, place.with_name(f"{place.name}.seed"), ignore_errors=True)
+            shown = place.with_name(f"{place.name}.seed")
+            stack.callback(shutil.rmtree, shown, ignore_errors=True)
+            source = await self._bind_source(mount, shown, stack)
             tree = Rootfs(source)
             try:
                 whole = CopyFiles("", (".",), "/")

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from knarr.base.clock import Clock, SystemClock, rfc3339
+from knarr.base.errors import Invalid
 from knarr.builder import cache_exchange, cache_limits, copy_step, graph, publish
 from knarr.builder.bases import Bases, Fetch
 from knarr.builder.cache import Cache, Record
@@ -137,7 +138,9 @@ async def _build(
     tools: Tools, request: BuildRequest, *, report: Report, need: Need, fetch: Fetch, imports: Import | None
 ) -> Built:
     wanted = [platform.parse(text) for text in request.platforms] or [platform.host()]
-    wanted = list(dict.fromkeys(wanted))[:PLATFORMS_MAX]
+    wanted = list(dict.fromkeys(wanted))
+    if len(wanted) > PLATFORMS_MAX:
+        raise Invalid(f"--platform: {len(wanted)} platforms are more than {PLATFORMS_MAX}")
     dockerfile = parser.parse(request.dockerfile, request.file)
     warnings = Warnings(dockerfile, request, report)
     numbers = itertools.count(1)

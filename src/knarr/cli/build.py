@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from knarr.cli.build_context import Source
 
 configure = build_flags.configure
+_EPOCH_MAX = 253402300799
+"""The last second that a date of an image can say; the node holds to it too (nodeapi/messages.py)."""
 _READ_LATER = (
     *("annotation", "secret", "ssh", "build_context", "platform", "no_cache_filter", "add_host", "ulimit", "allow"),
     *("cache_from", "cache_to", "attest", "shm_size", "timestamp", "provenance", "sbom", "output"),
@@ -160,6 +162,8 @@ def epoch(what: str, text: str) -> int | None:
         return None
     if not (text.isascii() and text.isdigit() and len(text) <= 12):
         raise Invalid(f"{what}: {text!r} is not a number of seconds")
+    if int(text) > _EPOCH_MAX:
+        raise Invalid(f"{what}: {text} is after the year 9999")
     return int(text)
 
 

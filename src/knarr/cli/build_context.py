@@ -13,13 +13,14 @@ import time
 
 from knarr.base.errors import Invalid
 from knarr.builder.dockerfile import ignore
-from knarr.builder.dockerfile.ignore import Ignore, Matched
+from knarr.builder.dockerfile.ignore import Ignore
 
 _PIECE = 1 << 20
 _SETTLED_NS = 100_000_000
 """A file younger than this may change again within the same time stamp: its digest is not kept."""
 TYPE_CHECKING = False  # see main.py
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, BinaryIO, Protocol, TypeAlias
 
     Row: TypeAlias = list[Any]
@@ -52,6 +53,17 @@ def send(sources: list[Source], digests: list[str], body: BinaryIO) -> None:
                 raise Invalid(f"{file.name} became shorter while it was read")
 
 
+def check_name(text: str, of: str = "") -> str:
+    """A path, or the target of the link `of`, that JSON can carry. Raises Invalid."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            what = f"{of}: the link's target {text!r}" if of else f"{text!r}"
+            raise Invalid(f"{what} is not UTF-8; rename it, or name it in .dockerignore") from error
+    return text
+
+
 class Context:
     """One directory. `rows` is the list; `paths` finds a file by digest."""
 
@@ -65,26 +77,35 @@ class Context:
         self._known = _read(self._cache_file)
         self._seen: dict[str, list[Any]] = {}
         self._settled = time.time_ns() - _SETTLED_NS
-        self._walk("", patterns.nothing)
+        self._walk()
         self._save()
 
     def open(self, digest: str) -> BinaryIO | None:
         path = self.paths.get(digest)
         return None if path is None else open(os.path.join(self.root, path), "rb")
 
-    def _walk(self, directory: str, parent: Matched) -> None:
+    def _walk(self) -> None:
+        """Depth first, by a list instead of calls: a tree may be deeper than Python calls go."""
+        pending = [("", self._ignore.nothing, self._entries(""))]
+        while pending:
+            directory, parent, entries = pending[-1]
+            for entry in entries:
+                path = f"{directory}/{entry.name}" if directory else entry.name
+                is_out, matched = self._ignore.step(path, parent) if parent else (False, parent)
+                if not is_out:
+                    self._add(path, entry)
+                if entry.is_dir(follow_symlinks=False) and (not is_out or self._ignore.may_hold_kept(path)):
+                    pending.append((path, matched, self._entries(path)))
+                    break
+            else:
+                pending.pop()
+
+    def _entries(self, directory: str) -> Iterator[os.DirEntry[str]]:
         with os.scandir(os.path.join(self.root, directory)) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-        for entry in found:
-            path = f"{directory}/{entry.name}" if directory else entry.name
-            is_out, matched = self._ignore.step(path, parent) if parent else (False, parent)
-            is_directory = entry.is_dir(follow_symlinks=False)
-            if not is_out:
-                self._add(path, entry)
-            if is_directory and (not is_out or self._ignore.may_hold_kept(path)):
-                self._walk(path, matched)
+            return iter(sorted(entries, key=lambda entry: entry.name))
 
     def _add(self, path: str, entry: os.DirEntry[str]) -> None:
+        check_name(path)
         status = entry.stat(follow_symlinks=False)
         mode = stat.S_IMODE(status.st_mode)
         if stat.S_ISREG(status.st_mode):
@@ -94,7 +115,7 @@ class Context:
         elif stat.S_ISDIR(status.st_mode):
             self.rows.append([path, "d", mode, 0, status.st_mtime_ns, ""])
         elif stat.S_ISLNK(status.st_mode):
-            self.rows.append([path, "l", mode, 0, status.st_mtime_ns, os.readlink(entry.path)])
+            self.rows.append([path, "l", mode, 0, status.st_mtime_ns, check_name(os.readlink(entry.path), path)])
 
     def _digest(self, path: str, status: os.stat_result) -> str:
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]

@@ -12,11 +12,14 @@ import contextlib
 import hashlib
 import io
 import json
+import lzma
+import os
 import posixpath
 import shutil
 import sys
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -104,7 +107,9 @@ class TarContext:
         try:
             with tarfile.open(fileobj=stream, mode="r:*") as archive:
                 rows = self._rows(archive)
-        except (tarfile.TarError, EOFError, OSError) as error:
+                _drain(archive)
+        # zlib's and lzma's errors are none of tarfile's; a time may be nan or endless.
+        except (tarfile.TarError, EOFError, OSError, ArithmeticError, ValueError, zlib.error, lzma.LZMAError) as error:
             raise Invalid(f"the context's tar cannot be read: {error}") from error
         self.ignored = self.text(".dockerignore") or ""
         patterns = ignore.read(self.ignored, ".dockerignore")
@@ -128,13 +133,15 @@ class TarContext:
                 continue
             if count >= _ENTRIES_MAX:
                 raise TooLarge(f"the context's tar has more than {_ENTRIES_MAX} entries")
-            if path.startswith(("/", "..")):
+            if path == ".." or path.startswith(("/", "../")):
                 raise Invalid(f"the context's tar: {member.name!r} lies outside the context")
             if (row := self._row(archive, member, path, rows)) is not None:
                 rows[path] = row
         return rows
 
     def _row(self, archive: tarfile.TarFile, member: tarfile.TarInfo, path: str, rows: dict[str, Row]) -> Row | None:
+        build_context.check_name(path)
+        build_context.check_name(member.linkname, path)
         mtime = int(member.mtime * 10**9)
         if member.isreg():
             digest, size = self._stored(archive, member)
@@ -176,6 +183,12 @@ class Nothing:
         return None
 
 
+def _drain(archive: tarfile.TarFile) -> None:
+    """Read to the end of what is compressed: only there is the checksum."""
+    while archive.fileobj is not None and archive.fileobj.read(_PIECE):
+        pass
+
+
 def _of_stream(arguments: argparse.Namespace, stream: BinaryIO, stack: contextlib.ExitStack) -> tuple[Source, str]:
     """A tar with a Dockerfile in it, or a Dockerfile alone."""
     stream.seek(0)
@@ -212,8 +225,7 @@ def _cloned(source: git.GitSource, stack: contextlib.ExitStack) -> Path:
     if not place.resolve().is_relative_to(root.resolve()) or not place.is_dir():
         raise Invalid(f"{source.remote}: there is no directory {source.subdir!r}")
     if not source.keeps_git:
-        for entry in (root / ".git", *root.rglob("*/.git")):
-            _remove(entry)
+        _remove_git(root)
     return place
 
 
@@ -222,11 +234,16 @@ async def _kept(source: git.GitSource, root: Path) -> None:
     await git.cloned(root, source, commit, git.Access())
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _remove_git(root: Path) -> None:
+    """Every .git of the work tree and its submodules. The repository's links lead anywhere: none is followed."""
+    for place, directories, files in os.walk(root, followlinks=False):
+        path = Path(place, ".git")
+        if path.is_symlink() or ".git" in files:
+            path.unlink()
+        elif ".git" in directories:
+            shutil.rmtree(path)
+        if ".git" in directories:
+            directories.remove(".git")
 
 
 def _loaded(arguments: argparse.Namespace, where: str) -> str:

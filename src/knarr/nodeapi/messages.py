@@ -3,7 +3,7 @@
 One side is the CLI, which builds these as plain dictionaries so that it starts fast; names here and there must agree.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -11,6 +11,9 @@ from knarr.base.errors import BadRequest
 
 BODY_MAX = 256 << 20
 """A context's list: some hundred bytes a file, for the largest of trees."""
+
+EPOCH_MAX = 253402300799
+"""The last second that a date of an image can say: the year 9999's."""
 
 
 class ContextEntry(msgspec.Struct, frozen=True, array_like=True):
@@ -61,7 +64,7 @@ class BuildBody(msgspec.Struct, frozen=True, kw_only=True):
     uses_cache: bool = True
     uncached: list[str] = []
     pulls: bool = False
-    epoch: int | None = None
+    epoch: Annotated[int, msgspec.Meta(ge=0, le=EPOCH_MAX)] | None = None
     sets_times: bool = False
     cache_from: list[str] = []
     cache_to: list[CacheTarget] = []

@@ -55,6 +55,21 @@ def test_the_host_that_git_connects_to_is_known(remote: str, expected: tuple[str
     assert git.host_of(remote) == expected
 
 
+@pytest.mark.parametrize("remote", ["https://h:port/r.git", "https://[h/r.git", "https://h:99999/r.git"])
+def test_a_remote_that_is_no_url_is_refused(remote: str) -> None:
+    source = git.parse(remote)
+    assert source is not None
+    with pytest.raises(Invalid, match="is not a git URL"):
+        git.host_of(source.remote)
+
+
+def test_submodules_are_where_the_index_has_them_and_called_as_gitmodules_says() -> None:
+    staged = "100644 aa 0\t.gitmodules\x00160000 bb 0\tlib/a b\x00120000 cc 0\tlink\x00"
+    assert git.linked(staged) == {"lib/a b"}
+    told = "submodule.a.b.path\nlib/a b\x00submodule.x\ny.path\n../../out\x00"
+    assert git.values(told)["a.b"] == "lib/a b"
+
+
 def test_a_ref_is_a_branch_then_what_a_tag_points_at_then_a_whole_name() -> None:
     listed = "a\tHEAD\nb\trefs/heads/x\nc\trefs/tags/x\nd\trefs/tags/x^{}\ne\trefs/tags/y\n"
     found = [git.commit_in(listed, ref) for ref in ("x", "y", "HEAD", "refs/tags/x", "z")]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from knarr.base.errors import Invalid
+from knarr.base.removal import remove_tree
 from knarr.cli import build_context
 from knarr.oci import digest
 
@@ -85,3 +86,31 @@ def test_content_goes_out_in_frames(root: Path) -> None:
     out = io.BytesIO()
     build_context.send([build_context.read(root, None)], [digest.of(b"beta"), digest.of(b"alpha")], out)
     assert out.getvalue() == f"{digest.of(b'beta')} 4\nbeta{digest.of(b'alpha')} 5\nalpha".encode()
+
+
+def test_a_tree_may_be_deeper_than_python_calls_go(root: Path) -> None:
+    depth = 1200
+    here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    try:
+        assert max(len(str(row[0])) for row in listed(root)) == 2 * depth - 1
+    finally:
+        # The test's own removal of what is left cannot go that deep.
+        remove_tree(root / "d")
+
+
+def test_names_that_json_cannot_carry_are_told(root: Path) -> None:
+    os.symlink(b"to\xff", root / "way")
+    with pytest.raises(Invalid, match=r"way: the link's target 'to\\udcff' is not UTF-8"):
+        build_context.read(root, None)
+    (root / "way").unlink()
+    Path(os.fsdecode(bytes(root) + b"/n\xff")).touch()
+    with pytest.raises(Invalid, match=r"'n\\udcff' is not UTF-8; rename it"):
+        build_context.read(root, None)
+    (root / ".dockerignore").write_text("n*\n")
+    assert [row[0] for row in build_context.read(root, None).rows][:2] == [".dockerignore", "a"]

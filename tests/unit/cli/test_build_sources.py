@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from knarr.base.errors import Invalid
-from knarr.cli import build_results
+from knarr.cli import build_results, build_sources
 from knarr.cli.build_sources import TarContext
 from knarr.oci import digest
 
@@ -86,6 +86,45 @@ def test_a_broken_tar_is_refused(stack: contextlib.ExitStack) -> None:
     stream = packed(("f", FILE, "x" * 5000))
     with pytest.raises(Invalid, match="cannot be read"):
         TarContext(io.BytesIO(stream.getvalue()[:2000]), stack)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_compressed_tar_that_is_damaged_anywhere_is_refused(stack: contextlib.ExitStack, mode: str) -> None:
+    whole = packed(("f", FILE, "some text " * 300), ("g", FILE, "x"), mode=mode).getvalue()
+    for place in range(12, len(whole), max(1, len(whole) // 40)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        with contextlib.suppress(Invalid):
+            # A bit that nobody reads, such as the name in a gzip header, may be another one.
+            rows = TarContext(io.BytesIO(damaged), stack).rows
+            assert [(row[0], row[5]) for row in rows] == [("f", digest.of(b"some text " * 300)), ("g", digest.of(b"x"))]
+
+
+@pytest.mark.parametrize("time", ["nan", "inf", "1e999"])
+def test_a_tar_whose_times_are_no_times_is_refused(stack: contextlib.ExitStack, time: str) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        member = tarfile.TarInfo("f")
+        member.pax_headers = {"mtime": time}
+        archive.addfile(member)
+    buffer.seek(0)
+    with pytest.raises(Invalid, match="cannot be read"):
+        TarContext(buffer, stack)
+
+
+def test_a_repositorys_git_directories_go_and_nothing_behind_its_links(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (outside / ".git").mkdir(parents=True)
+    (outside / ".git" / "config").touch()
+    tree = tmp_path / "tree"
+    for name in (".git", "sub/.git", "lib"):
+        (tree / name).mkdir(parents=True)
+    (tree / "sub" / "way").symlink_to(outside)
+    (tree / "lib" / ".git").symlink_to(outside / ".git")
+    (tree / "lib" / "f").touch()
+    build_sources._remove_git(tree)
+    assert sorted(str(path.relative_to(tree)) for path in tree.rglob("*")) == ["lib", "lib/f", "sub", "sub/way"]
+    assert (outside / ".git" / "config").exists()
 
 
 def test_a_tree_is_written_below_the_directory_and_no_standing_link_is_followed(tmp_path: Path) -> None:

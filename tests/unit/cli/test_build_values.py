@@ -119,3 +119,9 @@ def test_an_agent_is_the_environments_or_a_socket_but_never_a_key(tmp_path: Path
     del os.environ["SSH_AUTH_SOCK"]
     with pytest.raises(Invalid, match="SSH_AUTH_SOCK is not set"):
         build_values.ssh("default")
+
+
+@pytest.mark.parametrize("text", ["253402300800", "-1", "1.5", "99999999999999", "\u0661"])
+def test_a_time_that_no_date_can_say_is_refused(text: str) -> None:
+    with pytest.raises(Invalid, match="--timestamp"):
+        build_values.body(parsed(f"--timestamp={text}"))

@@ -66,3 +66,9 @@ def test_what_is_not_known_is_refused(tmp_path: Path) -> None:
         request(tmp_path, network="all")
     with pytest.raises(Invalid, match="is not a path inside it"):
         request(tmp_path, contexts={"d": [["../f", "f", 0o644, 1, 2, ""]]})
+
+
+@pytest.mark.parametrize("epoch", [-1, 253402300800, 1 << 70])
+def test_a_time_that_no_date_can_say_is_refused(tmp_path: Path, epoch: int) -> None:
+    with pytest.raises(BadRequest):
+        request(tmp_path, epoch=epoch)

@@ -103,7 +103,8 @@ class CacheMounts:
         """Remove every directory that no command uses now; the bytes freed."""
         freed = 0
         for path in list(self._root.iterdir()):
-            if not self._locks[path.name].locked() and path.name not in self._used:
+            # A draft is called `.KEY.…`: it belongs to the command that uses the key.
+            if path.name.removeprefix(".").partition(".")[0] not in self._used:
                 freed += _bytes_below(path)
                 shutil.rmtree(path, ignore_errors=True)
         return freed
