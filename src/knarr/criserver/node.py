@@ -72,6 +72,10 @@ class RootFileSystems(Protocol):
 class RuntimeWithMonitor(Runtime, Monitor, Protocol):
     async def recover(self) -> list[ContainerId]: ...
 
+    def is_alive(self, container: ContainerId) -> bool:
+        """Whether its first process runs, by the kernel's word."""
+        ...
+
     def pid(self, container: ContainerId) -> int:
         """The container's first process. Raises NotFound."""
         ...

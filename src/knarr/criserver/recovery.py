@@ -78,9 +78,10 @@ async def _recover_sandbox(node: Node, record: SandboxRecord) -> None:
         return
     pins = [node.places.pin(record.id, kind) for kind in run.new_namespaces(record.config)]
     if not record.is_ready:
+        if record.pause is not None or any(pin.exists() for pin in pins):
+            await teardown.end(node, record)  # its end was cut short
         return
-    has_process = record.pause is None or await loss.has_process(node, record)
-    if not has_process or not all(namespaces.is_pinned(pin) for pin in pins):
+    if not loss.has_process(node, record) or not all(namespaces.is_pinned(pin) for pin in pins):
         # A reboot, or the process was killed meanwhile: the namespaces are gone, and the kubelet makes a new sandbox.
         await loss.lost(node, record)
     elif record.pause is not None:

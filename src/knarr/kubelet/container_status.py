@@ -18,7 +18,6 @@ from knarr.kubelet.observed import ObservedContainer, ObservedPod
 from knarr.kubelet.standing import Problem, Standing, start_key
 
 Json = dict[str, Any]
-EPOCH = "1970-01-01T00:00:00Z"
 
 
 def container_status(
@@ -85,7 +84,7 @@ def _states(
     if latest.is_running:
         if is_starting:
             return waiting_state(None, waiting), previous
-        return {"running": {"startedAt": _time(latest.started_at)}}, previous
+        return {"running": _times(startedAt=latest.started_at)}, previous
     if latest.is_exited or latest.state == ContainerState.CONTAINER_UNKNOWN:
         ended = terminated(latest, standing, runtime)
         if problem is not None or is_starting:
@@ -114,8 +113,8 @@ def terminated(container: ObservedContainer, standing: Standing, runtime: str) -
     state: Json = {
         "exitCode": code,
         "reason": reason,
-        "startedAt": _time(container.started_at),
-        "finishedAt": _time(container.finished_at),
+        # One that did not get as far as to start has an empty time, not one that began in 1970.
+        **_times(startedAt=container.started_at or container.finished_at, finishedAt=container.finished_at),
         "containerID": f"{runtime}://{container.id}",
     }
     message = standing.messages.get(container.id, "") or container.message
@@ -182,8 +181,9 @@ def _verdicts(container: AnyContainer, latest: ObservedContainer, standing: Stan
     return verdicts.is_started, verdicts.is_ready
 
 
-def _time(instant: Instant | None) -> str:
-    return rfc3339(instant) if instant else EPOCH
+def _times(**moments: Instant | None) -> Json:
+    """Those that are known."""
+    return {name: rfc3339(moment) for name, moment in moments.items() if moment is not None}
 
 
 _NEVER = Instant.max.replace(tzinfo=UTC)

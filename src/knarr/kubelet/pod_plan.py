@@ -84,7 +84,8 @@ def _new_sandbox(pod: Pod, observed: ObservedPod, standing: Standing, now: Insta
     if running or SANDBOX in standing.in_flight or (problem and problem.retry_at and problem.retry_at > now):
         return
     sandbox = observed.sandbox
-    if sandbox is not None and pod.spec.restart_policy == "Never" and observed.containers:
+    have_run = [each for each in observed.containers if each.state is not ContainerState.CONTAINER_CREATED]
+    if sandbox is not None and pod.spec.restart_policy == "Never" and have_run:
         return
     yield RunSandbox(sandbox.attempt + 1 if sandbox else 0)
 
@@ -151,9 +152,10 @@ def _container_act(
         return None
     if current is not None and current.is_running:
         return _change(pod, container, role, current=current, standing=standing)
-    if current is not None and current.state is ContainerState.CONTAINER_CREATED:
-        # Whoever made it died before the start. Nothing ran, so the next one has its number: that is no restart.
-        return None if kill_key(current.id) in standing.in_flight else RemoveContainer(current.id)
+    if latest is not None and latest.state is ContainerState.CONTAINER_CREATED:
+        # Whoever made it died before the start, or its sandbox did. Nothing ran, so the next one has its number: that
+        # is no restart.
+        return None if kill_key(latest.id) in standing.in_flight else RemoveContainer(latest.id)
     if role == "ephemeral":
         recorded = members.recorded(pod, container.name)
         is_new = latest is None and (recorded is None or not members.has_run(recorded))

@@ -297,6 +297,9 @@ class PodWorker:
 
     async def _run_sandbox(self, act: planned.RunSandbox) -> None:
         problem = await self._acts.run_sandbox(self.pod, act.attempt)
+        if problem is None:
+            # What failed in the sandbox before says nothing of this one, and need not wait.
+            self._standing = replace(self._standing, problems={})
         self._set_problem(SANDBOX, problem)
 
     async def _start(self, act: planned.StartContainer) -> None:

@@ -6,6 +6,7 @@ process only with the recorded start time, since numbers come round.
 """
 
 import os
+import select
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,7 +89,15 @@ def open_process(pid: int, started: int) -> int | None:
         descriptor = os.pidfd_open(pid)
     except OSError:
         return None
-    if started and start_time(pid) == started:
+    # A process that nobody has reaped yet still has its number and its start time.
+    if started and start_time(pid) == started and not has_ended(descriptor):
         return descriptor
     os.close(descriptor)
     return None
+
+
+def has_ended(process: int) -> bool:
+    """Whether the process of a pidfd has ended, reaped or not."""
+    poll = select.poll()
+    poll.register(process, select.POLLIN)
+    return bool(poll.poll(0))

@@ -98,6 +98,10 @@ class MemoryRuntime:
             _filled(result.stderr) if stderr else None,
         )
 
+    def is_alive(self, container: ContainerId) -> bool:
+        found = self._containers.get(container)
+        return found is not None and found.exit_code is None
+
     def exit(self, container: ContainerId, code: int) -> None:
         """End a container, as a test wants it."""
         found = self._get(container)

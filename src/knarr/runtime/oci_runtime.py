@@ -31,6 +31,8 @@ from knarr.runtime.runtime import Attachment, ContainerSpec, ContainerState, Exe
 CREATE_SECONDS: Final = 60.0
 START_SECONDS: Final = 30.0
 KILL_SECONDS: Final = 30.0
+RECOVERY_SECONDS: Final = 2.0
+"""How long the start waits for containers that it has to kill: one that cannot die must not hold up the others."""
 _LOST_EXIT_CODE: Final = 137
 _log = logs.log("runtime")
 
@@ -44,6 +46,8 @@ class _Live:
     monitor: int | None = None
     ended: bundle.Exit | None = None
     was_oom_killed: bool = False
+    is_killed: bool = False
+    """Its monitor is gone, so it was killed; `ended` follows as soon as it is dead."""
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -75,6 +79,12 @@ class OciRuntime:
                 continue
             live = self._live[record.id] = _Live(record)
             self._watch(live)
+        # Those that lost their monitor were killed: what is told of them is to be true from the first question on.
+        ends = [asyncio.ensure_future(live.stopped.wait()) for live in self._live.values() if live.is_killed]
+        if ends:
+            await asyncio.wait(ends, timeout=RECOVERY_SECONDS)
+            for end in ends:
+                end.cancel()
         return list(self._live)
 
     async def create(self, spec: ContainerSpec) -> None:
@@ -176,6 +186,11 @@ class OciRuntime:
             raise Invalid(f"container {container} is not running")
         attachment.control(self._bundle(container), conmon.REOPEN_LOG)
 
+    def is_alive(self, container: ContainerId) -> bool:
+        """Whether its first process runs, by the kernel's word: its exit code is known a moment later."""
+        live = self._live.get(container)
+        return live is not None and live.process is not None and not bundle.has_ended(live.process)
+
     def pid(self, container: ContainerId) -> int:
         """The container's first process. Raises NotFound."""
         return self._get(container).record.pid
@@ -264,6 +279,7 @@ class OciRuntime:
             self._ended(live, ended)
             return
         _log.error("lost the monitor of a container %s", logs.fields(container=live.record.id))
+        live.is_killed = True
         self._cgroups.kill(live.record.cgroup_path)
         if live.monitor is not None:
             asyncio.get_running_loop().remove_reader(live.monitor)

@@ -52,8 +52,8 @@ def ended(
     return ObservedContainer(f"{name}-{attempt}", name, sandbox, attempt, EXITED, finished_at=finished, exit_code=code)
 
 
-def made(attempt: int = 0) -> ObservedContainer:
-    return ObservedContainer("c", "c", "box", attempt, ContainerState.CONTAINER_CREATED)
+def made(attempt: int = 0, sandbox: str = "box") -> ObservedContainer:
+    return ObservedContainer("c", "c", sandbox, attempt, ContainerState.CONTAINER_CREATED)
 
 
 def pod_told(state: dict[str, Any], *, restarts: int) -> Pod:
@@ -91,6 +91,18 @@ CASES: dict[str, tuple[Pod, ObservedPod, Standing, tuple[Act, ...]]] = {
         seen(made()),
         Standing(),
         (RemoveContainer("c"),),
+    ),
+    "what was made in a sandbox that ended makes room too": (
+        pod(),
+        seen(made(1, "lost"), ended(sandbox="lost", code=137)),
+        Standing(),
+        (RemoveContainer("c"),),
+    ),
+    "a pod that is never restarted and did not begin gets another sandbox": (
+        pod(restartPolicy="Never"),
+        seen(made(), box=DEAD_BOX),
+        Standing(),
+        (RunSandbox(1),),
     ),
     "the next one has its number, as nothing ran": (
         pod_told({"waiting": {}}, restarts=2),

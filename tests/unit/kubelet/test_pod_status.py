@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from knarr.base.backoff import Backoff
+from knarr.cri.messages.enums import ContainerState
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.pod_status import pod_status, status_patch
@@ -66,6 +67,15 @@ def test_a_container_killed_for_memory_says_so() -> None:
     killed = replace(ended(code=137), reason="OOMKilled")
     found = status(pod(restartPolicy="Never"), seen(killed))["containerStatuses"][0]
     assert found["state"]["terminated"]["reason"] == "OOMKilled"
+
+
+def test_a_container_that_could_not_start_did_not_begin_in_1970() -> None:
+    refused = replace(ended(code=128), reason="StartError", started_at=None)
+    unknown = replace(refused, state=ContainerState.CONTAINER_UNKNOWN, finished_at=None)
+    at = "2030-01-01T12:00:00Z"
+    for seen_so, wanted in ((refused, {"startedAt": at, "finishedAt": at}), (unknown, {})):
+        found = status(pod(restartPolicy="Never"), seen(seen_so))["containerStatuses"][0]["state"]["terminated"]
+        assert {key: value for key, value in found.items() if key.endswith("At")} == wanted
 
 
 def test_a_container_waits_for_its_hook_its_image_or_its_turn() -> None:

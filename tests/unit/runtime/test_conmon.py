@@ -1,5 +1,7 @@
 """conmon's command line and answers, exec specifications, and records."""
 
+import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -86,8 +88,6 @@ def test_exit_files_are_numbers(tmp_path: Path) -> None:
 
 
 def test_a_pid_is_only_its_process_with_its_start_time() -> None:
-    import os
-
     own = os.getpid()
     assert bundle.start_time(own) > 0
     assert bundle.open_process(own, bundle.start_time(own) + 1) is None
@@ -95,6 +95,16 @@ def test_a_pid_is_only_its_process_with_its_start_time() -> None:
     assert found is not None
     os.close(found)
     assert bundle.start_time(1 << 22) == 0
+
+
+def test_an_ended_process_that_nobody_reaped_is_no_process() -> None:
+    child = subprocess.Popen(["true"])
+    try:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert bundle.start_time(child.pid) > 0
+        assert bundle.open_process(child.pid, bundle.start_time(child.pid)) is None
+    finally:
+        child.wait()
 
 
 def test_only_what_may_be_a_pods_mount_is_left_out_of_the_lean_copy() -> None:

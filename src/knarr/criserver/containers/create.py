@@ -20,7 +20,7 @@ from knarr.cri.messages.enums import ContainerEventType, NamespaceMode, Signal
 from knarr.criserver.containers import guard, profiles, remove, settings, status, users, volumes
 from knarr.criserver.node import Node, Root, now
 from knarr.criserver.records import ContainerRecord, SandboxRecord
-from knarr.criserver.sandboxes import pause, run
+from knarr.criserver.sandboxes import loss, pause, run
 from knarr.oci.image_config import ContainerConfig as ImageContainerConfig
 from knarr.runtime import defaults, spec
 
@@ -31,7 +31,7 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
     if config is None or config.metadata is None or config.image is None:
         raise Invalid("container config must include metadata and image")
     run.refuse_user_namespace(settings.namespace_options(config))
-    if not sandbox.is_ready:
+    if not loss.is_ready(node, sandbox.id):
         raise Invalid(f"sandbox {sandbox.id} is not ready")
     container = ContainerId(ids.hex_id())
     log = f"{sandbox.config.log_directory}/{config.log_path}" if config.log_path else ""
@@ -47,7 +47,7 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
         node.containers.put(kept(record))
         try:
             record = await _build(node, sandbox, record)
-            if not node.get_sandbox(sandbox.id).is_ready:
+            if not loss.is_ready(node, sandbox.id):
                 raise Invalid(f"sandbox {sandbox.id} was stopped meanwhile")
         except BaseException:
             await remove.remove_all(node, record)

@@ -13,6 +13,7 @@ from knarr.cri.messages.enums import ContainerEventType, NamespaceMode
 from knarr.criserver.containers import settings, status
 from knarr.criserver.node import Node, now
 from knarr.criserver.records import ContainerRecord, Ended
+from knarr.criserver.sandboxes import loss
 from knarr.runtime.runtime import ContainerSpec, ContainerState
 
 START_ERROR_CODE = 128
@@ -25,6 +26,7 @@ async def start(node: Node, request: StartContainerRequest) -> StartContainerRes
         record = node.get_container(record.id)
         if record.started_at or record.ended:
             raise Invalid(f"container {record.id} is in {status.state(record).name} state")
+        _refuse_without_sandbox(node, record)
         try:
             await node.runtime.create(_spec(node, record))
             failpoint("criserver.container.before_start")
@@ -32,6 +34,8 @@ async def start(node: Node, request: StartContainerRequest) -> StartContainerRes
             await node.runtime.start(record.id)
         except (KnarrError, OSError) as error:
             await node.runtime.delete(record.id)
+            # The sandbox ended meanwhile: nothing ran, and that is not the container's failure.
+            _refuse_without_sandbox(node, record)
             ended = Ended(exit_code=START_ERROR_CODE, at=now(), reason="StartError", message=str(error))
             node.containers.put(replace(record, ended=ended))
             raise
@@ -39,6 +43,12 @@ async def start(node: Node, request: StartContainerRequest) -> StartContainerRes
     status.publish(node, record.id, ContainerEventType.CONTAINER_STARTED_EVENT)
     watch(node, record)
     return StartContainerResponse()
+
+
+def _refuse_without_sandbox(node: Node, record: ContainerRecord) -> None:
+    """Raises Invalid when the sandbox is no more; the container stays created."""
+    if not loss.is_ready(node, record.sandbox):
+        raise Invalid(f"sandbox {record.sandbox} of container {record.id} is not ready")
 
 
 def watch(node: Node, record: ContainerRecord) -> None:

@@ -6,10 +6,7 @@ hears of it by an event and makes a new sandbox.
 
 import asyncio
 
-from msgspec.structs import replace
-
 from knarr.base import logs
-from knarr.base.errors import NotFound
 from knarr.cri.messages.enums import ContainerEventType
 from knarr.criserver.containers import status
 from knarr.criserver.node import Node
@@ -25,18 +22,23 @@ def watch(node: Node, record: SandboxRecord) -> None:
     node.watches[process] = asyncio.create_task(_note_end(node, record), name=f"sandbox {record.id[:12]}")
 
 
-async def has_process(node: Node, record: SandboxRecord) -> bool:
-    """Whether the process that the sandbox needs still runs."""
-    try:
-        return (await node.runtime.state(pause.identity(record.id))).status == "running"
-    except NotFound:
-        return False
+def is_ready(node: Node, identity: str) -> bool:
+    """Whether containers can be started in the sandbox: the record's word and, of its process, the kernel's.
+
+    The process can be dead a moment before the record knows.
+    """
+    record = node.sandboxes.find(identity)
+    return record is not None and record.is_ready and has_process(node, record)
+
+
+def has_process(node: Node, record: SandboxRecord) -> bool:
+    """Whether the process that the sandbox needs, if any, still runs."""
+    return record.pause is None or node.runtime.is_alive(record.pause)
 
 
 async def lost(node: Node, record: SandboxRecord) -> None:
     """Note that the sandbox is of no use any more; what is in its directories goes with its removal."""
-    await teardown.release(node, record)
-    node.sandboxes.put(replace(record, is_ready=False, pause=None))
+    await teardown.end(node, record)
     _log.warning("lost a sandbox %s", logs.fields(sandbox=record.id))
     status.publish(node, record.id, ContainerEventType.CONTAINER_STOPPED_EVENT)
 

@@ -31,8 +31,7 @@ async def stop_sandbox(node: Node, request: StopPodSandboxRequest) -> StopPodSan
         async with node.locks[record.id]:
             record = node.sandboxes.find(record.id)
             if record is not None:
-                await release(node, record)
-                node.sandboxes.put(replace(record, is_ready=False, pause=None))
+                await end(node, record)
     return StopPodSandboxResponse()
 
 
@@ -54,6 +53,13 @@ async def remove_all(node: Node, record: SandboxRecord) -> None:
     await asyncio.to_thread(_remove_files, node, record)
     failpoint("criserver.sandbox.before_forget")
     node.sandboxes.remove(record.id)
+
+
+async def end(node: Node, record: SandboxRecord) -> None:
+    """Not ready from now on, and everything that it needed for that let go."""
+    node.sandboxes.put(replace(record, is_ready=False))
+    await release(node, record)
+    node.sandboxes.put(replace(record, is_ready=False, pause=None))
 
 
 async def release(node: Node, record: SandboxRecord) -> None:
