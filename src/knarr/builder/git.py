@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import os
 import re
-import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from knarr.base import tasks
 from knarr.base.errors import Invalid, NotFound, Unavailable
+from knarr.base.removal import drop_tree
 from knarr.builder.rootfs import Rootfs
 from knarr.builder.trees import Entry
 
@@ -134,7 +134,7 @@ async def checkout(root: Path, source: GitSource, commit: str, access: Access) -
     try:
         yield await cloned(root, source, commit, access)
     finally:
-        await asyncio.to_thread(shutil.rmtree, root, ignore_errors=True)
+        await asyncio.to_thread(drop_tree, root)
 
 
 async def cloned(root: Path, source: GitSource, commit: str, access: Access) -> Place:

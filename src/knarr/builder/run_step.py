@@ -6,7 +6,6 @@ How the container is made is steps/run.py's; cache, secret and agent mounts are 
 import asyncio
 import dataclasses
 import posixpath
-import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from knarr.base.errors import Forbidden, Invalid
 from knarr.base.ids import hex_id
+from knarr.base.removal import drop_tree
 from knarr.builder import cache_keys, emulation, request
 from knarr.builder.copy_step import CopyStep, copied
 from knarr.builder.dockerfile.instructions import RunMount
@@ -57,7 +57,7 @@ class RunStep:
             await emulation.check(self._platform)
             work = self._solve.tools.machine.run_dir / f"mounts-{hex_id()[:16]}"
             async with AsyncExitStack() as stack:
-                stack.callback(shutil.rmtree, work, ignore_errors=True)
+                stack.callback(drop_tree, work)
                 await self._run(operation, root, work, stack, number=number)
 
         times = self._solve.request.times
@@ -128,7 +128,7 @@ class RunStep:
         """Fill the new directory of a cache with what `from=` and `source=` name."""
         async with AsyncExitStack() as stack:
             shown = place.with_name(f"{place.name}.seed")
-            stack.callback(shutil.rmtree, shown, ignore_errors=True)
+            stack.callback(drop_tree, shown)
             source = await self._bind_source(mount, shown, stack)
             tree = Rootfs(source)
             try:

@@ -8,7 +8,6 @@ platform (stage_run.py runs a stage's steps).
 import asyncio
 import itertools
 import os
-import shutil
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from knarr.base.clock import Clock, SystemClock, rfc3339
 from knarr.base.errors import Invalid
+from knarr.base.removal import drop_tree
 from knarr.builder import cache_exchange, cache_limits, copy_step, graph, publish
 from knarr.builder.bases import Bases, Fetch
 from knarr.builder.cache import Cache, Record
@@ -53,7 +53,7 @@ class Builder:
 
     def __init__(self, images: ImageStore, state_dir: Path, machine: Machine, clock: Clock | None = None) -> None:
         contexts = ContextStore(state_dir / "context")
-        shutil.rmtree(state_dir / copy_step.GIT_DIRECTORY, ignore_errors=True)
+        drop_tree(state_dir / copy_step.GIT_DIRECTORY)
         self.tools = Tools(
             images=images,
             cache=Cache(state_dir / "cache.jsonl"),

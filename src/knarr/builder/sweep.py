@@ -4,10 +4,10 @@ Runs once, before the first build. Containers are the runtime's to find again; w
 no record owns.
 """
 
-import shutil
 from pathlib import Path
 
 from knarr.base import linux
+from knarr.base.removal import drop_tree
 from knarr.builder.layering import SNAPSHOT_PREFIX
 from knarr.images import mounting
 from knarr.images.overlay import OverlaySnapshots
@@ -19,7 +19,7 @@ def sweep(run_dir: Path, snapshots: OverlaySnapshots) -> None:
         mounting.unmount(place)
     if linux.mounts_below(run_dir):
         return
-    shutil.rmtree(run_dir, ignore_errors=True)
+    drop_tree(run_dir)
     for key in reversed(snapshots.keys()):
         if key.startswith(SNAPSHOT_PREFIX) and not snapshots.is_committed(key):
             snapshots.remove(key)

@@ -117,21 +117,29 @@ def _picks(tree: Tree, source: str, path: str, exclude: Ignore, keeps_parents: b
         yield from _parents(tree, path, place)
     yield Pick(resolved, place, entry, is_source=True)
     if entry.kind == "directory":
-        yield from _below(tree, resolved, "", place, exclude)
+        yield from _below(tree, resolved, place, exclude)
 
 
-def _below(tree: Tree, resolved: str, path: str, place: str, exclude: Ignore) -> Iterator[Pick]:
-    """What lies in a directory; `path` is relative to the source, for the exclude patterns."""
-    for name in tree.names(resolved):
-        inner, shown = posixpath.join(resolved, name), posixpath.join(path, name)
-        entry = tree.entry(inner)
-        if entry is None or entry.kind == "other":
-            continue
-        is_out = exclude.excludes(shown)
-        if not is_out:
-            yield Pick(inner, posixpath.join(place, name), entry)
-        if entry.kind == "directory" and (not is_out or exclude.may_hold_kept(shown)):
-            yield from _below(tree, inner, shown, posixpath.join(place, name), exclude)
+def _below(tree: Tree, resolved: str, place: str, exclude: Ignore) -> Iterator[Pick]:
+    """What lies in a directory, parents first, by a list instead of calls: it may be deeper than Python calls go."""
+    # Paths relative to the source are what the exclude patterns mean.
+    pending = [("", iter(tree.names(resolved)))]
+    while pending:
+        path, names = pending[-1]
+        for name in names:
+            shown = f"{path}/{name}" if path else name
+            inner = posixpath.join(resolved, shown)
+            entry = tree.entry(inner)
+            if entry is None or entry.kind == "other":
+                continue
+            is_out = exclude.excludes(shown)
+            if not is_out:
+                yield Pick(inner, posixpath.join(place, shown), entry)
+            if entry.kind == "directory" and (not is_out or exclude.may_hold_kept(shown)):
+                pending.append((shown, iter(tree.names(inner))))
+                break
+        else:
+            pending.pop()
 
 
 def _kept_place(source: str, path: str) -> str:
@@ -169,12 +177,14 @@ class ContextTree:
             names.sort()
 
     def _add_to_parent(self, path: str) -> None:
-        parent, _, name = path.rpartition("/")
-        if parent and parent not in self._entries:
+        while path:
+            parent, _, name = path.rpartition("/")
+            self._names.setdefault(parent, []).append(name)
+            if not parent or parent in self._entries:
+                return
             # .dockerignore may have left the directory out and kept what lies in it.
             self._entries[parent] = Entry("directory", 0o755)
-            self._add_to_parent(parent)
-        self._names.setdefault(parent, []).append(name)
+            path = parent
 
     def entry(self, path: str) -> Entry | None:
         return self._entries.get(path) if path else Entry("directory", 0o755)

@@ -9,12 +9,12 @@ It does not decompress, parse tar or check digests (images/compression.py, tar_r
 import contextlib
 import errno
 import os
-import shutil
 import stat
 import tarfile
 from collections.abc import Sequence
 
 from knarr.base.errors import Invalid, TooLarge, Unavailable
+from knarr.base.removal import remove_tree
 from knarr.images.openat2 import openat2
 from knarr.images.tar_reader import Entry, TarReader
 
@@ -241,7 +241,7 @@ class Extractor:
         """Remove what an earlier entry of this layer put under the name."""
         found = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
-            shutil.rmtree(os.fsdecode(name), dir_fd=parent)
+            remove_tree(os.fsdecode(name), dir_fd=parent)
         else:
             os.unlink(name, dir_fd=parent)
 

@@ -5,6 +5,7 @@ diffID, the digest and the size. Times are cut to seconds and may be bounded (SO
 as no tar can hold them. The reverse is images/unpack.py.
 """
 
+import errno
 import hashlib
 import os
 import stat
@@ -14,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from knarr.base.errors import Invalid
 from knarr.images.compression import gzip_writer
 from knarr.images.content import ContentStore, Ingest
 from knarr.images.extract import OPAQUE, OPAQUE_MARKER, WHITEOUT_PREFIX
@@ -40,7 +42,7 @@ class Layer:
 
 def pack(upper: Path, content: ContentStore, *, mtime_max: int | None = None, sets_times: bool = False) -> Layer:
     """Pack the directory `upper` into the content store as one gzip layer."""
-    return pack_all(_entries(os.fsencode(upper), b"", {}), content, mtime_max=mtime_max, sets_times=sets_times)
+    return pack_all(_entries(os.fsencode(upper), {}), content, mtime_max=mtime_max, sets_times=sets_times)
 
 
 def pack_all(
@@ -155,25 +157,42 @@ class _Writer:
 
 def tree_entries(root: Path) -> Iterator[PackEntry]:
     """Everything below a directory, sorted, parents first."""
-    return _entries(os.fsencode(root), b"", {})
+    return _entries(os.fsencode(root), {})
 
 
-def _entries(root: bytes, prefix: bytes, seen: dict[tuple[int, int], str]) -> Iterator[PackEntry]:
-    """The entries below `root`/`prefix`, sorted; `seen` finds hard links again."""
-    directory = os.path.join(root, prefix) if prefix else root
-    names = sorted(os.listdir(directory))
-    if prefix and _is_opaque(directory):
-        yield PackEntry(_whiteout(os.path.join(prefix, OPAQUE_MARKER)))
-    for name in names:
-        path = os.path.join(prefix, name) if prefix else name
-        source = os.path.join(root, path)
-        found = os.lstat(source)
-        if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
-            yield PackEntry(_whiteout(os.path.join(prefix, WHITEOUT_PREFIX + name)))
-        elif not stat.S_ISSOCK(found.st_mode):
-            yield PackEntry(_header(path, source, found, seen), source)
-        if stat.S_ISDIR(found.st_mode):
-            yield from _entries(root, path, seen)
+def _entries(root: bytes, seen: dict[tuple[int, int], str]) -> Iterator[PackEntry]:
+    """The entries below `root`, sorted, by a list instead of calls: a tree may be deeper than Python calls go.
+
+    `seen` finds hard links again. Raises Invalid for what lies deeper than a path can say.
+    """
+    pending = [(b"", iter(sorted(os.listdir(root))))]
+    while pending:
+        prefix, names = pending[-1]
+        for name in names:
+            path = os.path.join(prefix, name)
+            source = os.path.join(root, path)
+            found = _found(source, path)
+            if stat.S_ISCHR(found.st_mode) and found.st_rdev == 0:
+                yield PackEntry(_whiteout(os.path.join(prefix, WHITEOUT_PREFIX + name)))
+            elif not stat.S_ISSOCK(found.st_mode):
+                yield PackEntry(_header(path, source, found, seen), source)
+            if stat.S_ISDIR(found.st_mode):
+                if _is_opaque(source):
+                    yield PackEntry(_whiteout(os.path.join(path, OPAQUE_MARKER)))
+                pending.append((path, iter(sorted(os.listdir(source)))))
+                break
+        else:
+            pending.pop()
+
+
+def _found(source: bytes, path: bytes) -> os.stat_result:
+    try:
+        return os.lstat(source)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        shown = ascii(path[:80].decode("utf-8", "replace"))[1:-1]
+        raise Invalid(f"/{shown}…: the path is too long for a layer") from error
 
 
 def _header(path: bytes, source: bytes, found: os.stat_result, seen: dict[tuple[int, int], str]) -> tarfile.TarInfo:

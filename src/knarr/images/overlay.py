@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import itertools
 import os
-import shutil
 import threading
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 
 from knarr.base.errors import AlreadyExists, Conflict, Invalid, NotFound, Unavailable
 from knarr.base.failpoints import failpoint
+from knarr.base.removal import drop_tree
 from knarr.images.content import DRAFT_PREFIX
 from knarr.images.local_content import replace_file
 from knarr.oci.mount import Mount
@@ -113,7 +113,7 @@ class OverlaySnapshots:
             self._write(committed)
             del self._records[key]
             self._records[name] = committed
-        shutil.rmtree(self._directory(record) / "work", ignore_errors=True)
+        drop_tree(self._directory(record) / "work")
 
     def upper(self, key: str) -> Path:
         return self._directory(self._record(key)) / "fs"
@@ -167,8 +167,9 @@ class OverlaySnapshots:
         size, inodes, pending = 0, 0, [str(self.upper(key))]
         while pending:
             inodes += 1
-            with contextlib.suppress(FileNotFoundError), os.scandir(pending.pop()) as entries:
-                for entry in entries:  # a running container removes files meanwhile
+            # A running container removes files meanwhile, and may go deeper than a path can say.
+            with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+                for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(entry.path)
                         continue
@@ -244,5 +245,5 @@ class OverlaySnapshots:
         """The record goes first, so that a half erased snapshot is never used."""
         directory = self._snapshots / str(number)
         (directory / "record.json").unlink(missing_ok=True)
-        shutil.rmtree(directory, ignore_errors=True)
+        drop_tree(directory)
         self._link(number).unlink(missing_ok=True)

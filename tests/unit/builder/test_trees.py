@@ -45,6 +45,13 @@ def test_a_file_keeps_its_name_and_a_directory_gives_its_content() -> None:
     ]
 
 
+def test_a_tree_may_be_deeper_than_python_calls_go() -> None:
+    deepest = "/".join(["d"] * 2000)
+    tree = ContextTree({f"{deepest}/f": file("sha256:f")})
+    picks = select(tree, ["d"], ignore.of([]))
+    assert [picks[0].place, picks[1].place, picks[-1].path, len(picks)] == ["", "d", f"{deepest}/f", 2001]
+
+
 @pytest.mark.parametrize(
     ("source", "found"),
     [

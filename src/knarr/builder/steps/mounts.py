@@ -9,13 +9,13 @@ import contextlib
 import hashlib
 import os
 import secrets as random
-import shutil
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from knarr.base.errors import Invalid
+from knarr.base.removal import drop_tree
 from knarr.builder.dockerfile import arguments as forms
 from knarr.builder.dockerfile.instructions import RunMount
 from knarr.builder.operations import Run
@@ -53,7 +53,7 @@ class CacheMounts:
         self._root = root
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for draft in root.glob(".*"):
-            shutil.rmtree(draft, ignore_errors=True)
+            drop_tree(draft)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._used: defaultdict[str, int] = defaultdict(int)
 
@@ -96,7 +96,7 @@ class CacheMounts:
             with contextlib.suppress(OSError):
                 draft.rename(path)
         finally:
-            await asyncio.to_thread(shutil.rmtree, draft, ignore_errors=True)
+            await asyncio.to_thread(drop_tree, draft)
         return path
 
     def prune(self) -> int:
@@ -106,12 +106,21 @@ class CacheMounts:
             # A draft is called `.KEY.…`: it belongs to the command that uses the key.
             if path.name.removeprefix(".").partition(".")[0] not in self._used:
                 freed += _bytes_below(path)
-                shutil.rmtree(path, ignore_errors=True)
+                drop_tree(path)
         return freed
 
 
 def _bytes_below(path: Path) -> int:
-    return sum(found.lstat().st_size for found in path.rglob("*") if not found.is_dir())
+    size, pending = 0, [str(path)]
+    while pending:
+        # What lies deeper than a path can say is removed, but not counted.
+        with contextlib.suppress(OSError), os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    size += entry.stat(follow_symlinks=False).st_size
+    return size
 
 
 @contextlib.asynccontextmanager

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import dataclasses
 import posixpath
-import shutil
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Protocol
 
 from knarr.base.errors import Invalid
 from knarr.base.ids import ContainerId, SandboxId, hex_id
+from knarr.base.removal import drop_tree
 from knarr.builder import users
 from knarr.builder.operations import SCRIPT_PATH, Run
 from knarr.builder.request import RunSettings
@@ -105,7 +105,7 @@ async def run(
         return result
     finally:
         rootfs.close()
-        shutil.rmtree(work, ignore_errors=True)
+        drop_tree(work)
 
 
 async def _contained(machine: Machine, identifier: ContainerId, settings: ContainerSettings, write: Write) -> RunResult:

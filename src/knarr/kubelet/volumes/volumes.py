@@ -5,11 +5,11 @@ upstream's text. Secrets and tokens live under `memory_dir` (a tmpfs), everythin
 """
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from knarr.base.errors import Invalid, Unimplemented
+from knarr.base.removal import drop_tree
 from knarr.cri.messages.config import ImageSpec, Mount
 from knarr.cri.messages.enums import MountPropagation
 from knarr.kinds.lens.pod import Pod
@@ -93,7 +93,7 @@ class PodVolumes:
         for directory in (self.pod_dir, self.memory_dir):
             for point in mounting.mounts_below(directory):
                 mounting.unmount(point)
-            shutil.rmtree(directory, ignore_errors=True)
+            drop_tree(directory)
 
 
 def fs_group(pod: Pod) -> int | None:
