@@ -322,7 +322,8 @@ def _create_special(parent: int, name: bytes, entry: Entry) -> None:
         os.symlink(entry.link, name, dir_fd=parent)
         return
     kind = stat.S_IFIFO if entry.kind == tarfile.FIFOTYPE else stat.S_IFCHR
-    os.mknod(name, kind | entry.mode, os.makedev(*entry.device), dir_fd=parent)
+    device = os.makedev(*entry.device) if entry.kind == tarfile.CHRTYPE else 0
+    os.mknod(name, kind | entry.mode, device, dir_fd=parent)
     os.chmod(name, entry.mode, dir_fd=parent)
 
 

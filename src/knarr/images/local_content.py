@@ -35,6 +35,7 @@ class LocalContent:
         self._blobs = root / "blobs"
         self._ingest = root / "ingest"
         self._lock = threading.Lock()
+        self._unsettled: set[Path] = set()
         for algorithm in _ALGORITHMS:
             (self._blobs / algorithm).mkdir(parents=True, exist_ok=True, mode=0o700)
         self._ingest.mkdir(exist_ok=True, mode=0o700)
@@ -54,7 +55,7 @@ class LocalContent:
             raise NotFound(f"blob {digest} is not here") from error
 
     def ingest(self) -> "LocalIngest":
-        return LocalIngest(self._ingest / secrets.token_hex(16), self._blobs, self._lock)
+        return LocalIngest(self._ingest / secrets.token_hex(16), self._blobs, self._lock, self._unsettled)
 
     def delete(self, digest: Digest) -> None:
         self._file(digest).unlink(missing_ok=True)
@@ -89,12 +90,14 @@ class LocalContent:
 
 
 class LocalIngest:
-    """One blob on its way in: a file of its own, hashed as it grows."""
+    """One blob on its way in: a file of its own, hashed as it grows. `unsettled` are the blobs of the store whose
+    rename a power loss could still undo."""
 
-    def __init__(self, draft: Path, blobs: Path, lock: threading.Lock) -> None:
+    def __init__(self, draft: Path, blobs: Path, lock: threading.Lock, unsettled: set[Path]) -> None:
         self._draft = draft
         self._blobs = blobs
         self._lock = lock
+        self._unsettled = unsettled
         self._closing = threading.Lock()
         self._file = open(draft, "x+b", buffering=0)  # noqa: SIM115  # closed by commit and abort
         self._hash = hashlib.sha256()
@@ -140,16 +143,23 @@ class LocalIngest:
         target = self._blobs / algorithm / encoded
         with self._lock:
             is_here = _touch(target)
-        if is_here:
-            self.abort()
-            return BlobInfo(actual, self._size)
+            is_settled = target not in self._unsettled
         try:
+            if is_here:
+                self.abort()
+                if not is_settled:  # an equal blob came a moment ago: it is as durable as this one has to be
+                    sync_directory(target.parent)
+                return BlobInfo(actual, self._size)
             os.fsync(self._file.fileno())
             self._close()
             failpoint("content.before_rename")
-            self._draft.rename(target)
+            with self._lock:
+                self._unsettled.add(target)
+                self._draft.rename(target)
             failpoint("content.after_rename")
             sync_directory(target.parent)
+            with self._lock:
+                self._unsettled.discard(target)
         except OSError as error:
             self.abort()
             raise _disk_failure(error) from error

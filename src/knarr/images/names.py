@@ -1,10 +1,12 @@
 """Image names: which reference means which manifest here, durably, and how the name came to be.
 
-One JSON file, replaced all at once; one process owns it. A name is the text of a normalised reference, by tag or by
-digest. It does not read manifests. "Resolves here first" is `is_own`: what was built, tagged, loaded or pushed on this
-machine is never looked for elsewhere.
+One JSON file, replaced all at once; one process owns it, from any of its threads: readers see the names as they were
+before or after a change. A name is the text of a normalised reference, by tag or by digest. It does not read manifests.
+"Resolves here first" is `is_own`: what was built, tagged, loaded or pushed on this machine is never looked for
+elsewhere.
 """
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -49,31 +51,29 @@ class Names:
         self._path = path
         self._clock = clock or SystemClock()
         self._names: dict[str, Name] = {}
+        self._lock = threading.Lock()
         if path is not None and path.exists():
             self._names = {name.reference: name for name in _decode(path)}
 
     def tag(self, reference: Reference, digest: Digest, *, media_type: str, size: int, origin: Origin) -> Name:
         """Let the reference mean this manifest from now on. Nothing is written when it does already."""
-        known = self._names.get(str(reference))
-        if known is not None and (known.digest, known.media_type, known.origin) == (digest, media_type, origin):
-            return known
-        name = Name(
-            reference=str(reference),
-            digest=digest,
-            media_type=media_type,
-            size=size,
-            origin=origin,
-            created=rfc3339(self._clock.now()),
-        )
-        self._names[name.reference] = name
-        self._save()
+        text = str(reference)
+        with self._lock:
+            known = self._names.get(text)
+            if known is not None and (known.digest, known.media_type, known.origin) == (digest, media_type, origin):
+                return known
+            created = rfc3339(self._clock.now())
+            name = Name(reference=text, digest=digest, media_type=media_type, size=size, origin=origin, created=created)
+            self._replace({**self._names, text: name})
         return name
 
     def untag(self, reference: Reference) -> bool:
         """Forget the reference; False if it was unknown."""
-        if self._names.pop(str(reference), None) is None:
-            return False
-        self._save()
+        text = str(reference)
+        with self._lock:
+            if text not in self._names:
+                return False
+            self._replace({key: name for key, name in self._names.items() if key != text})
         return True
 
     def find(self, reference: Reference) -> Name | None:
@@ -90,15 +90,18 @@ class Names:
         return tuple(name for name in self if name.parsed.repository == repository)
 
     def __iter__(self) -> Iterator[Name]:
-        return iter([self._names[reference] for reference in sorted(self._names)])
+        names = self._names
+        return iter([names[reference] for reference in sorted(names)])
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def _save(self) -> None:
+    def _replace(self, names: dict[str, Name]) -> None:
+        """On the disk first: a name that could not be written is none. The caller holds the lock."""
         if self._path is not None:
             failpoint("names.before_save")
-            replace_file(self._path, msgspec.json.format(msgspec.json.encode(list(self._names.values())), indent=1))
+            replace_file(self._path, msgspec.json.format(msgspec.json.encode(list(names.values())), indent=1))
+        self._names = names
 
 
 def _decode(path: Path) -> list[Name]:

@@ -16,6 +16,10 @@ BLOCK = 512
 _HEADER_SIZE_MAX = 1 << 20
 _EXTENSIONS_MAX = 16
 _XATTR_PREFIX = b"SCHILY.xattr."
+_ID_MAX = (1 << 32) - 2
+"""The id above it means "leave the owner as it is" to chown(2)."""
+_TIME_MAX = 1 << 40
+"""Seconds; some 35,000 years, and far from what a system call cannot take."""
 _DECIMAL = re.compile(rb"[0-9]{1,20}")
 _TIME = re.compile(rb"(-?[0-9]{1,20})(?:\.[0-9]*)?")
 _REGULAR = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE, tarfile.GNUTYPE_SPARSE)
@@ -147,8 +151,12 @@ class TarReader:
         if not entry.is_file:
             # Links and directories have no content, whatever their header's size says.
             entry.size = 0
-        if entry.size < 0 or min(entry.uid, entry.gid) < 0 or max(entry.uid, entry.gid) >= 1 << 32:
+        if entry.size < 0 or min(entry.uid, entry.gid) < 0 or max(entry.uid, entry.gid) > _ID_MAX:
             raise Invalid(f"layer entry {entry.shown}: size or owner is out of range")
+        if abs(entry.mtime) > _TIME_MAX:
+            raise Invalid(f"layer entry {entry.shown}: its time is out of range")
+        if any("\0" in name for name in entry.xattrs):
+            raise Invalid(f"layer entry {entry.shown}: the name of an attribute holds NUL")
         self._set_content(entry.size)
         self._sparse(entry, pax)
         return entry

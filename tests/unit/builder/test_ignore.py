@@ -1,5 +1,7 @@
 """`.dockerignore`: Go's patterns, `**`, negation and order; the oracle is a port of moby's matcher."""
 
+import re
+
 import pytest
 from e2b_dockerfile_utils import PatternMatcher
 from hypothesis import given
@@ -59,3 +61,44 @@ LINES = st.lists(st.tuples(st.booleans(), PATTERN).map(lambda pair: "!" * pair[0
 def test_matching_agrees_with_the_oracle(lines: list[str], path: str) -> None:
     ours = ignore.read("\n".join(lines)).excludes(path)
     assert ours == PatternMatcher(lines).matches(path)
+
+
+def fits(pattern: list[str], path: str) -> bool:
+    """The dumb way: every wildcard tries everything."""
+    if not pattern:
+        return not path
+    head, rest = pattern[0], pattern[1:]
+    if head == "*":
+        return any(fits(rest, path[end:]) for end in range(len(path) + 1) if "/" not in path[:end])
+    if head == "**":
+        return any(fits(rest, path[end:]) for end in range(len(path) + 1))
+    if head == "**/":
+        return any(fits(rest, path[end:]) for end in range(len(path) + 1) if end == 0 or path[end - 1] == "/")
+    return path[:1] != "" and path[0] in {"?": "ab", "[ab]": "ab"}.get(head, head) and fits(rest, path[1:])
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "/", "*", "**", "?", "[ab]", "**/"]), min_size=1, max_size=7),
+    st.text("ab/", max_size=8),
+)
+def test_a_pattern_that_never_tries_again_fits_what_it_would_by_trying_everything(signs: list[str], path: str) -> None:
+    pieces = {"*": "[^/]*", "**": ".*", "?": "[^/]", "**/": "(?:.*/)?"}
+    try:
+        expression = ignore._without_retries([pieces.get(sign, sign) for sign in signs])
+    except ValueError:
+        return
+    assert (re.fullmatch(expression, path) is not None) == fits(signs, path)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a*" * 60 + "b", "**/a/" * 60 + "b", "**a" * 60 + "b", "a*a/" * 60 + "**/b", "*a**b" * 40]
+)
+def test_no_pattern_takes_longer_than_its_length_says(pattern: str) -> None:
+    # Trying everything would take longer than anybody lives.
+    assert not ignore.read(pattern).excludes("/".join(["a" * 200] * 3) + "c")
+    assert not ignore.read(pattern).excludes("a/" * 200 + "c")
+
+
+def test_a_pattern_that_would_try_again_for_ever_is_refused() -> None:
+    with pytest.raises(Invalid, match=r"\.dockerignore:1: more than 2"):
+        ignore.read("**a**/b" * 9)

@@ -132,6 +132,7 @@ REFUSED: dict[str, tuple[bytes, ...]] = {
     "forged whiteout attribute": (entry("f", b"", pax={"SCHILY.xattr.trusted.overlay.whiteout": b"y"}),),
     "forged trusted attribute": (directory("d"), entry("d/f", b"", pax={"SCHILY.xattr.trusted.anything": b"y"})),
     "attribute too large": (entry("f", b"", pax={"SCHILY.xattr.user.large": b"x" * 70_000}),),
+    "attribute name with nul": (entry("f", b"", pax={"SCHILY.xattr.user.a\0b": b"x"}),),
     "attribute name too long": (entry("f", b"", pax={"SCHILY.xattr.user." + "n" * 300: b"x"}),),
     "broken capability": (entry("f", b"", pax={"SCHILY.xattr.security.capability": b"nonsense"}),),
     # Names.
@@ -143,11 +144,15 @@ REFUSED: dict[str, tuple[bytes, ...]] = {
     "long link": (entry("x", kind=tarfile.SYMTYPE, pax={"linkpath": b"a" * 4096}),),
     # Numbers.
     "owner too large": (entry("x", b"", pax={"uid": b"4294967296"}),),
+    "owner that means nobody's change": (entry("x", b"", pax={"uid": b"4294967295"}),),
+    "group that means nobody's change": (entry("x", b"", pax={"gid": b"4294967295"}),),
     "owner negative": (entry("x", b"", pax={"uid": b"-1"}),),
     "owner with underscore": (entry("x", b"", pax={"uid": b"1_0"}),),
     "owner in arabic digits": (entry("x", b"", pax={"uid": "\u0663".encode()}),),
     "size negative": (entry("x", b"", size=-512),),
     "size in pax is text": (entry("x", b"", pax={"size": b"many"}),),
+    "time beyond all time": (entry("x", b"", pax={"mtime": b"99999999999999999999"}),),
+    "time before all time": (directory("d"), entry("d/x", b"", pax={"mtime": b"-99999999999999999999"})),
     "time is text": (entry("x", b"", pax={"mtime": b"now"}),),
     "sparse beyond its size": (entry("x", b"abc", pax={"GNU.sparse.map": b"0,3", "GNU.sparse.size": b"2"}),),
     "sparse overlapping": (entry("x", b"abcdef", pax={"GNU.sparse.map": b"0,3,1,3", "GNU.sparse.size": b"9"}),),
@@ -249,6 +254,11 @@ def test_the_devices_of_base_images_are_made(sandbox: Sandbox) -> None:
     sandbox.unpack(directory("dev"), entry("dev/null", kind=tarfile.CHRTYPE, device=(1, 3), mode=0o666))
     made = (sandbox.upper / "dev/null").stat()
     assert (stat.S_ISCHR(made.st_mode), made.st_rdev, stat.S_IMODE(made.st_mode)) == (True, os.makedev(1, 3), 0o666)
+
+
+def test_a_fifo_has_no_device_whatever_its_header_says(sandbox: Sandbox) -> None:
+    sandbox.unpack(entry("p", kind=tarfile.FIFOTYPE, device=(2**20, 2**20)))
+    assert stat.S_ISFIFO((sandbox.upper / "p").lstat().st_mode)
 
 
 def test_attributes_that_are_allowed_are_set_and_others_left_out(sandbox: Sandbox) -> None:

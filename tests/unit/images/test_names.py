@@ -1,5 +1,6 @@
 """Names: durable, replaced all at once, found by tag and by digest."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,33 @@ def test_a_foreign_file_is_refused_and_kept(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match=r"names\.json"):
         Names(path)
     assert path.read_text() == "not names"
+
+
+def test_names_given_by_several_threads_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "names.json"
+    names = Names(path)
+
+    def some(first: int) -> None:
+        for number in range(first, first + 20):
+            tag(names, f"image-{number}")
+
+    threads = [threading.Thread(target=some, args=(first,)) for first in range(0, 80, 20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {name.parsed.path for name in Names(path)} == {f"library/image-{number}" for number in range(80)}
+    assert list(Names(path)) == list(names)
+
+
+def test_a_name_that_cannot_be_written_is_none(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    directory.mkdir()
+    names = Names(directory / "names.json")
+    kept = tag(names, "nginx")
+    directory.rename(tmp_path / "gone")
+    with pytest.raises(OSError, match="No such file"):
+        tag(names, "other")
+    with pytest.raises(OSError, match="No such file"):
+        names.untag(references.parse("nginx"))
+    assert list(names) == [kept]

@@ -10,6 +10,11 @@ from collections.abc import Iterable
 
 from knarr.base.errors import Invalid
 
+_NAME, _ANYTHING, _DIRECTORIES = "[^/]*", ".*", "(?:.*/)?"
+"""What `*`, `**` and `**/` fit."""
+_LEAST = {_ANYTHING: ".*?", _DIRECTORIES: "(?:.*?/)??"}
+_RETRIED_MAX = 2
+
 
 class Pattern:
     """`prefix` is the part before the first wildcard: no path outside it (or above it) can fit."""
@@ -116,10 +121,47 @@ def glob_regex(body: str) -> str:
             piece, position = re.escape(body[position]), position + 1
         else:
             piece = re.escape(character)
-        # `**/**/` says what `**/` says; keeping both would make matching slow.
-        if not (piece == "(?:.*/)?" and parts and parts[-1] == piece):
+        # `**/**/` says what `**/` says.
+        if not (piece == _DIRECTORIES and parts and parts[-1] == piece):
             parts.append(piece)
-    return "".join(parts)
+    return _without_retries(parts)
+
+
+def _without_retries(parts: list[str]) -> str:
+    """The pieces as one expression whose time grows with the path alone, not with each wildcard's power of it.
+
+    A wildcard followed by another one may take the least that fits, and never needs a second try: what the first leaves
+    out, the second can take. So all but the last are atomic groups.
+    """
+    sections: list[tuple[str, list[str]]] = [("", [])]
+    for piece in parts:
+        if piece in (_ANYTHING, _DIRECTORIES):
+            sections.append((piece, []))
+        else:
+            sections[-1][1].append(piece)
+    text, retried = "", 0
+    for number, (wildcard, body) in enumerate(sections):
+        following = sections[number + 1][0] if number + 1 < len(sections) else ""
+        # `x**/y` is no such wildcard: it takes nothing, or up to a slash.
+        is_glued = following == _DIRECTORIES and body[-1:] != ["/"] and (wildcard != "" or _NAME in body)
+        if is_glued or not following:
+            text += wildcard + _names(body, is_retried=True)
+            retried += is_glued
+        else:
+            text += f"(?>{_LEAST.get(wildcard, '')}{_names(body, is_retried=False)})"
+    if retried > _RETRIED_MAX:
+        raise ValueError(f"more than {_RETRIED_MAX} `**` stand between other wildcards and a slash")
+    return text
+
+
+def _names(body: list[str], *, is_retried: bool) -> str:
+    """What stands between two `**`."""
+    chunks = "".join(body).split(_NAME)
+    text = chunks[0]
+    for number, chunk in enumerate(chunks[1:], 1):
+        is_last = number == len(chunks) - 1
+        text += f"{_NAME}{chunk}" if is_last and is_retried else f"(?>{_NAME}?{chunk})"
+    return text
 
 
 def match_path(pattern: str, name: str) -> bool:
@@ -129,16 +171,16 @@ def match_path(pattern: str, name: str) -> bool:
 
 def _star(body: str, position: int) -> tuple[str, int]:
     if body[position : position + 1] != "*":
-        return "[^/]*", position
+        return _NAME, position
     while body[position : position + 1] == "*":
         position += 1
     if body.startswith("**") and not re.search(r"[*?\[\\]", body[2:]) and body[2:3] != "/":
         # `**x` at the start, without another wildcard, is any path that ends so.
-        return ".*", position
+        return _ANYTHING, position
     if body[position : position + 1] == "/":
         position += 1
-        return ("(?:.*/)?" if position < len(body) else ".*"), position
-    return ".*", position
+        return (_DIRECTORIES if position < len(body) else _ANYTHING), position
+    return _ANYTHING, position
 
 
 def _class(body: str, position: int) -> tuple[str, int]:
