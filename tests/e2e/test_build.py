@@ -133,7 +133,8 @@ async def test_mounts_of_run_show_secret_cache_bind_and_tmpfs(node: Node, contex
         + "RUN --mount=type=cache,target=/c,sharing=locked echo x >> /c/n; wc -l < /c/n > /count2\n"
         + "RUN --mount=type=bind,source=f,target=/m/f --mount=type=tmpfs,target=/scratch"
         + " cat /m/f > /bound; touch /m/f 2>/dev/null || echo readonly >> /bound;"
-        + " mount | grep -c ' /scratch ' >> /bound\n"
+        + " mount | grep -c ' /scratch ' >> /bound;"
+        + " printf '#!/bin/sh\\necho ran' > /scratch/p; chmod +x /scratch/p; /scratch/p >> /bound\n"
         + "RUN --mount=from=base,source=/bin,target=/m/bin ls /m/bin/sh > /from\n"
     )
     (context / "f").write_text("bound\n")
@@ -145,7 +146,7 @@ async def test_mounts_of_run_show_secret_cache_bind_and_tmpfs(node: Node, contex
         "env": "644 0:0 9",
         "count": "644 0:0 1",
         "count2": "644 0:0 2",
-        "bound": "644 0:0 bound\nreadonly\n1",
+        "bound": "644 0:0 bound\nreadonly\n1\nran",
         "from": "644 0:0 /m/bin/sh",
     }
 

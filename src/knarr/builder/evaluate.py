@@ -13,7 +13,7 @@ from typing import Any, cast
 import msgspec
 
 from knarr.builder.dockerfile import arguments as forms
-from knarr.builder.dockerfile import expand, parser
+from knarr.builder.dockerfile import expand, parser, run_mounts
 from knarr.builder.dockerfile import instructions as kinds
 from knarr.builder.dockerfile.faults import Place, fault
 from knarr.builder.dockerfile.instructions import Command, Instruction
@@ -180,14 +180,26 @@ def _run(stage: _Stage, instruction: kinds.Run) -> Run:
         cwd=stage.config.working_dir or "/",
         user=stage.config.user,
         hidden_env=tuple(f"{name}={value}" for name, value in hidden.items()),
-        mounts=tuple(
-            kinds.RunMount(mount.type, {key: stage.expand(instruction, value) for key, value in mount.options.items()})
-            for mount in instruction.mounts
-        ),
+        mounts=tuple(_mount(stage, instruction, mount) for mount in instruction.mounts),
         network=cast(Network, instruction.network),
         is_insecure=instruction.security == "insecure",
         script=script,
     )
+
+
+def _mount(stage: _Stage, instruction: kinds.Run, mount: kinds.RunMount) -> kinds.RunMount:
+    """With its variables; a relative target lies below the working directory."""
+    options = {key: stage.expand(instruction, value) for key, value in mount.options.items()}
+    try:
+        options = run_mounts.checked(mount.type, options)
+        if mount.type in ("bind", "cache", "tmpfs"):
+            target = posixpath.normpath(posixpath.join("/", stage.config.working_dir, options["target"]))
+            options["target"] = "/" + target.lstrip("/")
+            if options["target"] == "/":
+                raise ValueError("the target cannot be /")
+    except ValueError as error:
+        raise fault(instruction.place, f"--mount: {error}", "--mount") from error
+    return kinds.RunMount(mount.type, options)
 
 
 def _run_words(instruction: kinds.Run) -> tuple[tuple[str, ...], str]:
@@ -282,7 +294,7 @@ def _volume(stage: _Stage, instruction: kinds.Volume) -> None:
 
 def _stop_signal(stage: _Stage, instruction: kinds.StopSignal) -> None:
     signal = stage.expand(instruction, instruction.signal)
-    is_number = signal.isascii() and signal.isdigit() and 0 < int(signal) <= 64
+    is_number = signal.isascii() and signal.isdigit() and len(signal) <= 3 and 0 < int(signal) <= 64
     if not is_number and not signal.upper().removeprefix("SIG").replace("+", "").replace("-", "").isalnum():
         raise fault(instruction.place, f"{signal!r} is not a signal such as SIGTERM or 15", instruction.signal)
     stage.change(stop_signal=signal)

@@ -103,7 +103,7 @@ class RunStep:
         tree = self._solve.context(self._node, from_)
         if tree is None:
             source = (await self._solve.origin(self._node, from_, self._step.instruction.place)).filesystem
-            is_written = "true" in (mount.options.get("readwrite"), mount.options.get("rw"))
+            is_written = mount.options.get("readonly") == "false"
             if is_written:
                 root = (await stack.enter_async_context(layering.draft(source))).root
             else:

@@ -1,25 +1,13 @@
-"""Small forms inside instructions: JSON arrays, quoted flag values, `--mount` options, Go durations, `<<EOF` words."""
+"""Small forms inside instructions: JSON arrays, quoted flag values, Go durations, `<<EOF` words."""
 
 import json
 import re
 from collections.abc import Container
 
-from knarr.builder.dockerfile.instructions import RunMount
-
 _UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
+_DURATION_LENGTH_MAX = 64
 _HEREDOC = re.compile(r"[0-9]*<<-?(['\"]?)([^<'\"]+)\1")
-# Mount type → its options. Every type knows target (dst, destination) and readonly (ro, rw, readwrite).
-MOUNT_OPTIONS = {
-    "bind": ("source", "from"),
-    "cache": ("id", "sharing", "source", "from", "mode", "uid", "gid"),
-    "tmpfs": ("size",),
-    "secret": ("id", "required", "mode", "uid", "gid", "env"),
-    "ssh": ("id", "required", "mode", "uid", "gid"),
-}
-SHARINGS = ("shared", "private", "locked")
-_ALIASES = {"dst": "target", "destination": "target", "src": "source", "ro": "readonly", "rw": "readwrite"}
-_SWITCHES = ("readonly", "readwrite", "required")
 
 
 def json_words(text: str) -> tuple[str, ...] | None:
@@ -61,30 +49,7 @@ def heredoc_name(word: str, known: Container[str]) -> str:
 
 def duration(text: str) -> int:
     """Nanoseconds of a Go duration (`1m30s`). Raises ValueError."""
-    parts = _DURATION.findall(text)
+    parts = _DURATION.findall(text) if len(text) <= _DURATION_LENGTH_MAX else []
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is not a duration such as 30s or 1m30s")
     return sum(int(float(number) * _UNITS[unit]) for number, unit in parts)
-
-
-def run_mount(text: str) -> RunMount:
-    """`type=cache,target=/x,…`. Raises ValueError."""
-    options: dict[str, str] = {}
-    for item in text.split(","):
-        key, equals, value = item.strip().partition("=")
-        name = _ALIASES.get(key.lower(), key.lower())
-        if not equals and name not in _SWITCHES:
-            raise ValueError(f"{item!r} is not KEY=VALUE")
-        options[name] = value if equals else "true"
-    kind = options.pop("type", "bind")
-    if kind not in MOUNT_OPTIONS:
-        raise ValueError(f"type {kind!r} is none of {', '.join(MOUNT_OPTIONS)}")
-    for name in options:
-        if name not in (*MOUNT_OPTIONS[kind], "target", "readonly", "readwrite"):
-            raise ValueError(f"{name!r} is no option of type={kind}")
-    sharing = options.get("sharing", "shared")
-    if "$" not in sharing and sharing not in SHARINGS:
-        raise ValueError(f"sharing is shared, private or locked, not {sharing!r}")
-    if kind in ("bind", "cache", "tmpfs") and not options.get("target"):
-        raise ValueError(f"type={kind} needs target=/path")
-    return RunMount(kind, options)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from knarr.builder.dockerfile import arguments as forms
 from knarr.builder.dockerfile import instructions as kinds
-from knarr.builder.dockerfile import lexer
+from knarr.builder.dockerfile import lexer, run_mounts
 from knarr.builder.dockerfile.faults import DockerfileFault, Place, fault, nearest
 from knarr.builder.dockerfile.instructions import FLAGS, Arg, Command, Copy, From, Instruction
 from knarr.builder.dockerfile.lexer import Heredoc, Line
@@ -241,7 +241,7 @@ def _run(reading: Reading) -> kinds.Run:
 
 def _mount(reading: Reading, text: str) -> kinds.RunMount:
     try:
-        return forms.run_mount(text)
+        return run_mounts.read(text)
     except ValueError as error:
         raise reading.fault(f"--mount: {error}", text) from error
 
@@ -297,8 +297,8 @@ def _healthcheck(reading: Reading) -> kinds.Healthcheck:
     command = Command((rest,), is_shell=True) if words is None else Command(words, is_shell=False)
     timings = {name: _duration(reading, name) for name in reading.flags if name != "retries"}
     retries = reading.flag("retries", "0")
-    if not (retries.isascii() and retries.isdigit()):
-        raise reading.fault(f"--retries is a number from 1, not {retries!r}", retries)
+    if not (retries.isascii() and retries.isdigit() and len(retries) <= 9):
+        raise reading.fault(f"--retries is a number from 1, not {retries[:40]!r}", retries)
     return kinds.Healthcheck(reading.place, reading.text, command, timings, int(retries))
 
 
