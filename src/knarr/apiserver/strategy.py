@@ -143,8 +143,8 @@ def unknown_fields(resource: Resource, obj: Json) -> list[str]:
 
 
 def create_faults(resource: Resource, obj: Json) -> list[Cause]:
-    return validating.create_faults(resource.stored, obj)
+    return validating.create_faults(resource.stored, obj, resource.kind)
 
 
 def update_faults(resource: Resource, new: Json, old: Json, subresource: str) -> list[Cause]:
-    return validating.update_faults(resource.stored, new, old, subresource)
+    return validating.update_faults(resource.stored, new, old, subresource, resource.kind)

@@ -10,11 +10,12 @@ from typing import Any, Final
 from knarr.base.errors import Cause
 from knarr.kinds import immutability, schemas
 from knarr.kinds.registry import Kind
-from knarr.kinds.rules import table
+from knarr.kinds.rules import addresses, table
 from knarr.objects import metadata, names, validation
 
 Json = dict[str, Any]
 NAMES: Final[Mapping[tuple[str, str], Callable[[str], list[str]]]] = {
+    ("", "Event"): names.path_segment,
     ("", "Namespace"): names.dns_label,
     ("", "Service"): names.dns_1035_label,
     ("rbac.authorization.k8s.io", "Role"): names.path_segment,
@@ -23,44 +24,52 @@ NAMES: Final[Mapping[tuple[str, str], Callable[[str], list[str]]]] = {
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): names.path_segment,
     ("apiregistration.k8s.io", "APIService"): names.path_segment,
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): names.dns_subdomain,
-    ("networking.k8s.io", "IPAddress"): lambda name: [],
+    ("networking.k8s.io", "IPAddress"): addresses.name,
+    # A bundle's name depends on its signer (kinds/rules/certificates.py).
     ("certificates.k8s.io", "ClusterTrustBundle"): lambda name: [],
+    ("certificates.k8s.io", "CertificateSigningRequest"): lambda name: [],
 }
 UNEXPLAINED: Final = ("FieldValueRequired", "FieldValueNotSupported")
 UNJUDGED: Final = frozenset(("authentication.k8s.io", "authorization.k8s.io"))
 
 
-def create_faults(kind: Kind, obj: Json) -> list[Cause]:
-    """What is wrong with a new object."""
+def create_faults(kind: Kind, obj: Json, asked: Kind | None = None) -> list[Cause]:
+    """What is wrong with a new object; `asked` is the version that the client speaks, where that is another."""
     if kind.group in UNJUDGED:
         return []
-    judge = NAMES.get((kind.group, kind.kind), names.dns_subdomain)
-    causes = metadata.found(obj["metadata"], judge)
-    return _distinct(causes + _judged(kind, obj))
+    asked = asked or kind
+    judge = NAMES.get((asked.group, asked.kind), names.dns_subdomain)
+    causes = metadata.found(obj["metadata"], judge) + _judged(kind, obj)
+    for check in table.creates(asked.group, asked.kind):
+        causes += check(obj)
+    return _distinct(causes)
 
 
 def _judged(kind: Kind, obj: Json) -> list[Cause]:
     """What the schema and the kind's own rules say. A rule that names a field says why, so it is heard alone."""
     plain = validation.found(schemas.of(kind), obj)
-    told = [cause for rule in table.of(kind.group, kind.kind) for cause in rule(obj)]
+    told = [cause for rule in table.checks(kind.group, kind.kind) for cause in rule(obj)]
     if plain and told:
         fields = {cause.field for cause in told}
         plain = [cause for cause in plain if cause.reason not in UNEXPLAINED or cause.field not in fields]
     return plain + told
 
 
-def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "") -> list[Cause]:
-    """What is wrong with a change of an object. A status update is judged by its metadata alone."""
+def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked: Kind | None = None) -> list[Cause]:
+    """What is wrong with a change of an object. Of a status only what its kind's rules name is judged."""
+    asked = asked or kind
     causes = metadata.changed(new["metadata"], old["metadata"])
+    judge = NAMES.get((asked.group, asked.kind), names.dns_subdomain)
     if subresource == "status":
+        for change in table.statuses(kind.group, kind.kind):
+            causes += change(new, old)
         return causes
-    judge = NAMES.get((kind.group, kind.kind), names.dns_subdomain)
     if _differ(new["metadata"], old["metadata"], metadata.JUDGED):
         causes += metadata.found(new["metadata"], judge)
     if not _differ(new, old, (new.keys() | old.keys()) - {"metadata", "status"}):
         return _distinct(causes)
     causes += _judged(kind, new)
-    for change in table.changes(kind.group, kind.kind):
+    for change in table.changes(asked.group, asked.kind):
         causes += change(new, old)
     causes += immutability.found(kind, new, old, subresource)
     return _distinct(causes)

@@ -5,6 +5,7 @@ a field that another manager owns with another value is a conflict, or changes h
 Spec: Server-Side Apply; texts are upstream's. Not here: sets of fields (fields.py), other writes (managed.py).
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,7 @@ from knarr.objects.schema import Schema
 Json = dict[str, Any]
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL: Final = "kubectl"
+_CONTAINERS: Final = (dict, list)
 
 
 class Conflicts(errors.Conflict):
@@ -80,32 +82,40 @@ def merged(schema: Schema, live: Json | None, applied: Applied) -> Json:
 
 
 def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> Json:
-    config = managed.without_stripped(_part(applied.config, applied.writer.subresource))
+    part = _part(applied.config, applied.writer.subresource)
+    version = str(applied.config.get("apiVersion", "")).rpartition("/")[2]
+    decoded = decoding.decoded(schema, str(applied.config.get("kind", "")), version, part)
+    config = managed.without_stripped(part)
     check_keys(schema, config, "")
     mine = fields.of(schema, config)
     was = next((entry for entry in held if _is_applier(entry, applied.writer)), None)
     others = [entry for entry in held if entry is not was]
-    target: Json = combined(schema, live, config)
-    if was is not None and was.fields != mine:  # who names the same fields as before takes nothing away
-        owned = mine
-        for entry in others:
-            owned = fields.union(owned, entry.fields)
-        target = pruned(schema, target, fields.difference(was.fields, owned), owned)
-    target = managed.without_unchanged(target, live)
-    target = decoding.decoded(schema, str(live.get("kind", "")), applied.writer.api_version, target)
+    target: Json = combined(schema, managed.without_managed(live), config, decoded)
+    is_mine_as_before = was is not None and was.fields == mine
+    if was is not None and not is_mine_as_before:  # who names the same fields as before takes nothing away
+        target = _without_given_up(schema, target, was.fields, [mine, *(entry.fields for entry in others)])
     changed, removed = fields.compare(schema, managed.without_stripped(live), managed.without_stripped(target))
+    if is_mine_as_before and not changed and not removed:
+        return {**target, "metadata": {**target["metadata"], "managedFields": live["metadata"]["managedFields"]}}
     if not applied.is_forced:
         _check_conflicts(others, changed)
     kept = [_less(entry, changed, removed) for entry in others]
-    time = applied.now
-    if was is not None and was.fields == mine and not changed and not removed:
-        time = was.time
-    kept.append(Entry(applied.writer, "Apply", time, mine))
+    kept.append(Entry(applied.writer, "Apply", applied.now, mine))
     metadata = {**target["metadata"], "managedFields": managed.encoded(kept)}
     for key in ("name", "namespace"):
         if key in applied.config.get("metadata", {}) and key not in metadata:
             metadata[key] = applied.config["metadata"][key]
     return {**target, "metadata": metadata}
+
+
+def _without_given_up(schema: Schema, target: Json, was: Fields, owned_now: list[Fields]) -> Json:
+    """The target without what the applier owned and nobody owns any more."""
+    owned = functools.reduce(fields.union, owned_now)
+    gone = fields.difference(was, owned)
+    if not gone:
+        return target
+    # Decoded again: what Go always writes comes back where it went.
+    return decoding.decoded(schema, "", "", pruned(schema, target, gone, owned))
 
 
 def _part(config: Json, subresource: str) -> Json:
@@ -190,36 +200,60 @@ def _check_entries(schema: Schema, items: list[Any], path: str) -> None:
         check_keys(schema.element, item, path + fields.element_text(named))
 
 
-def combined(schema: Schema, live: Any, config: Any) -> Any:
-    """The live value with the configuration's values: structs and maps merge, list-maps and sets by entry."""
+def combined(schema: Schema, live: Any, config: Any, decoded: Any) -> Any:
+    """The live value with the configuration's values: structs and maps merge, list-maps and sets by entry.
+
+    `decoded` is the configuration as decoding.py gives it: its values are the ones taken, so that the result is decoded
+    where the live value is. Nothing of the live value is shared: defaults are filled in in place."""
     if schema.is_atomic or config is None:
-        return config
-    if schema.form in ("struct", "map") and isinstance(config, dict):
-        made = dict(live) if isinstance(live, dict) else {}
-        for key, value in config.items():
-            place = fields.below(schema, key)
-            made[key] = combined(place, made.get(key), value) if place is not None else value
-        return made
+        return decoded
+    if schema.form in ("struct", "map") and isinstance(config, dict) and isinstance(live, dict):
+        return _combined_fields(schema, live, config, decoded)
     if schema.form == "list" and isinstance(config, list) and isinstance(live, list):
-        return _combined_list(schema, live, config)
-    return config
+        return _combined_list(schema, live, config, decoded)
+    return decoded
 
 
-def _combined_list(schema: Schema, live: list[Any], config: list[Any]) -> list[Any]:
+def _combined_fields(schema: Schema, live: Json, config: Json, decoded: Json) -> Json:
+    made = {
+        key: value if key in config or value.__class__ not in _CONTAINERS else _copied(value)
+        for key, value in live.items()
+    }
+    for key, value in config.items():
+        place = fields.below(schema, key)
+        if place is not None and key in decoded:
+            made[key] = combined(place, made.get(key), value, decoded[key])
+        elif place is None or place.is_atomic or value.__class__ not in _CONTAINERS:
+            made.pop(key, None)  # null, or a zero that Go does not write
+        elif key in made:
+            made[key] = _copied(made[key])  # an empty list or map adds nothing to what is there
+    return made
+
+
+def _copied(value: Any) -> Any:
+    if value.__class__ is dict:
+        return {key: _copied(each) if each.__class__ in _CONTAINERS else each for key, each in value.items()}
+    if value.__class__ is list:
+        return [_copied(each) if each.__class__ in _CONTAINERS else each for each in value]
+    return value
+
+
+def _combined_list(schema: Schema, live: list[Any], config: list[Any], decoded: list[Any]) -> list[Any]:
     """Entries of both: those that only the live list has stay where they are, the others in the applied order."""
     had, given = fields.entries(schema, live), fields.entries(schema, config)
     if had is None or given is None:
-        return config
+        return decoded
+    wanted = dict(zip(given, decoded, strict=True))  # check_keys has found no two entries of one name
     waiting = list(given)
     result: list[Any] = []
 
     def take(key: str) -> None:
         waiting.remove(key)
-        result.append(combined(schema.element, had.get(key), given[key]))
+        result.append(combined(schema.element, had.get(key), given[key], wanted[key]))
 
     for key, item in had.items():
         if key not in given:
-            result.append(item)
+            result.append(_copied(item))
         else:
             while key in waiting:
                 take(waiting[0])

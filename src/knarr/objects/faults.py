@@ -25,6 +25,11 @@ def invalid(field: str, value: Any, detail: str) -> Cause:
     return Cause(field, "FieldValueInvalid", _because(f"Invalid value: {shown(value)}", detail))
 
 
+def bad(field: str, detail: str) -> Cause:
+    """Invalid as a whole: no value is shown."""
+    return Cause(field, "FieldValueInvalid", _because("Invalid value", detail))
+
+
 def unsupported(field: str, value: Any, supported: Iterable[str]) -> Cause:
     listed = ", ".join(shown(each) for each in sorted(supported))
     detail = f"supported values: {listed}" if listed else ""
@@ -35,8 +40,8 @@ def forbidden(field: str, detail: str) -> Cause:
     return Cause(field, "FieldValueForbidden", _because("Forbidden", detail))
 
 
-def duplicate(field: str, value: Any) -> Cause:
-    return Cause(field, "FieldValueDuplicate", f"Duplicate value: {shown(value)}")
+def duplicate(field: str, value: Any, detail: str = "") -> Cause:
+    return Cause(field, "FieldValueDuplicate", _because(f"Duplicate value: {shown(value)}", detail))
 
 
 def too_long(field: str, most: int) -> Cause:

@@ -124,6 +124,14 @@ def without_unchanged(new: Json, old: Json) -> Json:
     return {**new, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
 
 
+def without_managed(obj: Json) -> Json:
+    """The object without its managedFields list."""
+    metadata = obj.get("metadata") or {}
+    if "managedFields" not in metadata:
+        return obj
+    return {**obj, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
+
+
 def _first(schema: Schema, new: Json, writer: Writer, now: str) -> Json:
     """A new object: its creator owns all that is set."""
     mine, _ = fields.compare(schema, _empty(schema), without_stripped(new))

@@ -13,6 +13,7 @@ _VALUE: Final = "(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?"
 _label = re.compile(_LABEL)
 _label_1035 = re.compile(_LABEL_1035)
 _subdomain = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_wildcard = re.compile(rf"\*\.{_LABEL}(\.{_LABEL})*")
 _qualified = re.compile(_QUALIFIED)
 _value = re.compile(_VALUE)
 _identifier = re.compile("[A-Za-z_][A-Za-z0-9_]*")
@@ -48,6 +49,11 @@ SUBDOMAIN_TEXT: Final = _regex_text(
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and "
     "end with an alphanumeric character", rf"{_LABEL}(\.{_LABEL})*", "example.com",
 )  # fmt: skip
+WILDCARD_TEXT: Final = _regex_text(
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of "
+    "lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+    rf"\*\.{_LABEL}(\.{_LABEL})*", "*.example.com",
+)  # fmt: skip
 QUALIFIED_TEXT: Final = _regex_text(
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
     "character", _QUALIFIED, "MyName", "my.name", "123-abc",
@@ -75,6 +81,23 @@ def dns_1035_label(name: str) -> list[str]:
 def dns_subdomain(name: str) -> list[str]:
     faults = [_too_long(SUBDOMAIN_MAX)] if len(name) > SUBDOMAIN_MAX else []
     return faults if _subdomain.fullmatch(name) else [*faults, SUBDOMAIN_TEXT]
+
+
+def wildcard_subdomain(name: str) -> list[str]:
+    """`*.` and a DNS subdomain."""
+    faults = [_too_long(SUBDOMAIN_MAX)] if len(name) > SUBDOMAIN_MAX else []
+    return faults if _wildcard.fullmatch(name) else [*faults, WILDCARD_TEXT]
+
+
+def full_domain_name(name: str) -> list[str]:
+    """A domain of two labels or more; a final dot is allowed."""
+    plain = name.removesuffix(".")
+    faults = dns_subdomain(plain)
+    if faults:
+        return [",".join(faults)]
+    if "." not in plain:
+        return ["should be a domain with at least two segments separated by dots"]
+    return [fault for label in plain.split(".") for fault in dns_label(label)][:1]
 
 
 def path_segment(name: str) -> list[str]:

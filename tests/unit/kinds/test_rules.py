@@ -46,7 +46,7 @@ CASES: list[tuple[str, Json, str]] = [
     ("Pod", container(env=[{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "spec.x"}}}]),
      "error converting fieldPath: field label not supported: spec.x"),
     ("Pod", container(resources={"requests": {"example.com/gpu": "1"}}),
-     "resources.limits[example.com/gpu]: Required value: Limit must be set for non overcommitable resources"),
+     "resources.limits: Required value: Limit must be set for non overcommitable resources"),
     ("Pod", container(resources={"limits": {"foo": "1"}}), "must be a standard resource for containers"),
     ("Pod", container(lifecycle={"preStop": {"sleep": {"seconds": 99}}}),
      "must be non-negative and less than terminationGracePeriodSeconds (30)"),

@@ -35,9 +35,22 @@ def network(text: str) -> Network | None:
         return None
 
 
+def is_strictly_within(part: Network, whole: Network) -> bool:
+    """Is the part inside the whole, and smaller? (Of two families nothing is.)"""
+    return part.version == whole.version and part.prefixlen > whole.prefixlen and part.network_address in whole
+
+
 def address(text: str, field: str) -> Iterator[Cause]:
     if parsed(text) is None:
         yield faults.invalid(field, text, IP_TEXT)
+
+
+def name(text: str) -> list[str]:
+    """The name of an object that is an address: the address as Go writes it."""
+    found = parsed(text)
+    if found is None:
+        return [IP_TEXT]
+    return [] if str(found) == text else [f'must be in canonical form ("{found}")']
 
 
 def of_family(text: str, field: str, version: int) -> Iterator[Cause]:

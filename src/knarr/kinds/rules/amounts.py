@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from knarr.base.errors import Cause
+from knarr.base.errors import Cause, Invalid
 from knarr.objects import faults, names, quantity
 
 Json = dict[str, Any]
@@ -39,13 +39,13 @@ def below_limits(requests: Mapping[str, str], limits: Mapping[str, str], field: 
     for name, amount in requests.items():
         limit = limits.get(name)
         if limit is None:
-            if not _may_be_overcommitted(name):
+            if not may_be_overcommitted(name):
                 detail = "Limit must be set for non overcommitable resources"
-                yield faults.required(f"{field}.limits[{name}]", detail)
+                yield faults.required(f"{field}.limits", detail)
         elif amount != limit and quantity.compare(amount, limit) > 0:
             detail = f"must be less than or equal to {name} limit of {limit}"
             yield faults.invalid(f"{field}.requests", amount, detail)
-        elif amount != limit and not _may_be_overcommitted(name) and quantity.compare(amount, limit):
+        elif amount != limit and not may_be_overcommitted(name) and quantity.compare(amount, limit):
             detail = f"must be equal to {name} limit of {limit}"
             yield faults.invalid(f"{field}.requests", amount, detail)
     has_pages = any(name.startswith(HUGE_PAGES) for side in (limits, requests) for name in side)
@@ -53,23 +53,42 @@ def below_limits(requests: Mapping[str, str], limits: Mapping[str, str], field: 
         yield faults.forbidden(field, "HugePages require cpu or memory")
 
 
-def _may_be_overcommitted(name: str) -> bool:
+def may_be_overcommitted(name: str) -> bool:
     return ("/" not in name or "kubernetes.io/" in name) and not name.startswith(HUGE_PAGES)
 
 
 def _other(name: str, amount: str, field: str) -> Iterator[Cause]:
-    """A resource of another name than the three plain ones."""
-    yield from faults.each(field, name, names.qualified(name))
+    """A resource of another name than the three plain ones, and how much of it."""
+    yield from name_of_container(name, field)
+    if name.startswith(HUGE_PAGES):
+        yield from _pages(name, amount, field)
+    elif "/" in name and "kubernetes.io/" not in name and quantity.parse(amount).denominator != 1:
+        yield faults.invalid(field, amount, "must be an integer")
+
+
+def name_of_container(name: str, field: str) -> Iterator[Cause]:
+    """May a container name the resource?"""
+    wrong = names.qualified(name)
+    yield from faults.each(field, name, wrong)
     if name.startswith(HUGE_PAGES):
         return
     if "/" not in name:
-        if name not in STANDARD:
+        if name not in STANDARD and not wrong:
             yield faults.invalid(field, name, "must be a standard resource type or fully qualified")
         yield faults.invalid(field, name, "must be a standard resource for containers")
-    elif "kubernetes.io/" not in name:
-        yield from faults.each(field, name, names.extended_resource(name))
-        if quantity.parse(amount).denominator != 1:
-            yield faults.invalid(field, amount, "must be an integer")
+    elif "kubernetes.io/" not in name and names.extended_resource(name):
+        yield faults.invalid(field, name, "doesn't follow extended resource name standard")
+
+
+def _pages(name: str, amount: str, field: str) -> Iterator[Cause]:
+    """Huge pages come in whole pages."""
+    try:
+        size = quantity.parse(name.removeprefix(HUGE_PAGES))
+    except Invalid:
+        size = quantity.parse("0")
+    given = quantity.parse(amount)
+    if size <= 0 or given < 0 or given % size:
+        yield faults.invalid(field, amount, f"{amount} is not positive integer multiple of {name}")
 
 
 def of_pod(given: Json, field: str, containers: list[Json]) -> Iterator[Cause]:

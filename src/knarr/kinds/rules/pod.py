@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from knarr.base.errors import Cause
-from knarr.kinds.rules import addresses, affinity, amounts, containers, numbers, security, volumes
+from knarr.kinds.rules import addresses, affinity, amounts, containers, numbers, security, tolerations, volumes
 from knarr.objects import faults, metadata, names
 
 Json = dict[str, Any]
@@ -57,8 +57,8 @@ def pod_spec(spec: Json, field: str, claims: Mapping[str, Json] = NO_VOLUMES) ->
     for key, judge in NAMES:
         if spec.get(key):
             yield from faults.each(f"{field}.{key}", spec[key], judge(spec[key]))
-    for index, toleration in enumerate(spec.get("tolerations") or ()):
-        yield from _toleration(toleration, f"{field}.tolerations[{index}]")
+    if spec.get("tolerations"):
+        yield from tolerations.each(spec["tolerations"], f"{field}.tolerations")
     for key, check in PARTS:
         if spec.get(key):
             yield from check(spec, field)
@@ -72,23 +72,6 @@ def _seconds(spec: Json, field: str) -> Iterator[Cause]:
     if not 1 <= deadline < 2**31:
         detail = "must be between 1 and 2147483647, inclusive"
         yield faults.invalid(f"{field}.activeDeadlineSeconds", deadline, detail)
-
-
-def _toleration(toleration: Json, field: str) -> Iterator[Cause]:
-    key, operator = toleration.get("key", ""), toleration.get("operator", "")
-    if key:
-        yield from faults.each(f"{field}.key", key, names.qualified(key))
-    elif operator != "Exists":
-        detail = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
-        yield faults.invalid(f"{field}.operator", operator, detail)
-    if operator == "Exists":
-        if toleration.get("value"):
-            yield faults.invalid(f"{field}.operator", toleration, "value must be empty when `operator` is 'Exists'")
-    elif toleration.get("value"):
-        yield from faults.each(f"{field}.operator", toleration["value"], names.label_value(toleration["value"]))
-    if toleration.get("tolerationSeconds") is not None and toleration.get("effect") != "NoExecute":
-        detail = "effect must be 'NoExecute' when `tolerationSeconds` is set"
-        yield faults.invalid(f"{field}.effect", toleration.get("effect", ""), detail)
 
 
 def _node_selector(spec: Json, field: str) -> Iterator[Cause]:

@@ -1,6 +1,7 @@
 """The table of cross-field checks: which functions judge an object of a kind, and which a change of it.
 
-A check takes the decoded and defaulted object and yields causes; a change takes the new and the old one.
+A check takes the decoded and defaulted object and yields causes; a change takes the new and the old one. CHECKS hold on
+creation and on change, CREATES on creation alone, CHANGES on change, STATUSES on a change by the status subresource.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,12 +13,20 @@ from knarr.kinds.rules import (
     batch,
     certificates,
     config,
+    endpoints,
+    events,
     flowcontrol,
-    network,
+    ingress,
+    leases,
+    network_policy,
+    nodes,
     pod,
     pod_changes,
+    quotas,
     rbac,
     service,
+    service_changes,
+    service_ranges,
     storage,
     storage_classes,
     workloads,
@@ -26,17 +35,21 @@ from knarr.kinds.rules import (
 Json = dict[str, Any]
 Check = Callable[[Json], Iterable[Cause]]
 Change = Callable[[Json, Json], Iterable[Cause]]
+Checks = Mapping[tuple[str, str], tuple[Check, ...]]
+Changes = Mapping[tuple[str, str], tuple[Change, ...]]
 
-CHECKS: Final[Mapping[tuple[str, str], tuple[Check, ...]]] = {
+CHECKS: Final[Checks] = {
     ("", "Pod"): (pod.pod,),
     ("", "PodTemplate"): (workloads.pod_template,),
     ("", "ReplicationController"): (workloads.replication_controller,),
     ("", "ConfigMap"): (config.config_map,),
     ("", "Secret"): (config.secret,),
     ("", "Service"): (service.service,),
-    ("", "ResourceQuota"): (config.resource_quota,),
-    ("", "LimitRange"): (config.limit_range,),
-    ("", "Node"): (config.node,),
+    ("", "Endpoints"): (endpoints.endpoints,),
+    ("", "Event"): (events.event,),
+    ("", "ResourceQuota"): (quotas.resource_quota,),
+    ("", "LimitRange"): (quotas.limit_range,),
+    ("", "Node"): (nodes.node,),
     ("", "PersistentVolume"): (storage.volume,),
     ("", "PersistentVolumeClaim"): (storage.claim,),
     ("apps", "Deployment"): (workloads.deployment,),
@@ -47,9 +60,14 @@ CHECKS: Final[Mapping[tuple[str, str], tuple[Check, ...]]] = {
     ("batch", "CronJob"): (batch.cron_job,),
     ("policy", "PodDisruptionBudget"): (autoscaling.disruption_budget,),
     ("autoscaling", "HorizontalPodAutoscaler"): (autoscaling.autoscaler,),
-    ("networking.k8s.io", "Ingress"): (network.ingress,),
-    ("networking.k8s.io", "NetworkPolicy"): (network.network_policy,),
-    ("discovery.k8s.io", "EndpointSlice"): (network.endpoint_slice,),
+    ("networking.k8s.io", "Ingress"): (ingress.ingress,),
+    ("networking.k8s.io", "IngressClass"): (ingress.ingress_class,),
+    ("networking.k8s.io", "NetworkPolicy"): (network_policy.network_policy,),
+    ("networking.k8s.io", "IPAddress"): (service_ranges.ip_address,),
+    ("networking.k8s.io", "ServiceCIDR"): (service_ranges.service_cidr,),
+    ("discovery.k8s.io", "EndpointSlice"): (endpoints.endpoint_slice,),
+    ("coordination.k8s.io", "Lease"): (leases.lease,),
+    ("node.k8s.io", "RuntimeClass"): (nodes.runtime_class,),
     ("rbac.authorization.k8s.io", "Role"): (rbac.role,),
     ("rbac.authorization.k8s.io", "ClusterRole"): (rbac.cluster_role,),
     ("rbac.authorization.k8s.io", "RoleBinding"): (rbac.binding,),
@@ -65,17 +83,44 @@ CHECKS: Final[Mapping[tuple[str, str], tuple[Check, ...]]] = {
     ("storage.k8s.io", "VolumeAttachment"): (storage_classes.attachment,),
     ("storage.k8s.io", "CSIStorageCapacity"): (storage_classes.capacity,),
 }
-CHANGES: Final[Mapping[tuple[str, str], tuple[Change, ...]]] = {
+CREATES: Final[Checks] = {
+    ("events.k8s.io", "Event"): (events.strict,),
+    ("batch", "Job"): (batch.job_create,),
+    ("batch", "CronJob"): (batch.cron_job_create,),
+    ("networking.k8s.io", "Ingress"): (ingress.ingress_create,),
+}
+CHANGES: Final[Changes] = {
     ("", "Pod"): (pod_changes.pod,),
+    ("", "Node"): (nodes.node_change,),
+    ("", "Service"): (service_changes.service_change,),
+    ("", "ResourceQuota"): (quotas.quota_change,),
     ("", "PersistentVolume"): (storage.volume_change,),
     ("", "PersistentVolumeClaim"): (storage.claim_change,),
+    ("batch", "Job"): (batch.job_change,),
+    ("batch", "CronJob"): (batch.cron_job_change,),
+    ("events.k8s.io", "Event"): (events.strict_change,),
+    ("networking.k8s.io", "ServiceCIDR"): (service_ranges.service_cidr_change,),
     ("storage.k8s.io", "CSINode"): (storage_classes.node_change,),
+}
+STATUSES: Final[Changes] = {
+    ("", "Node"): (nodes.node_status,),
+    ("", "ResourceQuota"): (quotas.quota_status,),
+    ("", "Service"): (service_changes.service_status,),
+    ("networking.k8s.io", "Ingress"): (ingress.ingress_status,),
 }
 
 
-def of(group: str, kind: str) -> tuple[Check, ...]:
+def checks(group: str, kind: str) -> tuple[Check, ...]:
     return CHECKS.get((group, kind), ())
+
+
+def creates(group: str, kind: str) -> tuple[Check, ...]:
+    return CREATES.get((group, kind), ())
 
 
 def changes(group: str, kind: str) -> tuple[Change, ...]:
     return CHANGES.get((group, kind), ())
+
+
+def statuses(group: str, kind: str) -> tuple[Change, ...]:
+    return STATUSES.get((group, kind), ())
