@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from knarr.assembly import activation, pki, pod_runtime
+from knarr.assembly import activation, pki, pod_runtime, remnants
 from knarr.assembly.pod_runtime import PodRuntime
 from knarr.assembly.settings import Settings
 from knarr.base import tasks
@@ -267,7 +267,8 @@ async def _tear_down(settings: Settings, grace: float) -> None:
         # Nothing of ours should be left; what a crash left behind would keep the directory from being removed.
         log("node").warning("%s", fields(event="tear down", unmounted=point))
         mounting.unmount(point)
-    Cgroups().remove(settings.cgroup)
+    if not remnants.remove_group(Cgroups(), settings.cgroup):
+        log("node").warning("%s", fields(event="tear down", cgroup=settings.cgroup, stays="somebody is in it"))
 
 
 async def _end_foreign(settings: Settings, grace: float) -> None:

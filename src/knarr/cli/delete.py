@@ -1,9 +1,12 @@
-"""`knarr delete --yes`: down, and then everything the cluster stored is removed: objects, images, keys, context."""
+"""`knarr delete --yes`: down, and then everything the cluster stored is removed: objects, images, keys, context.
+
+Of a cluster whose own record is gone (its delete was killed, its state was lost) it removes what is left.
+"""
 
 import argparse
-import shutil
 import sys
 
+from knarr.assembly import settings as settings_module
 from knarr.assembly.settings import Settings
 from knarr.cli import down, kubeconfig, printing, target
 from knarr.cli.printing import Failure
@@ -15,7 +18,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = target.existing(arguments)
+    settings = target.settings(arguments)
+    if not (settings.data_dir / settings_module.FILE_NAME).exists():
+        return _remove_remnants(settings, arguments)
     if not settings.api_only:
         target.need_root("delete")
     if not arguments.yes and not _is_meant(settings):
@@ -27,6 +32,34 @@ def run(arguments: argparse.Namespace) -> int:
         )
     down.stop(settings, 0.0)
     with printing.step("state removed"):
+        forget(settings)
+    return 0
+
+
+def _remove_remnants(settings: Settings, arguments: argparse.Namespace) -> int:
+    from knarr.assembly import remnants  # the network and the runtime: only where there is no record
+
+    # A directory that somebody names is not knarr's because he names it.
+    left = remnants.found(settings) if arguments.data_dir is None else []
+    if not left:
+        target.existing(arguments)  # says that there is no such cluster
+    if state := remnants.state_elsewhere(settings):
+        raise Failure(
+            f"the cluster {settings.name!r} runs, and {settings.data_dir} does not hold its state",
+            f"its processes use {state}",
+            f"knarr delete --name {settings.name} --data-dir {state}",
+        )
+    target.need_root("delete")
+    for line in left:
+        printing.say(f"left of {settings.name}: {line}")
+    if not arguments.yes and not _is_meant(settings):
+        raise Failure(
+            "nothing was removed",
+            "this removes what the lines above name",
+            f"knarr delete --yes --name {settings.name}",
+            printing.EXIT_USAGE,
+        )
+    with printing.step("remnants removed"):
         forget(settings)
     return 0
 
@@ -45,6 +78,15 @@ def forget(settings: Settings) -> None:
     after = kubeconfig.without(before, settings.context)
     if after != before:
         kubeconfig.write(file, after, (settings.owner_uid, settings.owner_gid))
-    shutil.rmtree(settings.secrets_dir, ignore_errors=True)
-    shutil.rmtree(settings.run_dir, ignore_errors=True)
-    shutil.rmtree(settings.data_dir)
+    from knarr.assembly import remnants  # loaded by those who delete
+
+    if settings.api_only:
+        remnants.forget(settings)
+        return
+    remnants.remove(settings)
+    if left := remnants.found(settings):
+        raise Failure(
+            f"something of {settings.name} stays",
+            "; ".join(left),
+            f"once nothing uses it: knarr delete --yes --name {settings.name}",
+        )

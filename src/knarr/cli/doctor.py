@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from knarr.base.errors import Invalid
 from knarr.cli import printing, requirements
 
 Verdict = Literal["ok", "warn", "fail"]
@@ -93,4 +94,36 @@ def _clients() -> list[Finding]:
     return [Finding("ok", "kubectl")] if shutil.which("kubectl") else [Finding("warn", "kubectl", "not on the PATH")]
 
 
-CHECKS: tuple[Callable[[], list[Finding]], ...] = (_rights, _programs, _runtimes, _cgroups, _kernel, _clients)
+def _remnants() -> list[Finding]:
+    """What clusters left that no record tells of any more."""
+    if os.getuid() != 0:
+        return []
+    from knarr.assembly import remnants  # the node's parts: for root alone
+    from knarr.assembly import settings as settings_module
+
+    findings = []
+    for name in remnants.names():
+        try:
+            settings = settings_module.default(name, is_root=True)
+        except Invalid:
+            continue  # no cluster can have that name
+        has_record = (settings.data_dir / settings_module.FILE_NAME).exists()
+        if has_record or remnants.state_elsewhere(settings):
+            continue
+        left = remnants.found(settings)
+        what = f"{left[0]}{f' and {len(left) - 1} more' if left[1:] else ''}" if left else ""
+        if what:
+            todo = f"of a cluster whose record is gone; knarr delete --name {name} --yes removes it"
+            findings.append(Finding("warn", what, todo))
+    return findings
+
+
+CHECKS: tuple[Callable[[], list[Finding]], ...] = (
+    _rights,
+    _programs,
+    _runtimes,
+    _cgroups,
+    _kernel,
+    _clients,
+    _remnants,
+)
