@@ -23,7 +23,7 @@ from knarr.kubelet import cri_config, ending, hooks, members, resources
 from knarr.kubelet.images import StartFailed
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import RESOURCES, ObservedPod
-from knarr.kubelet.planned import KillContainer
+from knarr.kubelet.planned import KillContainer, RunPreStop
 from knarr.kubelet.preparation import PodFiles, Starter, VolumesFailed
 from knarr.kubelet.shared import Shared
 from knarr.kubelet.standing import Problem
@@ -114,22 +114,28 @@ class Acts:
         self._tell(act.name, "Normal", "Killing", act.why or f"Stopping container {act.name}")
         began = self._shared.clock.now()
         seconds = act.grace_seconds
-        container = members.find(pod, act.name)
-        hook = container.lifecycle.pre_stop if container is not None and container.lifecycle else None
-        if hook is not None and container is not None:
-            sandbox = observed.sandbox
-            ip = sandbox.ips[0] if sandbox and sandbox.ips else ""
-            try:
-                async with asyncio.timeout(seconds):
-                    await hooks.run(self._shared.runtime, hook, container, act.id, ip)
-            except TimeoutError:
-                self._tell(act.name, "Warning", "FailedPreStopHook", "PreStopHook did not complete in grace period")
-            except hooks.HookFailed as error:
-                self._tell(act.name, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
+        if not act.has_run_hook and await self.pre_stop(pod, observed, act):
             used = (self._shared.clock.now() - began).total_seconds()
             seconds = max(GRACE_AFTER_HOOK_SECONDS, round(seconds - used))
         request = cri_container.StopContainerRequest(container_id=act.id, timeout=seconds)
         await self._shared.runtime.stop_container(request)
+
+    async def pre_stop(self, pod: Pod, observed: ObservedPod, act: KillContainer | RunPreStop) -> bool:
+        """Run the container's preStop hook within the grace; False if it has none."""
+        container = members.find(pod, act.name)
+        hook = container.lifecycle.pre_stop if container is not None and container.lifecycle else None
+        if hook is None or container is None:
+            return False
+        sandbox = observed.sandbox
+        ip = sandbox.ips[0] if sandbox and sandbox.ips else ""
+        try:
+            async with asyncio.timeout(act.grace_seconds):
+                await hooks.run(self._shared.runtime, hook, container, act.id, ip)
+        except TimeoutError:
+            self._tell(act.name, "Warning", "FailedPreStopHook", "PreStopHook did not complete in grace period")
+        except hooks.HookFailed as error:
+            self._tell(act.name, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
+        return True
 
     async def resize(self, pod: Pod, container: AnyContainer, container_id: str, sandbox_id: str) -> str:
         """Give a running container its spec's resources; answers what was given.

@@ -4,14 +4,15 @@ Pure. Main and ephemeral containers first, sidecars after them in reverse order,
 Termination of Pods; Sidecar Containers).
 """
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 from knarr.base.clock import Instant
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import members, restarts
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
-from knarr.kubelet.planned import Act, KillContainer, PodPlan, StopSandbox
-from knarr.kubelet.standing import SANDBOX, Standing, Stop, kill_key
+from knarr.kubelet.planned import Act, KillContainer, PodPlan, RunPreStop, StopSandbox
+from knarr.kubelet.standing import SANDBOX, Standing, Stop, hook_key, kill_key
 
 MINIMUM_GRACE_SECONDS = 1
 """Upstream gives even a forced kill one second."""
@@ -56,13 +57,10 @@ def ending_plan(pod: Pod, observed: ObservedPod, standing: Standing, now: Instan
     helpers = [c.name for c in members.sidecars(pod)]
     first = [c for name, c in running.items() if name not in helpers]
     left = grace(pod) if standing.kill_at is None else max(0, round((standing.kill_at - now).total_seconds()))
-    acts: list[Act] = []
-    if first:
-        acts += [_end(c, max(left, MINIMUM_GRACE_SECONDS)) for c in first]
-    elif running:
-        last = next(running[name] for name in reversed(helpers) if name in running)
-        acts.append(_end(last, max(left, SIDECAR_GRACE_SECONDS)))
-    acts = [a for a in acts if isinstance(a, KillContainer) and kill_key(a.id) not in standing.in_flight]
+    acts: list[Act] = [_end(c, max(left, MINIMUM_GRACE_SECONDS), standing) for c in first]
+    sidecars = [running[name] for name in reversed(helpers) if name in running]
+    acts += _sidecar_acts(pod, sidecars, left, standing, is_first=not first)
+    acts = [a for a in acts if _key(a) not in standing.in_flight]
     busy = any(key.startswith("start/") or key == SANDBOX for key in standing.in_flight)
     if running or busy:
         return PodPlan(tuple(acts))
@@ -73,8 +71,36 @@ def ending_plan(pod: Pod, observed: ObservedPod, standing: Standing, now: Instan
     return PodPlan(is_over=True)
 
 
-def _end(container: ObservedContainer, seconds: int) -> KillContainer:
-    return KillContainer(container.id, container.name, seconds)
+def _sidecar_acts(
+    pod: Pod, sidecars: list[ObservedContainer], left: int, standing: Standing, *, is_first: bool
+) -> Iterator[Act]:
+    """`sidecars` in the order of their ends; `is_first`: no main container runs before them. All hooks begin at once;
+    when the grace is used up, nobody waits for a turn any more."""
+    for turn, sidecar in enumerate(sidecars):
+        has_turn = is_first and (turn == 0 or left <= 0)
+        if has_turn and hook_key(sidecar.id) not in standing.in_flight:
+            yield _end(sidecar, max(left, SIDECAR_GRACE_SECONDS), standing)
+        elif not has_turn and left > 0 and sidecar.id not in standing.hooked and _has_hook(pod, sidecar.name):
+            yield RunPreStop(sidecar.id, sidecar.name, left)
+
+
+def _has_hook(pod: Pod, name: str) -> bool:
+    container = members.find(pod, name)
+    return container is not None and container.lifecycle is not None and container.lifecycle.pre_stop is not None
+
+
+def _end(container: ObservedContainer, seconds: int, standing: Standing) -> KillContainer:
+    return KillContainer(container.id, container.name, seconds, has_run_hook=container.id in standing.hooked)
+
+
+def _key(act: Act) -> str:
+    match act:
+        case KillContainer():
+            return kill_key(act.id)
+        case RunPreStop():
+            return hook_key(act.id)
+        case _:
+            return ""
 
 
 def grace(pod: Pod) -> int:

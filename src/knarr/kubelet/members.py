@@ -48,6 +48,11 @@ def spec_hash(container: AnyContainer) -> str:
     return hashlib.sha256(f"{container.name}\0{container.image}".encode()).hexdigest()[:8]
 
 
+def has_changed(container: AnyContainer, made_from: str) -> bool:
+    """Whether the spec is another than the one with that hash; "" is not known."""
+    return made_from not in ("", spec_hash(container))
+
+
 def restart_policy(pod: Pod, container: AnyContainer) -> str:
     """The policy of a main container: its own, else the pod's."""
     return container.restart_policy or pod.spec.restart_policy or "Always"

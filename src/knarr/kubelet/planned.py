@@ -28,12 +28,22 @@ class StartContainer:
 
 @dataclass(frozen=True, slots=True)
 class KillContainer:
-    """`why` is the event's text after "Stopping container" or instead of it."""
+    """`why` is the event's text after "Stopping container" or instead of it; `has_run_hook`: its preStop is over."""
 
     id: str
     name: str
     grace_seconds: int
     why: str = ""
+    has_run_hook: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunPreStop:
+    """The preStop hook of a sidecar whose turn to end has not come: all hooks of a pod begin together."""
+
+    id: str
+    name: str
+    grace_seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,16 @@ class RemoveSandbox:
     id: str
 
 
-Act = RunSandbox | StopSandbox | RemoveSandbox | StartContainer | ResizeContainer | KillContainer | RemoveContainer
+Act = (
+    RunSandbox
+    | StopSandbox
+    | RemoveSandbox
+    | StartContainer
+    | ResizeContainer
+    | RunPreStop
+    | KillContainer
+    | RemoveContainer
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,6 +170,8 @@ def _container_act(
             return None
         return StartContainer(container.name, role, attempt)
     if current.is_exited and _restarts(pod, container, role, current):
+        if members.has_changed(container, current.hash):
+            return StartContainer(container.name, role, attempt)  # back-off is the other image's
         due = restarts.due_at(
             standing.backoffs.get(container.name, Backoff()), current.finished_at or now, standing.rule
         )
@@ -206,7 +208,7 @@ def _change(
         seconds = ending.grace(pod) if verdicts.grace_seconds is None else verdicts.grace_seconds
         why = f"Container {container.name} failed {verdicts.failed} probe, will be restarted"
         return KillContainer(current.id, container.name, seconds, why)
-    if current.hash and current.hash != members.spec_hash(container):
+    if members.has_changed(container, current.hash):
         why = f"Container {container.name} definition changed, will be restarted"
         return KillContainer(current.id, container.name, ending.grace(pod), why)
     given = standing.resized.get(current.id, current.resources)

@@ -2,6 +2,7 @@
 
 `in_flight` names acts that have begun (so a plan does not repeat them), `problems` why a container does not start,
 `probes` the verdicts of its probes, `resized` the resources given to a running container since it was made;
+`hooked` holds ids of containers whose preStop ran before their turn to end;
 `resize_pending` is (reason, message) of a resize that is not begun, `resize_error` what went wrong with one that is.
 Everything here may be lost: after a restart it is rebuilt or harmless.
 """
@@ -57,6 +58,7 @@ class Standing:
     kill_at: Instant | None = None
     messages: Mapping[str, str] = field(default_factory=dict)
     resized: Mapping[str, str] = field(default_factory=dict)
+    hooked: frozenset[str] = frozenset()
     resize_pending: tuple[str, str] | None = None
     resize_error: str = ""
 
@@ -75,3 +77,7 @@ def start_key(name: str) -> str:
 
 def kill_key(container_id: str) -> str:
     return f"kill/{container_id}"
+
+
+def hook_key(container_id: str) -> str:
+    return f"hook/{container_id}"

@@ -32,7 +32,7 @@ from knarr.kubelet.preparation import PodFiles, Starter, needed
 from knarr.kubelet.probes.prober import Prober
 from knarr.kubelet.reporter import Reporter
 from knarr.kubelet.shared import Shared
-from knarr.kubelet.standing import SANDBOX, Problem, Standing, Stop, kill_key, resize_key, start_key
+from knarr.kubelet.standing import SANDBOX, Problem, Standing, Stop, hook_key, kill_key, resize_key, start_key
 
 _log = logs.log("kubelet")
 STATUS, VOLUMES = "status", "volumes"
@@ -55,6 +55,8 @@ class PodWorker:
         self._standing = Standing(rule=shared.rule)
         self._retry_at: dict[str, Instant] = {}
         self._told: dict[str, int] = {}
+        self._noticed = pod
+        self._due: dict[str, Instant] = {}
         self._events = event_budget.Budget()
         self._is_finished = False
         self._is_deleted = False
@@ -77,14 +79,8 @@ class PodWorker:
 
     def update(self, pod: Pod, raw: bytes) -> None:
         """The API has a newer version of the pod."""
-        before = self.pod
-        if not self._reporter.update(pod, raw):
-            return
-        if before.spec != pod.spec:
-            self._use_sources()
-        if (before.metadata.labels, before.metadata.annotations) != (pod.metadata.labels, pod.metadata.annotations):
-            self._refresh_volumes()  # the downward API shows them
-        self.wake()
+        if self._reporter.update(pod, raw):
+            self.wake()
 
     @property
     def probe_attempts(self) -> list[dict[str, Any]]:
@@ -126,14 +122,19 @@ class PodWorker:
 
     def sources_changed(self) -> None:
         """An object that the pod reads has changed: refresh files, retry what failed for lack of it."""
-        problems = {
-            name: replace(p, retry_at=None) if p.reason == "CreateContainerConfigError" else p
-            for name, p in self._standing.problems.items()
-        }
-        self._standing = replace(self._standing, problems=problems)
+        problems = self._standing.problems.items()
+        self._retry({name for name, problem in problems if problem.reason == "CreateContainerConfigError"})
         self._retry_at.pop(VOLUMES, None)
         self._refresh_volumes()
         self.wake()
+
+    def _retry(self, names: set[str]) -> None:
+        """What failed for these containers is tried again at once."""
+        problems = {
+            name: replace(problem, retry_at=None) if name in names else problem
+            for name, problem in self._standing.problems.items()
+        }
+        self._standing = replace(self._standing, problems=problems)
 
     def open_logs(self) -> list[OpenLog]:
         """The logs that the pod's running containers write."""
@@ -177,9 +178,23 @@ class PodWorker:
             self.tell("", "Warning", refused.reason, refused.message)
             self.stop(Stop(refused.reason, REJECTED + refused.message))
 
+    def _notice_changes(self) -> None:
+        """What follows from a newer version of the pod, brought by the watch or by the answer to an own write."""
+        before, pod = self._noticed, self._reporter.pod
+        if before is pod:
+            return
+        self._noticed = pod
+        if before.spec != pod.spec:
+            self._use_sources()
+            images = {container.name: container.image for container in members.every(before)}
+            self._retry({c.name for c in members.every(pod) if images.get(c.name) != c.image})
+        if (before.metadata.labels, before.metadata.annotations) != (pod.metadata.labels, pod.metadata.annotations):
+            self._refresh_volumes()  # the downward API shows them
+
     async def _step(self) -> bool:
         """Look, plan, act, report once; True when nothing is left to do, ever."""
         self._woken.clear()
+        self._notice_changes()
         self._allotment.follow(self._reporter.pod)
         await self._look_again()
         now = self._shared.clock.now()
@@ -260,7 +275,11 @@ class PodWorker:
             case planned.StartContainer():
                 self._spawn(start_key(act.name), self._start(act))
             case planned.KillContainer():
+                self._due[kill_key(act.id)] = self._shared.clock.now() + timedelta(seconds=act.grace_seconds)
                 self._spawn(kill_key(act.id), self._acts.kill(self.pod, self.observed, act))
+            case planned.RunPreStop():
+                self._due[hook_key(act.id)] = self._shared.clock.now() + timedelta(seconds=act.grace_seconds)
+                self._spawn(hook_key(act.id), self._pre_stop(act))
             case planned.RemoveContainer():
                 self._spawn(kill_key(act.id), self._acts.remove_container(act.id))
             case planned.ResizeContainer():
@@ -278,6 +297,7 @@ class PodWorker:
         def done(finished: asyncio.Task[None]) -> None:
             if self._tasks.get(key) is finished:
                 del self._tasks[key]
+                self._due.pop(key, None)
             if not finished.cancelled() and (error := finished.exception()) is not None:
                 self._failed(key, error)
             if key != STATUS:
@@ -302,13 +322,19 @@ class PodWorker:
             self._standing = replace(self._standing, problems={})
         self._set_problem(SANDBOX, problem)
 
+    async def _pre_stop(self, act: planned.RunPreStop) -> None:
+        await self._acts.pre_stop(self.pod, self.observed, act)
+        self._standing = replace(self._standing, hooked=self._standing.hooked | {act.id})
+
     async def _start(self, act: planned.StartContainer) -> None:
         container = members.find(self.pod, act.name)
         assert container is not None, "the plan names containers of the spec"
         ended = self.observed.latest(act.name)
         if ended is not None and ended.finished_at is not None:
             now = self._shared.clock.now()
-            past = self._standing.backoffs.get(act.name, Backoff())
+            # Another image is another container: what the one before did is not held against it.
+            is_same = not members.has_changed(container, ended.hash)
+            past = self._standing.backoffs.get(act.name, Backoff()) if is_same else Backoff()
             backoff = restarts.restarted(past, ended.finished_at, now, self._shared.rule)
             self._standing = replace(self._standing, backoffs={**self._standing.backoffs, act.name: backoff})
         await self._volumes_ready.wait()
@@ -404,14 +430,17 @@ class PodWorker:
     # -- the end ---
 
     async def _begin_ending(self, now: Instant) -> None:
-        """Fix the moment of SIGKILL once; a later, shorter grace moves it and restarts the kills."""
+        """Fix the moment of SIGKILL once; a later, shorter grace moves it. Kills that would take longer begin again."""
         self._prober.end_restarting()
         kill_at = ending.kill_at(self.pod, self._standing, now)
         before = self._standing.kill_at
         if before is None or kill_at < before - timedelta(seconds=1):
             self._standing = replace(self._standing, kill_at=kill_at)
+            latest = kill_at + timedelta(seconds=1)
             keys = [
-                k for k in self._tasks if k.startswith("start/") or k == VOLUMES or (before and k.startswith("kill/"))
+                key
+                for key in self._tasks
+                if key.startswith("start/") or key == VOLUMES or self._due.get(key, latest) > latest
             ]
             await self._cancel(keys)
             await self._look_again()
