@@ -117,6 +117,6 @@ def inventory(directory: Path) -> list[str]:
     lines += [f"cgroup {path}" for path in groups if path.name not in ("pods", "monitors", NAME)]
     links = subprocess.run(["ip", "-o", "link", "show", "master", BRIDGE], capture_output=True, text=True, check=False)
     lines += [f"link {line.split()[1]}" for line in links.stdout.splitlines()]
-    kept = ("logs", "root")
+    kept = ("logs", "root", ".cache")  # newer cruns keep compiled seccomp profiles in .cache, one for all containers
     lines += [f"file {p}" for p in directory.rglob("*") if p.is_file() and not any(part in kept for part in p.parts)]
     return sorted(lines)

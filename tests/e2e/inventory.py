@@ -33,7 +33,7 @@ def _processes(name: str) -> Iterator[str]:
         except OSError:
             continue
         line = b" ".join(words).decode(errors="replace")
-        if f"/knarr/{name}/" in line or re.search(rf"knarr (control|node) --name {re.escape(name)}\b", line):
+        if f"/knarr/{name}/" in line or re.search(rf"knarr (control|node) --name {re.escape(name)}( |$)", line):
             yield f"process {line[:200]}"
 
 

@@ -5,6 +5,8 @@ decompression bombs. `gzip_writer` makes gzip that is the same for the same inpu
 """
 
 import hashlib
+import importlib
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -137,25 +139,22 @@ def _gzip_pieces(codec: Any, chunk: bytes) -> Iterator[bytes]:
         raise Invalid(f"layer: its compression is broken: {error}") from error
 
 
-def _new_zstd() -> Any:
-    from backports import zstd  # 2 MB, for the few images that have zstd layers
-
-    return zstd.ZstdDecompressor()
+def zstd() -> Any:
+    """The standard library's zstd module or, before Python 3.14, its backport: 2 MB, for the few that need it."""
+    return importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 
 def _zstd_pieces(codec: Any, chunk: bytes) -> Iterator[bytes]:
-    from backports import zstd
-
     try:
         yield codec.decompress(chunk, _PIECE_SIZE)
         while not codec.eof and not codec.needs_input:
             yield codec.decompress(b"", _PIECE_SIZE)
-    except zstd.ZstdError as error:
+    except zstd().ZstdError as error:
         raise Invalid(f"layer: its compression is broken: {error}") from error
 
 
 _GZIP = _Form(lambda: isal_zlib.decompressobj(_GZIP_BITS), _gzip_pieces, may_be_padded=True)
-_ZSTD = _Form(_new_zstd, _zstd_pieces, may_be_padded=False)
+_ZSTD = _Form(lambda: zstd().ZstdDecompressor(), _zstd_pieces, may_be_padded=False)
 
 
 def _form_of(head: bytes) -> _Form | None:
