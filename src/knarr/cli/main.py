@@ -94,14 +94,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         printing.say("interrupted")
         return printing.EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader went away (`knarr images | head`): that is its right. Python must not complain at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader went away (`knarr images | head`): that is its right.
+        _drop_output()
         return printing.EXIT_FAILED
     except OSError as error:
         # A disk that is full, a directory that may not be written: the system's own words say it.
         place = error.filename or "the output"
         printing.show_failure(printing.Failure(f"{place} cannot be used", error.strerror or str(error)))
+        if error.filename is None:
+            _drop_output()
         return printing.EXIT_FAILED
+
+
+def _drop_output() -> None:
+    """Python writes what is left of the output when it exits, and would complain once more with a code of its own."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str]) -> int:
