@@ -1,18 +1,18 @@
 """Access: whether a user may do something. The decision is RBAC's (rbac.py); this file holds the question."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from knarr.apiserver.context import User
 
 MASTERS = "system:masters"
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """One question; for a path that is no resource only `verb` and `path` are set.
 
-    `field_selector` is the text of a list's or watch's; only the Node authorizer looks at it."""
+    `field_selector` is the text of a list's or watch's; only the Node authorizer looks at it. A tuple: every request
+    makes one, and looks decisions up by it."""
 
     verb: str
     group: str = ""

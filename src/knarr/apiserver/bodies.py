@@ -93,14 +93,18 @@ def json_value(context: RequestContext, content: bytes) -> Any:
 
 
 def _reported(context: RequestContext, content: bytes, decoder: Any) -> Any:
-    # Without the parameter upstream warns; that costs every write a second parse, so only those who ask pay it.
-    if context.query.get("fieldValidation", "Ignore") == "Ignore":
+    if not _reports_duplicates(context):
         return decoder.decode(content)
     value, duplicates = decoder.decode_reporting(content)
     context.duplicates = tuple(f'duplicate field "{path}"' for path in duplicates)
     if context.route.subresource not in WHOLE:
         report(context, [])
     return value
+
+
+def _reports_duplicates(context: RequestContext) -> bool:
+    # Without the parameter upstream warns; that costs every write a second parse, so only those who ask pay it.
+    return context.query.get("fieldValidation", "Ignore") != "Ignore"
 
 
 def report(context: RequestContext, unknown: list[str]) -> None:
@@ -136,11 +140,11 @@ def yaml_value(context: RequestContext, content: bytes) -> Any:
 
     if content.startswith(b"{"):  # JSON is YAML, most clients send it, and it is read thirty times as fast
         try:
-            strict_json.decode(content)
+            value = strict_json.decode(content)
         except BadRequest:
             pass  # flow style, or wrong in a way that the YAML reader says better
         else:
-            return _reported(context, content, strict_json)
+            return _reported(context, content, strict_json) if _reports_duplicates(context) else value
     return _reported(context, content, strict_yaml)
 
 

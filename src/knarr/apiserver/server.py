@@ -4,7 +4,7 @@ Built by assembly (or a test) from a store and a clock. No listener here: wire/h
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class ApiServer:
         if by_node.is_allowed:
             return by_node
         if wanted.field_selector:  # RBAC keeps what it decided; a selector's text would make that useless
-            wanted = replace(wanted, field_selector="")
+            wanted = wanted._replace(field_selector="")
         decision = self.access.decide(user, wanted)
         return by_node if by_node.reason and not decision.is_allowed else decision
 

@@ -90,11 +90,12 @@ def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> 
     mine = fields.of(schema, config)
     was = next((entry for entry in held if _is_applier(entry, applied.writer)), None)
     others = [entry for entry in held if entry is not was]
-    target: Json = combined(schema, managed.without_managed(live), config, decoded)
+    held_now = managed.without_managed(live)
+    target: Json = combined(schema, held_now, config, decoded)
     is_mine_as_before = was is not None and was.fields == mine
     if was is not None and not is_mine_as_before:  # who names the same fields as before takes nothing away
         target = _without_given_up(schema, target, was.fields, [mine, *(entry.fields for entry in others)])
-    changed, removed = fields.compare(schema, managed.without_stripped(live), managed.without_stripped(target))
+    changed, removed = fields.compare(schema, held_now, target)  # what nobody owns is the same in both
     if is_mine_as_before and not changed and not removed:
         return {**target, "metadata": {**target["metadata"], "managedFields": live["metadata"]["managedFields"]}}
     if not applied.is_forced:
@@ -166,6 +167,8 @@ def _with_last_applied(made: Json, live: Json, applied: Applied) -> Json:
 def check_keys(schema: Schema, value: Any, path: str) -> None:
     """Raises BadRequest where a list-map's entry cannot be named, or two have one name."""
     if schema.form in ("struct", "map") and isinstance(value, dict) and not schema.is_atomic:
+        if schema.form == "map" and schema.element.is_scalar:
+            return
         for key, item in value.items():
             place = fields.below(schema, key)
             if place is None:
@@ -215,6 +218,8 @@ def combined(schema: Schema, live: Any, config: Any, decoded: Any) -> Any:
 
 
 def _combined_fields(schema: Schema, live: Json, config: Json, decoded: Json) -> Json:
+    if schema.form == "map" and schema.element.is_scalar and len(decoded) == len(config):
+        return {**live, **decoded}
     made = {
         key: value if key in config or value.__class__ not in _CONTAINERS else _copied(value)
         for key, value in live.items()

@@ -247,7 +247,7 @@ def _unknown(schema: Schema, value: Any, path: str, found: list[str]) -> None:
             field = fields.get(key)
             if field is None:
                 found.append(f"{path}.{key}" if path else key)
-            elif item and field.holds_structs:
+            elif item and not field.is_scalar and field.holds_structs:
                 _unknown(field, item, f"{path}.{key}" if path else key, found)
     elif schema.form == "list" and value.__class__ is list:
         for index, entry in enumerate(value):

@@ -138,12 +138,14 @@ def element_text(key: str) -> str:
 
 def of(schema: Schema, value: Any) -> Fields:
     """The places that a value sets, as an applied configuration owns them; the value is a struct or map."""
+    if schema.form == "map" and schema.element.is_scalar:
+        return {f"f:{key}": LEAF for key in value}
     made: Fields = {}
     for key, item in value.items():
         place = below(schema, key)
         if place is None:
             continue
-        node = _node(place, item)
+        node = LEAF if place.is_scalar else _node(place, item)
         is_free = schema.form == "map" and node and SELF not in node
         made[f"f:{key}"] = {SELF: LEAF, **node} if is_free else node
     return made

@@ -58,8 +58,8 @@ class Schema:
 
     __slots__ = (
         "_holds_structs", "_is_atomic", "_of", "_type", "_type_name", "_types", "bounds", "enum", "form",
-        "is_immutable", "is_open", "is_required", "keys", "limit", "list_type", "map_type", "needs", "patch",
-        "patch_key", "union", "unique", "update", "zero",
+        "is_immutable", "is_open", "is_required", "is_scalar", "keys", "limit", "list_type", "map_type", "needs",
+        "patch", "patch_key", "union", "unique", "update", "zero",
     )  # fmt: skip
 
     def __init__(self, facts: Mapping[str, Any], types: "Types") -> None:
@@ -73,6 +73,7 @@ class Schema:
         scalar = types.scalar(kind) if self.form == "struct" else ""
         if scalar:
             self.form = scalar
+        self.is_scalar = self.form not in ("struct", "list", "map")
         self._of: Any = facts.get("of")
         self.is_required: bool = bool(facts.get("required"))
         self.list_type: str = facts.get("listType", "atomic")

@@ -99,28 +99,44 @@ class Fanout:
     def __init__(self, queue_max: int = QUEUE_MAX) -> None:
         self.queue_max = queue_max
         self._watchers: dict[str, list[QueueWatcher]] = {}
+        self._odd: dict[str, list[QueueWatcher]] = {}
+        """Those of prefixes that do not end with a slash."""
 
     def watcher(self, prefix: str, backlog: Iterable[Change]) -> QueueWatcher:
         watcher = QueueWatcher(self, prefix, backlog)
-        self._watchers.setdefault(prefix, []).append(watcher)
+        self._of(prefix).setdefault(prefix, []).append(watcher)
         return watcher
 
     def forget(self, watcher: QueueWatcher) -> None:
         """Drop the watcher; forgetting twice is no fault."""
-        watchers = self._watchers.get(watcher.prefix, [])
+        kept = self._of(watcher.prefix)
+        watchers = kept.get(watcher.prefix, [])
         if watcher in watchers:
             watchers.remove(watcher)
         if not watchers:
-            self._watchers.pop(watcher.prefix, None)
+            kept.pop(watcher.prefix, None)
+
+    def _of(self, prefix: str) -> dict[str, list[QueueWatcher]]:
+        return self._watchers if prefix.endswith("/") else self._odd
 
     def publish(self, change: Change) -> None:
-        key = change.key
-        for prefix, watchers in tuple(self._watchers.items()):
-            if key.startswith(prefix):
-                for watcher in tuple(watchers):
-                    watcher.put(change)
+        for watchers in self._concerned(change.key):
+            for watcher in tuple(watchers):
+                watcher.put(change)
+
+    def _concerned(self, key: str) -> list[list[QueueWatcher]]:
+        """The watchers of each prefix of the key, looked up where the key has a slash: a cluster watches fifty kinds,
+        and a key is of one."""
+        found = [watchers for prefix, watchers in self._odd.items() if key.startswith(prefix)]
+        end = key.find("/")
+        while end >= 0:
+            watchers = self._watchers.get(key[: end + 1])
+            if watchers is not None:
+                found.append(watchers)
+            end = key.find("/", end + 1)
+        return found
 
     def close(self) -> None:
-        for watchers in tuple(self._watchers.values()):
+        for watchers in (*self._watchers.values(), *self._odd.values()):
             for watcher in tuple(watchers):
                 watcher.expire("the store was closed")

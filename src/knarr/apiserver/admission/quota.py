@@ -20,6 +20,8 @@ Usage = dict[str, Fraction]
 NAMED: Final = frozenset(
     {"pods", "services", "replicationcontrollers", "resourcequotas", "secrets", "configmaps", "persistentvolumeclaims"}
 )
+MEASURED: Final = frozenset({"Pod", "Service", "PersistentVolumeClaim"})
+"""Kinds whose objects use more than their number."""
 _COMPUTE: Final = ("cpu", "memory", "ephemeral-storage")
 
 
@@ -28,6 +30,8 @@ def check(context: RequestContext, obj: Json, old: Json | None) -> Json:
     resource, namespace = context.resource, context.route.namespace
     if not resource.kind.is_namespaced or context.route.subresource not in ("", "resize"):
         return obj
+    if old is not None and resource.stored.kind not in MEASURED:
+        return obj  # one it was, and one it stays
     entries = context.server.store.list(f"{QUOTAS}{namespace}/").entries
     if not entries:
         return obj
@@ -151,7 +155,7 @@ def _used(context: RequestContext, spec: Json) -> Usage:
     total: Usage = {}
     listed = context.server.store.list(resource.list_prefix(context.route.namespace))
     is_scoped = bool(spec.get("scopes") or spec.get("scopeSelector"))
-    if resource.stored.kind not in ("Pod", "Service", "PersistentVolumeClaim") and not is_scoped:
+    if resource.stored.kind not in MEASURED and not is_scoped:
         return dict.fromkeys(counted(resource), Fraction(len(listed.entries)))
     for entry in listed.entries:
         obj: Json = msgspec.json.decode(entry.value)

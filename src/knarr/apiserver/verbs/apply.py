@@ -69,8 +69,9 @@ def _asked(context: RequestContext, config: Json, subresource: str) -> Applied:
     if name != context.route.name:
         raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({context.route.name})")
     bodies.report(context, walks.unknown_fields(context.resource.kind, config))
-    walks.decoded(context.resource.kind, config)  # refuses values of a wrong type
-    config = conversions.stored(context.resource, config)
+    if context.resource.is_converted:
+        walks.decoded(context.resource.kind, config)  # a value of a wrong type is told of in the version that was sent
+        config = conversions.stored(context.resource, config)
     if "status" in context.resource.kind.subresources and not subresource:
         config = {key: value for key, value in config.items() if key != "status"}
     now = rfc3339(context.server.clock.now())
