@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 from urllib.parse import parse_qsl
 
-from knarr.base.errors import BadRequest
+from knarr.base.errors import BadRequest, TooMany
 from knarr.registry import grants, passwords
 from knarr.registry.errors import Failure
 from knarr.registry.grants import ANYBODY, Grants, Scope
@@ -29,6 +29,7 @@ Mode = Literal["basic", "token"]
 TOKEN_PATH = "/token"  # noqa: S105  a path
 TOKEN_SECONDS = 300
 _REMEMBERED_MAX = 1024
+_CHECKS_AT_ONCE, _CHECKS_WAITING_MAX = 2, 64
 _FORM_MAX = 16 << 10
 _FIELDS_MAX = 128
 _NOBODY_HASH = "$2y$10$" + "." * 53
@@ -54,6 +55,8 @@ class Access:
         self._now = now
         self._key = os.urandom(32)
         self._remembered: OrderedDict[bytes, str] = OrderedDict()
+        self._checks = asyncio.Semaphore(_CHECKS_AT_ONCE)
+        self._checking = 0
 
     async def grants(self, request: Request, wanted: Scope, base_url: str) -> Grants:
         """What the sender of the request may do, at least `wanted`. Raises Failure with the challenge otherwise."""
@@ -132,13 +135,24 @@ class Access:
         known = self._users.get(name, _NOBODY_HASH)
         if self._remembered.get(mark) == known:
             return name
-        if not await asyncio.to_thread(passwords.is_right, password, known) or name not in self._users:
+        if not await self._is_right(password, known) or name not in self._users:
             headers = (("www-authenticate", f'Basic realm="{self._service}"'),)
             raise Failure("UNAUTHORIZED", "user or password is wrong", headers=headers)
         self._remembered[mark] = known
         if len(self._remembered) > _REMEMBERED_MAX:
             self._remembered.popitem(last=False)
         return name
+
+    async def _is_right(self, password: str, known: str) -> bool:
+        """A check costs a core tens of milliseconds: strangers who guess may not take all threads of the process."""
+        if self._checking >= _CHECKS_WAITING_MAX:
+            raise TooMany(f"{_CHECKS_WAITING_MAX} passwords are being checked", after=1)
+        self._checking += 1
+        try:
+            async with self._checks:
+                return await asyncio.to_thread(passwords.is_right, password, known)
+        finally:
+            self._checking -= 1
 
     def _challenge(self, wanted: Scope, base_url: str, *, is_insufficient: bool) -> str:
         if self._mode == "basic":

@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl
 
 from knarr.base.errors import BadRequest, Invalid
 from knarr.images.content import ContentStore
+from knarr.images.keyed_locks import KeyedLocks
 from knarr.images.names import Names
 from knarr.oci import digest as digests
 from knarr.oci.digest import Digest
@@ -23,7 +24,8 @@ _REPOSITORIES_MAX = 10_000
 @dataclass(frozen=True, slots=True)
 class State:
     """What the registry serves: `domain` ("localhost:5000") stands before its repositories in the names. `upstream`
-    is asked for what is not here, if it stands for other registries."""
+    is asked for what is not here, if it stands for other registries. `naming` lets one manifest at a time into a
+    repository."""
 
     content: ContentStore
     names: Names
@@ -32,6 +34,7 @@ class State:
     upstream: PullThrough | None = None
     sessions: Sessions = field(default_factory=Sessions)
     repositories: set[str] = field(default_factory=set)
+    naming: KeyedLocks = field(default_factory=KeyedLocks)
 
     def remember(self, name: str) -> None:
         """A repository that was pushed to stays known when it is empty, until the process ends."""

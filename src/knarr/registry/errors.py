@@ -5,6 +5,7 @@ class. The body is the specification's `{"errors": [{code, message, detail}]}`.
 """
 
 import json
+import math
 
 from knarr.base import errors
 from knarr.wire.http import Headers, Response
@@ -61,7 +62,8 @@ def response(error: errors.KnarrError) -> Response:
         return _response(error.status, error.code, str(error), error.headers)
     for kind, status, code in _CODE_OF_ERROR:
         if isinstance(error, kind):
-            return _response(status, code, str(error), ())
+            wait = (("retry-after", str(math.ceil(error.after))),) if isinstance(error, errors.TooMany) else ()
+            return _response(status, code, str(error), wait)
     raise AssertionError(f"no row for {error!r}")
 
 

@@ -82,7 +82,7 @@ def gates(options: Options, content: ContentStore, names: Names, service: str, r
         access = Access(users, service, mode=options.auth, anonymous_pull=options.anonymous_pull)
     return Gates(
         access=access,
-        hosts=frozenset(options.hosts),
+        hosts=frozenset(host.lower() for host in options.hosts),
         is_tls=bool(options.tls_certificate),
         quota=Quota(options.quota_bytes, options.repository_quota_bytes),
         upstream=_pull_through(options, content, names, registries_file) if options.proxies else None,

@@ -1,10 +1,11 @@
 """Quotas: how much the registry, and each repository, may hold. The answer at the bound is DENIED with status 413.
 
 The total counts every blob in the store and what is on its way in; a repository counts the blobs that its manifests
-lead to, each once, though other repositories share them. Decides only; uploads.py and manifests.py ask.
+lead to, each once, though other repositories share them. Decides only; uploads.py and manifests.py ask: before bytes
+come, as they come, and once more when they are all here, because others push meanwhile.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,33 +30,45 @@ def room(state: "State", name: str, repository: str) -> int | None:
     """How many bytes may still come for a repository; None for no bound."""
     bounds = []
     if state.quota.total_bytes:
-        used = sum(blob.size for blob in state.content.walk()) + state.sessions.arriving()
-        bounds.append(state.quota.total_bytes - used)
+        bounds.append(state.quota.total_bytes - _stored(state) - state.sessions.arriving())
     if state.quota.repository_bytes:
         used = _size(state, {n.digest for n in state.names.repository(repository)}) + state.sessions.arriving(name)
         bounds.append(state.quota.repository_bytes - used)
     return min(bounds) if bounds else None
 
 
-def check_manifest(state: "State", repository: str, digest: Digest, size: int) -> None:
-    """Raises Failure if the repository would be too large with the manifest, which is in the store already."""
-    bound = state.quota.repository_bytes
-    if not bound:
+def shrinking(state: "State", left: int) -> Callable[[], int]:
+    """What is left of the room while anybody's uploads grow; never asks the disk."""
+    before = state.sessions.arriving()
+    return lambda: left - (state.sessions.arriving() - before)
+
+
+def check_blob(state: "State", name: str, repository: str, digest: Digest) -> None:
+    """Raises Failure if an upload that is whole now, and still counts as arriving, leaves less than no room."""
+    left = room(state, name, repository)
+    if left is not None and left < 0 and not state.content.touch(digest):
+        raise full("the quota leaves no room for this blob")
+
+
+def check_manifest(state: "State", repository: str, digest: Digest) -> None:
+    """Raises Failure if registry or repository are too large with the manifest, which is in the store already."""
+    bounds = state.quota
+    if bounds.total_bytes and (used := _stored(state)) > bounds.total_bytes:
+        raise full(f"with this manifest the registry holds {used} bytes, its quota is {bounds.total_bytes}")
+    if not bounds.repository_bytes:
         return
     used = _size(state, {digest, *(name.digest for name in state.names.repository(repository))})
-    if used > bound:
-        raise full(f"with this manifest the repository holds {used} bytes, its quota is {bound}")
+    if used > bounds.repository_bytes:
+        raise full(f"with this manifest the repository holds {used} bytes, its quota is {bounds.repository_bytes}")
 
 
-async def bounded(chunks: AsyncIterator[bytes] | bytes, left: int | None) -> AsyncIterator[bytes]:
+async def bounded(chunks: AsyncIterator[bytes] | bytes, left: Callable[[], int]) -> AsyncIterator[bytes]:
     """The chunks as long as there is room. Raises Failure at the bound."""
     if isinstance(chunks, bytes):
         chunks = _one(chunks)
     async for chunk in chunks:
-        if left is not None:
-            left -= len(chunk)
-            if left < 0:
-                raise full("the quota leaves no room for this blob")
+        if left() < len(chunk):
+            raise full("the quota leaves no room for this blob")
         yield chunk
 
 
@@ -66,6 +79,10 @@ def full(message: str) -> Failure:
 async def _one(chunk: bytes) -> AsyncIterator[bytes]:
     if chunk:
         yield chunk
+
+
+def _stored(state: "State") -> int:
+    return sum(blob.size for blob in state.content.walk())
 
 
 def _size(state: "State", roots: set[Digest]) -> int:

@@ -49,6 +49,7 @@ _TABLE: tuple[tuple[str, dict[str, Route]], ...] = (
     ),
 )
 """Path → what each method does. `name` may hold slashes; `argument` is a tag, a digest or an upload's id."""
+_PUSHING = (manifests.put, uploads.start, uploads.status, uploads.append, uploads.finish, uploads.cancel)
 _ROUTES = tuple((re.compile(pattern), methods) for pattern, methods in _TABLE)
 
 
@@ -107,7 +108,7 @@ class Registry:
             parts = match.groupdict()
             call = Call(request, parts.get("name", ""), parts.get("argument", ""))
             if self._gates.access is not None:
-                wanted = _scope(request.method, path, call)
+                wanted = _scope(request.method, route, call)
                 call = replace(call, grants=await self._gates.access.grants(request, wanted, self._base_url(request)))
             return await route(self._state, call)
         if path == TOKEN_PATH and self._gates.access is not None and request.method in ("GET", "POST"):
@@ -126,19 +127,20 @@ class Registry:
             raise Forbidden("requests of pages from other sites are not taken")
 
     def _is_own(self, host: str) -> bool:
+        host = host.lower()
         return _HOST.fullmatch(host) is not None or _PORT.sub("", host) in self._gates.hosts
 
     def _base_url(self, request: Request) -> str:
         return f"{'https' if self._gates.is_tls else 'http'}://{request.header('host')}"
 
 
-def _scope(method: str, path: str, call: Call) -> Scope:
-    """What a caller must be allowed for a request."""
-    if path.startswith("/v2/_catalog"):
+def _scope(method: str, route: Route, call: Call) -> Scope:
+    """What a caller must be allowed for a request. Never told by the path alone: a repository may be called
+    `blobs/uploads`."""
+    if route is listings.catalog:
         return Scope("registry", "catalog", frozenset("*"))
     if not call.name:
         return ANYBODY
-    if method == "DELETE" and "/blobs/uploads/" not in path:
-        return Scope("repository", call.name, frozenset({"delete"}))
-    is_reading = method in _SAFE and "/blobs/uploads/" not in path
-    return Scope("repository", call.name, frozenset({"pull"} if is_reading else {"pull", "push"}))
+    if route in _PUSHING:
+        return Scope("repository", call.name, frozenset({"pull", "push"}))
+    return Scope("repository", call.name, frozenset({"delete" if method == "DELETE" else "pull"}))

@@ -15,7 +15,8 @@ from knarr.oci.digest import Digest
 from knarr.registry.errors import Failure
 
 TTL_SECONDS = 3600.0
-COUNT_MAX = 1024
+COUNT_MAX = 256
+"""Each holds a file open, and a process may have only 1,024 of them."""
 _REPOSITORIES_MAX, _BLOBS_MAX = 256, 4096
 _REFRESH_SECONDS = 30.0
 """Far below every grace period of garbage collection."""

@@ -74,6 +74,7 @@ async def _finish(state: State, call: Call, session: Session, digest: Digest) ->
     await _receive(state, call, session)
     session.is_busy = True
     try:
+        quota.check_blob(state, call.name, call.repository(state), digest)
         await asyncio.to_thread(session.ingest.commit, digest)
     except Invalid as error:
         raise Failure("DIGEST_INVALID", str(error)) from error
@@ -94,7 +95,7 @@ async def _receive(state: State, call: Call, session: Session) -> None:
     try:
         room = _room(state, call)
         await copy_in(
-            call.request.body if room is None else quota.bounded(call.request.body, room),
+            call.request.body if room is None else quota.bounded(call.request.body, quota.shrinking(state, room)),
             session.ingest,
             progress=lambda _: state.sessions.refresh(session, state.content),
         )

@@ -21,7 +21,7 @@ KINDS = (tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tar
     link=names,
     kind=st.sampled_from(KINDS),
     mode=st.integers(0, 0o7777),
-    uid=st.integers(0, 2**32 - 1),
+    uid=st.integers(0, 2**32 - 2),
     mtime=st.integers(0, 2**40),
     value=st.binary(max_size=120),
 )

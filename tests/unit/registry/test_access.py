@@ -1,12 +1,14 @@
 """Users, tokens and options of the registry, on paper: who is let in, with what, and which settings go together."""
 
+import asyncio
 import base64
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from knarr.base.errors import Invalid
+from knarr.base.errors import Invalid, TooMany
 from knarr.registry import grants, options, passwords
 from knarr.registry.access import TOKEN_SECONDS, Access, Mode
 from knarr.registry.errors import Failure
@@ -180,3 +182,11 @@ def test_options_that_do_not_go_together_are_named(tmp_path: Path, told: dict[st
 def test_a_missing_file_changes_nothing_and_flags_win(tmp_path: Path) -> None:
     assert options.read(tmp_path / "registry.json") == Options()
     assert options.changed(Options(quota_bytes=1), {"quota_bytes": 2}).quota_bytes == 2
+
+
+async def test_guesses_beyond_a_bound_are_sent_away() -> None:
+    gate = access("basic")
+    guesses = [gate.grants(asking(basic("ann", f"guess-{number}")), PULL, URL) for number in range(80)]
+    answers = await asyncio.gather(*guesses, return_exceptions=True)
+    assert Counter(type(answer) for answer in answers) == {Failure: 64, TooMany: 16}
+    assert (await gate.grants(asking(basic("ann", "secret")), PULL, URL)).allow(PULL)
