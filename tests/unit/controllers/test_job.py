@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knarr.controllers.job import ending, indexes, members, policies
-from knarr.controllers.job.members import FINALIZER, Counts, Members
+from knarr.controllers.job import counting, ending, indexes, members, policies
+from knarr.controllers.job.counting import Counts
+from knarr.controllers.job.members import FINALIZER, Members
 from knarr.kinds.lens.batch import (
     Job,
     JobSpec,
@@ -77,22 +78,64 @@ def sorted_members(one: Job, *pods: Pod) -> Members:
 
 def test_an_ended_pod_is_noted_then_freed_then_counted() -> None:
     fresh = job(completions=2)
-    noted = members.counts(fresh, sorted_members(fresh, pod("p", "Succeeded")))
+    noted = counting.counts(fresh, sorted_members(fresh, pod("p", "Succeeded")))
     assert (noted.succeeded, noted.uncounted.succeeded, list(noted.freed)) == (0, ("p",), [])
     saved = job(JobStatus(uncounted_terminated_pods=noted.uncounted), completions=2)
-    freed = members.counts(saved, sorted_members(saved, pod("p", "Succeeded")))
+    freed = counting.counts(saved, sorted_members(saved, pod("p", "Succeeded")))
     assert (freed.succeeded, [found.metadata.name for found in freed.freed]) == (0, ["p"])
-    counted = members.counts(saved, sorted_members(saved, pod("p", "Succeeded", finalizer=False)))
+    counted = counting.counts(saved, sorted_members(saved, pod("p", "Succeeded", finalizer=False)))
     assert (counted.succeeded, counted.uncounted, list(counted.freed)) == (1, UncountedTerminatedPods(), [])
-    gone = members.counts(saved, sorted_members(saved))
+    gone = counting.counts(saved, sorted_members(saved))
     assert gone.succeeded == 1
 
 
 def test_the_second_success_of_an_index_counts_for_nothing() -> None:
     one = job(completions=2, completion_mode="Indexed")
-    found = members.counts(one, sorted_members(one, pod("p", "Succeeded", index=0), pod("q", "Succeeded", index=0)))
-    assert (found.completed, found.uncounted.succeeded) == ({0}, ("p",))
-    assert [freed.metadata.name for freed in found.freed] == ["q"]
+    found = counting.counts(one, sorted_members(one, pod("p", "Succeeded", index=0), pod("q", "Succeeded", index=0)))
+    assert (found.succeeded, found.completed, list(found.freed)) == (1, frozenset({0}), [])
+    saved = job(JobStatus(succeeded=1, completed_indexes="0"), completions=2, completion_mode="Indexed")
+    freed = counting.counts(
+        saved, sorted_members(saved, pod("p", "Succeeded", index=0), pod("q", "Succeeded", index=0))
+    )
+    assert (freed.succeeded, [one.metadata.name for one in freed.freed]) == (1, ["p", "q"])
+
+
+def test_an_indexed_job_that_is_given_fewer_completions_has_fewer_successes() -> None:
+    one = job(JobStatus(succeeded=4, completed_indexes="0,2-4"), completions=3, completion_mode="Indexed")
+    found = counting.counts(one, sorted_members(one))
+    assert (found.succeeded, found.completed) == (2, frozenset({0, 2}))
+
+
+def test_pods_that_a_failed_job_cuts_short_count_as_failed() -> None:
+    one = job(backoff_limit=0)
+    running, ended = pod("r", "Running"), pod("p", "Failed")
+    found = members.all_failed(sorted_members(one, running, ended))
+    assert counting.counts(one, found).uncounted.failed == ("p", "r")
+
+
+def marked(one: Pod, **marks: str) -> Pod:
+    annotations = {**one.metadata.annotations, **{getattr(counting, name): value for name, value in marks.items()}}
+    return msgspec.structs.replace(one, metadata=msgspec.structs.replace(one.metadata, annotations=annotations))
+
+
+def test_the_last_failure_of_an_index_is_kept_until_a_successor_carries_its_count() -> None:
+    spec = {"completions": 2, "completion_mode": "Indexed", "backoff_limit_per_index": 3}
+    first, last = pod("p", "Failed", index=0), marked(pod("q", "Failed", index=0), FAILURE_COUNT="1")
+    one = job(JobStatus(uncounted_terminated_pods=UncountedTerminatedPods(failed=("p", "q"))), **spec)
+    alone = counting.counts(one, sorted_members(one, first, last))
+    assert [freed.metadata.name for freed in alone.freed] == ["p"]
+    carried = counting.counts(one, sorted_members(one, first, last, pod("r", "Running", index=0)))
+    assert [freed.metadata.name for freed in carried.freed] == ["p", "q"]
+
+
+def test_an_ignored_failure_costs_an_index_nothing_but_time() -> None:
+    one = job(completions=1, completion_mode="Indexed", backoff_limit_per_index=1, pod_failure_policy=IGNORING)
+    evicted = marked(pod("evicted", "Failed", index=0), FAILURE_COUNT="1")
+    assert counting.marks_of_successor(one, [evicted]) == {
+        counting.FAILURE_COUNT: "1",
+        counting.IGNORED_COUNT: "1",
+    }
+    assert counting.marks_of_successor(one, [pod("p", "Failed", index=0)]) == {counting.FAILURE_COUNT: "1"}
 
 
 def rules(*found: PodFailurePolicyRule) -> PodFailurePolicy:
@@ -115,6 +158,9 @@ def test_a_failure_policy_is_the_first_rule_that_matches() -> None:
     assert policies.failure_message(one, pod("p", "Failed", code=42)) == (
         "Container c for pod a/p failed with exit code 42 matching FailJob rule at index 1"
     )
+
+
+IGNORING = rules(IGNORE_EVICTION)
 
 
 def counts(**given: object) -> Counts:
@@ -171,14 +217,6 @@ def test_back_off_doubles_with_each_failure_in_a_row() -> None:
 def test_an_index_waits_for_its_own_failures_only() -> None:
     one = job(completion_mode="Indexed", completions=3, backoff_limit_per_index=4)
     failed = [pod(f"p{count}", "Failed", index=1) for count in range(3)]
-    marked = [
-        msgspec.structs.replace(
-            each,
-            metadata=msgspec.structs.replace(
-                each.metadata, annotations={**each.metadata.annotations, members.FAILURE_COUNT: str(count)}
-            ),
-        )
-        for count, each in enumerate(failed)
-    ]
-    found = sorted_members(one, *marked, pod("q", "Failed", index=2), pod("r", "Succeeded", index=0))
+    counted = [marked(each, FAILURE_COUNT=str(count)) for count, each in enumerate(failed)]
+    found = sorted_members(one, *counted, pod("q", "Failed", index=2), pod("r", "Succeeded", index=0))
     assert ending.index_backoffs(found) == {1: NOW + timedelta(seconds=40), 2: NOW + timedelta(seconds=10)}

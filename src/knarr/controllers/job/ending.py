@@ -12,8 +12,9 @@ from typing import Final
 from knarr.base.clock import Instant
 from knarr.controllers import conditions
 from knarr.controllers.job import members, policies
+from knarr.controllers.job.counting import Counts, every_failure
 from knarr.controllers.job.indexes import index_of
-from knarr.controllers.job.members import Counts, Members
+from knarr.controllers.job.members import Members
 from knarr.kinds.lens.batch import Job, JobCondition
 from knarr.kinds.lens.pod import Pod
 
@@ -137,7 +138,7 @@ def index_backoffs(found: Members) -> dict[int, Instant]:
     for pod in found.every:
         index, moment = index_of(pod.metadata), _ended_at(pod)
         if index is not None and moment is not None and pod.status.phase == "Failed":
-            wait = timedelta(seconds=min(FIRST_DELAY * 2.0 ** members.failure_count(pod), DELAY_MAX))
+            wait = timedelta(seconds=min(FIRST_DELAY * 2.0 ** every_failure(pod), DELAY_MAX))
             until[index] = max(until.get(index, moment + wait), moment + wait)
     return until
 

@@ -1,25 +1,21 @@
-"""A Job's pods, sorted: who runs, who ended how, who ends now, and who was counted already.
+"""A Job's pods, sorted: who runs, who ended how and who ends now; and the Job's numbers with their defaults.
 
-Tracking by finalizer: a finished pod keeps the finalizer until status has its uid (`uncounted`), so that no pod is
-counted twice or never. Spec: "Job termination and cleanup", "Job tracking with finalizers".
+Not here: how the ended are counted (counting.py). Spec: "Job termination and cleanup".
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from knarr.client.view import View
 from knarr.controllers import claims
 from knarr.controllers.controller import Action
-from knarr.controllers.job import policies
-from knarr.controllers.job.indexes import index_of, parse
 from knarr.kinds.batch import JOB
 from knarr.kinds.core_pod import POD
-from knarr.kinds.lens.batch import Job, UncountedTerminatedPods
+from knarr.kinds.lens.batch import Job
 from knarr.kinds.lens.pod import Pod
 
 FINALIZER: Final = "batch.kubernetes.io/job-tracking"
-FAILURE_COUNT: Final = "batch.kubernetes.io/job-index-failure-count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,86 +73,15 @@ def replaces_only_failed(job: Job) -> bool:
     return job.spec.pod_replacement_policy == "Failed" or job.spec.pod_failure_policy is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """The tally that status holds: what is counted for good, and the uids on their way."""
-
-    succeeded: int
-    failed: int
-    uncounted: UncountedTerminatedPods
-    completed: frozenset[int]
-    failed_indexes: frozenset[int]
-    freed: Sequence[Pod]
-    """Pods whose uid is in status: their finalizer may go."""
-
-    @property
-    def succeeded_total(self) -> int:
-        return self.succeeded + len(self.uncounted.succeeded)
-
-    @property
-    def failed_total(self) -> int:
-        return self.failed + len(self.uncounted.failed)
-
-
-def counts(job: Job, members: Members) -> Counts:
-    """The next tally: uids whose finalizer is gone are counted, newly ended pods become uids."""
-    status = job.status
-    before = status.uncounted_terminated_pods or UncountedTerminatedPods()
-    tracked = {pod.metadata.uid: pod for pod in members.every if FINALIZER in pod.metadata.finalizers}
-    still_succeeded = [uid for uid in before.succeeded if uid in tracked]
-    still_failed = [uid for uid in before.failed if uid in tracked]
-    known = {*before.succeeded, *before.failed}
-    limit = completions(job) or 0
-    completed, lost = parse(status.completed_indexes, limit), parse(status.failed_indexes or "", limit)
-    new_succeeded: list[str] = []
-    for pod in members.succeeded:
-        index = index_of(pod.metadata)
-        if pod.metadata.uid in known:
-            continue
-        if is_indexed(job):
-            if index is None or index >= limit or index in completed:
-                continue  # A second success of an index counts for nothing.
-            completed |= {index}
-        new_succeeded.append(pod.metadata.uid)
-    new_failed: list[str] = []
-    for pod in members.failed:
-        if pod.metadata.uid in known or policies.is_ignored(job, pod):
-            continue
-        new_failed.append(pod.metadata.uid)
-        index = index_of(pod.metadata)
-        if index is not None and index < limit and exhausts_index(job, pod) and index not in completed:
-            lost |= {index}
-    uncounted = UncountedTerminatedPods(
-        succeeded=(*still_succeeded, *new_succeeded), failed=(*still_failed, *new_failed)
-    )
-    free = [pod for uid, pod in tracked.items() if uid in known or _counts_for_nothing(job, pod, uncounted)]
-    return Counts(
-        status.succeeded + len(before.succeeded) - len(still_succeeded),
-        status.failed + len(before.failed) - len(still_failed),
-        uncounted,
-        completed,
-        lost,
-        free,
-    )
-
-
-def _counts_for_nothing(job: Job, pod: Pod, uncounted: UncountedTerminatedPods) -> bool:
-    """An ended pod that no counter wants: ignored, or the second of its index."""
-    return is_ended(job, pod) and pod.metadata.uid not in (*uncounted.succeeded, *uncounted.failed)
-
-
-def exhausts_index(job: Job, pod: Pod) -> bool:
-    """Whether this failure is the last that its index had."""
-    limit = job.spec.backoff_limit_per_index
-    if limit is None:
-        return False
-    return failure_count(pod) >= limit or policies.action(job, pod) == "FailIndex"
-
-
-def failure_count(pod: Pod) -> int:
-    """How often the pod's index had failed before this pod."""
-    text = pod.metadata.annotations.get(FAILURE_COUNT, "0")
-    return int(text) if text.isascii() and text.isdigit() else 0
+def all_failed(members: Members) -> Members:
+    """When the Job has failed, whatever has not ended counts as failed: it ends because of that."""
+    known = {pod.metadata.uid for pod in members.failed}
+    cut_short = [
+        pod
+        for pod in (*members.active, *members.terminating)
+        if FINALIZER in pod.metadata.finalizers and pod.metadata.uid not in known
+    ]
+    return replace(members, failed=[*members.failed, *cut_short])
 
 
 def is_indexed(job: Job) -> bool:

@@ -53,7 +53,7 @@ def matching(job: Job, pod: Pod) -> tuple[PodFailurePolicyRule, str] | None:
 
 
 def _exited(wanted: PodFailurePolicyOnExitCodesRequirement, pod: Pod) -> ContainerStatus | None:
-    for status in (*pod.status.init_container_statuses, *pod.status.container_statuses):
+    for status in (*pod.status.container_statuses, *pod.status.init_container_statuses):
         ended = status.state.terminated
         if ended is None or ended.exit_code == 0:
             continue

@@ -1,6 +1,6 @@
 """Job: keep up to `parallelism` pods running until enough have succeeded, or too many have failed.
 
-Counting is members.py's, the end is ending.py's, policies are policies.py's. A plan first puts ended pods into
+Counting is counting.py's, the end is ending.py's, policies are policies.py's. A plan first puts ended pods into
 status, later plans take their finalizers and count them, so a crash at any point counts each pod once.
 Not here: CronJobs (cronjob.py), pods of Jobs that are gone (tracking.py). Spec: "Jobs".
 """
@@ -16,15 +16,18 @@ from knarr.client.client import DeleteOptions, Json
 from knarr.client.view import View
 from knarr.controllers import claims, conditions, pods, selectors, templates
 from knarr.controllers.controller import Action, Controller, Create, Delete, EventNote, Key, Patch, Plan
-from knarr.controllers.job import ending, members
+from knarr.controllers.job import counting, ending, members
+from knarr.controllers.job.counting import Counts
 from knarr.controllers.job.indexes import COMPLETION_INDEX, index_of, render
-from knarr.controllers.job.members import FAILURE_COUNT, FINALIZER, Counts, Members
+from knarr.controllers.job.members import FINALIZER, Members
 from knarr.kinds.batch import JOB
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.batch import Job, JobCondition
 from knarr.kinds.lens.pod import Pod
 
 MANAGER = "kubernetes.io/job-controller"
+BURST = 500
+"""The most pods that one plan creates or deletes, as upstream."""
 
 
 def plan(job: Job, view: View, now: Instant) -> Plan:
@@ -34,14 +37,20 @@ def plan(job: Job, view: View, now: Instant) -> Plan:
     if ending.is_finished(job):
         return after_the_end(job, view, now)
     found = members.of(job, view)
-    counts = members.counts(job, found)
+    counts = counting.counts(job, found)
     earned = ending.verdict(job, found, counts, now)
+    has_failed = earned is not None and earned.type == ending.FAILURE_TARGET
+    if has_failed:
+        found = members.all_failed(found)
+        counts = counting.counts(job, found)
     actions: list[Action] = [*found.adoptions, *(release(pod) for pod in counts.freed)]
     events: list[EventNote] = []
-    again_at = ending.deadline_at(job)
+    again_at = ending.deadline_at(job) if earned is None else None
     created: Sequence[Action] = ()
     if job.metadata.deletion_timestamp is None:
-        if earned is not None or job.spec.suspend:
+        if has_failed:
+            actions += [deletion(pod) for pod in found.active]
+        elif earned is not None or job.spec.suspend:
             actions += [action for pod in found.active for action in ending_pod(pod)]
         else:
             created, due = staffing(job, found, counts, view, now)
@@ -88,8 +97,8 @@ def staffing(
     if members.is_indexed(job):
         doomed += _duplicates(found.active, counts, members.completions(job) or 0, doomed)
     if doomed:
-        return [action for pod in doomed for action in ending_pod(pod)], None
-    missing = -surplus - (len(found.terminating) if members.replaces_only_failed(job) else 0)
+        return [action for pod in doomed[:BURST] for action in ending_pod(pod)], None
+    missing = min(BURST, -surplus - (len(found.terminating) if members.replaces_only_failed(job) else 0))
     if missing <= 0:
         return (), None
     if job.spec.backoff_limit_per_index is not None:
@@ -166,7 +175,7 @@ def indexed_body(job: Job, template: Json, index: int, found: Members) -> Json:
     marks = {COMPLETION_INDEX: str(index)}
     if job.spec.backoff_limit_per_index is not None:
         failed = [pod for pod in found.every if index_of(pod.metadata) == index and members.is_failed(job, pod)]
-        marks[FAILURE_COUNT] = str(max((members.failure_count(pod) + 1 for pod in failed), default=0))
+        marks |= counting.marks_of_successor(job, failed)
     metadata["annotations"] = {**metadata.get("annotations", {}), **marks}
     metadata["labels"][COMPLETION_INDEX] = str(index)
     spec.setdefault("hostname", f"{job.metadata.name}-{index}")
@@ -196,10 +205,14 @@ def release(pod: Pod) -> Action:
 
 def ending_pod(pod: Pod) -> Sequence[Action]:
     """Delete a pod that the Job does not want to run any more; it is not counted."""
+    kill = deletion(pod)
+    return [release(pod), kill] if FINALIZER in pod.metadata.finalizers else [kill]
+
+
+def deletion(pod: Pod) -> Action:
     meta = pod.metadata
     note = EventNote("Normal", "SuccessfulDelete", "Deleted pod: {name}")
-    kill = Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note)
-    return [release(pod), kill] if FINALIZER in meta.finalizers else [kill]
+    return Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note)
 
 
 def suspension(
