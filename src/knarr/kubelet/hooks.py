@@ -5,6 +5,7 @@ to the pod's address unless it names a host. Spec: docs "Container Lifecycle Hoo
 """
 
 import asyncio
+from dataclasses import replace
 
 from knarr.base.errors import KnarrError
 from knarr.cri.messages.container import ExecSyncRequest
@@ -14,6 +15,7 @@ from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.probes import http, target
 
 HTTP_SECONDS_MAX = 60.0
+USER_AGENT = "kube-lifecycle/1.37"
 
 
 class HookFailed(Exception):
@@ -24,23 +26,36 @@ async def run(
     runtime: RuntimeService, handler: LifecycleHandler, container: AnyContainer, container_id: str, pod_ip: str
 ) -> None:
     """Run one hook to its end."""
+    try:
+        await _run(runtime, handler, container, container_id, pod_ip)
+    except (KnarrError, OSError) as error:  # such as a named port that the container does not have
+        raise HookFailed(str(error)) from error
+
+
+async def _run(
+    runtime: RuntimeService, handler: LifecycleHandler, container: AnyContainer, container_id: str, pod_ip: str
+) -> None:
     if handler.exec is not None:
         await _exec(runtime, handler.exec.command, container_id)
     elif handler.http_get is not None:
-        result = await http.attempt(target.http(handler.http_get, container, pod_ip), HTTP_SECONDS_MAX)
-        if not result.is_success:
-            raise HookFailed(result.output)
+        await _http(target.http(handler.http_get, container, pod_ip))
     elif handler.sleep is not None:
         await asyncio.sleep(handler.sleep.seconds)
     elif handler.tcp_socket is not None:
         raise HookFailed("tcpSocket is not a hook that runs; use exec, httpGet or sleep")
 
 
+async def _http(place: target.HttpTarget) -> None:
+    """Any answer will do, whatever its status, as upstream has it."""
+    if not any(name.lower() == "user-agent" for name, _ in place.headers):
+        place = replace(place, headers=(*place.headers, ("User-Agent", USER_AGENT)))
+    asked = await http.ask(place, HTTP_SECONDS_MAX)
+    if isinstance(asked, str):
+        raise HookFailed(asked)
+
+
 async def _exec(runtime: RuntimeService, command: tuple[str, ...], container_id: str) -> None:
-    try:
-        done = await runtime.exec_sync(ExecSyncRequest(container_id=container_id, cmd=command))
-    except (KnarrError, OSError) as error:
-        raise HookFailed(str(error)) from error
+    done = await runtime.exec_sync(ExecSyncRequest(container_id=container_id, cmd=command))
     if done.exit_code != 0:
         output = (done.stdout + done.stderr).decode(errors="replace")
         raise HookFailed(f"command '{' '.join(command)}' exited with {done.exit_code}: {output}")

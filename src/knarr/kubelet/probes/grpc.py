@@ -16,8 +16,7 @@ async def attempt(host: str, port: int, service: str, timeout_seconds: float) ->
     import grpc  # costs 27 MB: only where a pod has such a probe
     from grpc import aio
 
-    name = service.encode()
-    request = b"\x0a" + bytes([len(name)]) + name if name else b""
+    request = check_request(service)
     async with aio.insecure_channel(authority(host, port)) as channel:
         check = channel.unary_unary("/grpc.health.v1.Health/Check", None, None)
         try:
@@ -27,6 +26,16 @@ async def attempt(host: str, port: int, service: str, timeout_seconds: float) ->
     if bytes(answer) == SERVING:
         return Result(True, "service healthy")
     return Result(False, f"service unhealthy (responded with {_status(bytes(answer))!r})")
+
+
+def check_request(service: str) -> bytes:
+    """HealthCheckRequest{service} in protobuf: the length is a varint."""
+    name = service.encode()
+    size, length = bytearray(), len(name)
+    while length > 127:
+        size.append(length & 127 | 128)
+        length >>= 7
+    return b"\x0a" + bytes([*size, length]) + name if name else b""
 
 
 def _refusal(error: object, service: str, address: str, seconds: float, codes: object) -> str:

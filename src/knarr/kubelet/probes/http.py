@@ -1,22 +1,34 @@
 """One HTTP probe attempt: 200 to 399 is success, with upstream's headers, redirects and messages.
 
 A small client of its own: one connection, one GET, at most 10 KiB of the body, certificates not verified, redirects
-followed on the same host only (another host counts as success with a warning). Decides nothing about thresholds.
+followed on the same host only (another host counts as success with a warning). What a container answers is bounded and
+may be anything. Lifecycle hooks `ask` too. Decides nothing about thresholds.
 """
 
 import asyncio
 import ssl
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import urljoin, urlsplit
 
 import httptools
 
 from knarr.kubelet.probes.result import OUTPUT_MAX, Result
-from knarr.kubelet.probes.target import HttpTarget, authority
+from knarr.kubelet.probes.target import HttpTarget, authority, escaped
 from knarr.kubelet.probes.tcp import dial_error
 
 REDIRECTS_MAX = 10
 USER_AGENT = "kube-probe/1.37"
+ANSWER_MAX = 1 << 20
+"""Bytes of an answer that are read before its head has ended; the body's bound is OUTPUT_MAX."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The last answer; `has_left`: it leads to another host, where nobody followed it."""
+
+    status: int
+    body: bytes
+    has_left: bool = False
 
 
 class _Answer:
@@ -41,36 +53,54 @@ class _Answer:
 
 async def attempt(target: HttpTarget, timeout_seconds: float) -> Result:
     """GET the target, following redirects on its host."""
+    asked = await ask(target, timeout_seconds)
+    if isinstance(asked, str):
+        return Result(False, asked)
+    text = asked.body.decode(errors="replace")
+    if asked.has_left:
+        return Result(True, warning=f"Probe terminated redirects, Response body: {text}")
+    if 200 <= asked.status < 400:
+        return Result(True, text)
+    return Result(False, f"HTTP probe failed with statuscode: {asked.status}")
+
+
+async def ask(target: HttpTarget, timeout_seconds: float) -> Answered | str:
+    """GET the target: the answer that counts, or why there is none."""
     first = target
     try:
         async with asyncio.timeout(timeout_seconds):
             for _ in range(REDIRECTS_MAX):
                 status, answer = await _get(target)
                 if status not in (301, 302, 303, 307, 308) or not answer.location:
-                    return _result(status, answer)
-                url = urlsplit(urljoin(target.url, answer.location))
-                if url.hostname != first.host:
-                    text = f"Probe terminated redirects, Response body: {answer.body.decode(errors='replace')}"
-                    return Result(True, warning=text)
-                path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-                port = url.port or (443 if url.scheme == "https" else 80)
-                target = replace(target, scheme=url.scheme, port=port, path=path)
-            return Result(False, f'Get "{target.url}": stopped after {REDIRECTS_MAX} redirects')
+                    return Answered(status, answer.body)
+                following = _redirected(target, answer.location)
+                if isinstance(following, str):
+                    return f'Get "{target.url}": {following}'
+                if following.host != first.host:
+                    return Answered(status, answer.body, has_left=True)
+                target = following
+            return f'Get "{target.url}": stopped after {REDIRECTS_MAX} redirects'
     except TimeoutError:
-        text = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-        return Result(False, f'Get "{target.url}": {text}')
+        return f'Get "{target.url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
     except ssl.SSLError as error:
-        return Result(False, f'Get "{target.url}": tls: {error.reason or error}')
-    except OSError as error:
-        return Result(False, f'Get "{target.url}": {dial_error(target.host, target.port, error)}')
+        return f'Get "{target.url}": tls: {error.reason or error}'
+    except (OSError, UnicodeError) as error:
+        return f'Get "{target.url}": {dial_error(target.host, target.port, error)}'
     except httptools.HttpParserError as error:
-        return Result(False, f'Get "{target.url}": net/http: malformed HTTP response: {error}')
+        return f'Get "{target.url}": net/http: malformed HTTP response: {error}'
 
 
-def _result(status: int, answer: _Answer) -> Result:
-    if 200 <= status < 400:
-        return Result(True, answer.body.decode(errors="replace"))
-    return Result(False, f"HTTP probe failed with statuscode: {status}")
+def _redirected(target: HttpTarget, location: str) -> HttpTarget | str:
+    """Where an answer leads, or why nobody can go there. Pure."""
+    try:
+        url = urlsplit(urljoin(target.url, location))
+        port = url.port or (443 if url.scheme == "https" else 80)
+    except ValueError as error:
+        return f"failed to parse Location header {location!r}: {error}"
+    if url.scheme not in ("http", "https"):
+        return f'unsupported protocol scheme "{url.scheme}"'
+    path = escaped(url.path or "/") + (f"?{escaped(url.query)}" if url.query else "")
+    return replace(target, scheme=url.scheme, host=url.hostname or "", port=port, path=path)
 
 
 async def _get(target: HttpTarget) -> tuple[int, _Answer]:
@@ -78,19 +108,30 @@ async def _get(target: HttpTarget) -> tuple[int, _Answer]:
     reader, writer = await asyncio.open_connection(target.host, target.port, ssl=context)
     try:
         writer.write(request(target))
-        answer = _Answer()
-        parser = httptools.HttpResponseParser(answer)
-        while not answer.is_done:
-            chunk = await reader.read(16 * 1024)
-            if not chunk:
-                break
-            parser.feed_data(chunk)
-        status = parser.get_status_code()
-        if status == 0:
-            raise httptools.HttpParserError("EOF")
-        return status, answer
+        return await _read(reader)
     finally:
-        writer.close()
+        # Not close(): a server that ignores the end of a TLS session would hold the descriptor for half a minute.
+        writer.transport.abort()
+
+
+async def _read(reader: asyncio.StreamReader) -> tuple[int, _Answer]:
+    answer = _Answer()
+    parser = httptools.HttpResponseParser(answer)
+    size = 0
+    while not answer.is_done and (chunk := await reader.read(16 * 1024)):
+        size += len(chunk)
+        try:
+            parser.feed_data(chunk)
+        except httptools.HttpParserUpgrade:
+            break  # 101: the head is all there is of it
+        if answer.is_done and 100 <= parser.get_status_code() < 200:
+            answer.is_done = False  # an interim answer; the real one follows
+        if size > ANSWER_MAX and not answer.is_done:
+            raise httptools.HttpParserError(f"server response headers exceeded {ANSWER_MAX} bytes; aborted")
+    status = parser.get_status_code()
+    if status == 0:
+        raise httptools.HttpParserError("EOF")
+    return status, answer
 
 
 def request(target: HttpTarget) -> bytes:

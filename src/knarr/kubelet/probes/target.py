@@ -1,6 +1,7 @@
 """Where a probe or hook goes: named ports resolved, the host chosen, the URL built. Pure."""
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from knarr.base.errors import Invalid
 from knarr.kinds.lens.probes import HTTPGetAction, TCPSocketAction
@@ -27,7 +28,7 @@ def authority(host: str, port: int) -> str:
 
 
 def http(action: HTTPGetAction, container: AnyContainer, pod_ip: str) -> HttpTarget:
-    path = action.path or "/"
+    path = escaped((action.path or "/").partition("#")[0])
     return HttpTarget(
         scheme=(action.scheme or "HTTP").lower(),
         host=action.host or pod_ip,
@@ -35,6 +36,11 @@ def http(action: HTTPGetAction, container: AnyContainer, pod_ip: str) -> HttpTar
         path=path if path.startswith("/") else f"/{path}",
         headers=tuple((header.name, header.value) for header in action.http_headers),
     )
+
+
+def escaped(path: str) -> str:
+    """A path and query as a request line may have it: what is escaped stays so, spaces and the like become so."""
+    return quote(path, safe="%/:=&?~+!$,;'@()*[]")
 
 
 def tcp(action: TCPSocketAction, container: AnyContainer, pod_ip: str) -> tuple[str, int]:

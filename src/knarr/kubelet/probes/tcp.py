@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import socket
 
 from knarr.kubelet.probes.result import Result
 from knarr.kubelet.probes.target import authority
@@ -22,14 +23,16 @@ async def attempt(host: str, port: int, timeout_seconds: float) -> Result:
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
         return Result(False, f"dial tcp {authority(host, port)}: i/o timeout")
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         return Result(False, dial_error(host, port, error))
     writer.close()
     return Result(True)
 
 
-def dial_error(host: str, port: int, error: OSError) -> str:
+def dial_error(host: str, port: int, error: OSError | UnicodeError) -> str:
     """`dial tcp HOST:PORT: …` for what went wrong."""
+    if isinstance(error, socket.gaierror | UnicodeError):  # no such name, or none that could be one
+        return f"dial tcp: lookup {host}: no such host"
     text = _TEXTS.get(error.errno or 0)
     if text is None:
         text = f"connect: {os.strerror(error.errno).lower()}" if error.errno and error.errno > 0 else str(error)
