@@ -19,7 +19,7 @@ from knarr.cri.messages import sandbox as cri_sandbox
 from knarr.cri.messages.stats import ContainerStatsRequest
 from knarr.kinds import registry
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import cri_config, ending, hooks, members, resources
+from knarr.kubelet import container_gc, cri_config, ending, hooks, members, resources
 from knarr.kubelet.images import StartFailed
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import RESOURCES, ObservedPod
@@ -177,9 +177,12 @@ class Acts:
             return False
         return True
 
-    async def remove_container(self, container_id: str) -> None:
+    async def remove_container(self, observed: ObservedPod, container_id: str, log_dir: Path) -> None:
+        """Remove a container, and its log with it."""
         request = cri_container.RemoveContainerRequest(container_id=container_id)
         await self._shared.runtime.remove_container(request)
+        removed = [container for container in observed.containers if container.id == container_id]
+        await self._shared.aside(lambda: container_gc.remove_files(removed, log_dir))
 
     async def forget(self, uid: str, observed: ObservedPod, log_dir: Path) -> None:
         """Remove all that is left of a pod: containers, sandboxes, logs."""

@@ -74,7 +74,7 @@ def _states(
     """(state, lastState)."""
     found = observed.all(container.name)
     latest = found[0] if found else None
-    previous = terminated(found[1], standing, runtime) if len(found) > 1 else {}
+    previous = terminated(found[1], standing, runtime) if len(found) > 1 else _recorded_end(pod, container.name, latest)
     problem = standing.problems.get(container.name)
     is_starting = start_key(container.name) in standing.in_flight
     if latest is None:
@@ -93,6 +93,23 @@ def _states(
             return {"waiting": _back_off(pod, container.name, latest, standing)}, ended
         return ended, previous
     return waiting_state(problem, waiting), previous
+
+
+def _recorded_end(pod: Pod, name: str, latest: ObservedContainer | None) -> Json:
+    """The end of the run before the latest, as the API tells it: that container may be collected."""
+    recorded = members.recorded(pod, name)
+    last = recorded.last_state.terminated if recorded is not None else None
+    if last is None or latest is None or last.container_id.rpartition("/")[2] == latest.id:
+        return {}
+    state = {
+        "exitCode": last.exit_code,
+        "reason": last.reason,
+        "signal": last.signal,
+        "message": last.message,
+        **_times(startedAt=last.started_at, finishedAt=last.finished_at),
+        "containerID": last.container_id,
+    }
+    return {"terminated": {key: value for key, value in state.items() if value or key == "exitCode"}}
 
 
 def waiting_state(problem: Problem | None, reason: str) -> Json:

@@ -43,6 +43,18 @@ def has_run(status: ContainerStatus) -> bool:
     return status.state.waiting is None or (last is not None and last.container_id == status.container_id)
 
 
+def field_path(pod: Pod, name: str) -> str:
+    """Where in the pod a container is, as events say it."""
+    for field, some in (
+        ("containers", pod.spec.containers),
+        ("initContainers", pod.spec.init_containers),
+        ("ephemeralContainers", pod.spec.ephemeral_containers),
+    ):
+        if any(c.name == name for c in some):
+            return f"spec.{field}{{{name}}}"
+    return ""
+
+
 def spec_hash(container: AnyContainer) -> str:
     """What of a running container may not differ from the spec: a change restarts it (its image)."""
     return hashlib.sha256(f"{container.name}\0{container.image}".encode()).hexdigest()[:8]

@@ -13,7 +13,7 @@ from knarr.base.backoff import Backoff
 from knarr.base.clock import Instant
 from knarr.cri.messages.enums import ContainerState
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import ending, members, resources, restarts
+from knarr.kubelet import container_gc, ending, members, resources, restarts
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
 from knarr.kubelet.planned import (
@@ -57,11 +57,9 @@ def _plan(pod: Pod, acts: list[Act], standing: Standing, now: Instant, waits: li
 
 
 def _surplus(observed: ObservedPod, standing: Standing) -> Iterator[Act]:
-    """Dead containers older than the one that `kubectl logs --previous` reads, old sandboxes that hold none."""
-    kept: dict[str, int] = {}
-    for container in observed.containers:
-        kept[container.name] = kept.get(container.name, 0) + 1
-        if kept[container.name] > 2 and not container.is_running and kill_key(container.id) not in standing.in_flight:
+    """Dead containers beyond those kept, old sandboxes that hold none."""
+    for container in container_gc.excess(observed.containers):
+        if kill_key(container.id) not in standing.in_flight:
             yield RemoveContainer(container.id)
     in_use = {container.sandbox_id for container in observed.containers}
     for sandbox in observed.sandboxes[1:]:

@@ -80,16 +80,22 @@ class Relief:
         self._tools.heartbeat.set_pressures(seen.conditions)
         for threshold in seen.acting[:1]:
             self._tools.tell("Warning", "EvictionThresholdMet", f"Attempting to reclaim {threshold.resource}")
-            if not await self._free_images(threshold):
+            if not await self._free_disk(threshold):
                 await self._evict(threshold)
 
-    async def _free_images(self, threshold: Threshold) -> bool:
-        """Whether unused images were enough to end the pressure."""
+    async def _free_disk(self, threshold: Threshold) -> bool:
+        """Whether what finished pods left, and then unused images, were enough to end the pressure."""
         if threshold.condition != "DiskPressure":
             return False
+        for worker in list(self._workers()):
+            await worker.collect()
+        if not self._is_met(threshold):
+            return True
         await self._tools.images.free(1 << 62, age_seconds=0.0)
-        found = node_signals.signals(self._settings.root_dir, self._settings.image_dir)
-        return not eviction.is_met(threshold, found)
+        return not self._is_met(threshold)
+
+    def _is_met(self, threshold: Threshold) -> bool:
+        return eviction.is_met(threshold, node_signals.signals(self._settings.root_dir, self._settings.image_dir))
 
     async def _evict(self, threshold: Threshold) -> None:
         signal = node_signals.signals(self._settings.root_dir, self._settings.image_dir)[threshold.signal]

@@ -71,7 +71,7 @@ class Reporter:
 
     def patch(self, pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) -> Json | None:
         """What to write now of the pod as it is run; None if the API says it already, or if more is about to follow."""
-        if not self._api_uid:
+        if not self._api_uid or _is_collected(pod, observed):
             return None
         shared = self._shared
         wanted = pod_status.pod_status(
@@ -101,6 +101,12 @@ class Reporter:
                 self._take_status(pod)
         elif _revision(pod) >= _revision(self.pod):
             self.pod, self._status = pod, written.get("status", {})
+
+
+def _is_collected(pod: Pod, observed: ObservedPod) -> bool:
+    """Whether the runtime has nothing any more of a pod that has ended: what the API says of it is the last word."""
+    status = pod.status
+    return status.phase in ("Succeeded", "Failed") and not observed.containers and bool(status.container_statuses)
 
 
 def _is_starting(standing: Standing) -> bool:

@@ -136,6 +136,12 @@ class PodWorker:
         }
         self._standing = replace(self._standing, problems=problems)
 
+    async def collect(self) -> None:
+        """Free what a finished pod, of which the API knows the end, still has in the runtime, and its logs."""
+        if self._is_finished and not self._tasks and self.pod.status.phase in ("Succeeded", "Failed"):
+            await self._acts.forget(self.uid, self.observed, self._log_dir())
+            self.look()
+
     def open_logs(self) -> list[OpenLog]:
         """The logs that the pod's running containers write."""
         root = self._log_dir()
@@ -147,7 +153,7 @@ class PodWorker:
         if budget is None:
             return
         self._events = budget
-        path = _field_path(self.pod, container) if container else ""
+        path = members.field_path(self.pod, container) if container else ""
         self._shared.recorder.record(events.reference(POD, self.pod.metadata, path), event_type, reason, message)
 
     # -- the loop ---
@@ -281,7 +287,7 @@ class PodWorker:
                 self._due[hook_key(act.id)] = self._shared.clock.now() + timedelta(seconds=act.grace_seconds)
                 self._spawn(hook_key(act.id), self._pre_stop(act))
             case planned.RemoveContainer():
-                self._spawn(kill_key(act.id), self._acts.remove_container(act.id))
+                self._spawn(kill_key(act.id), self._acts.remove_container(self.observed, act.id, self._log_dir()))
             case planned.ResizeContainer():
                 self._spawn(resize_key(act.id), self._resize(act))
             case planned.RemoveSandbox():
@@ -486,14 +492,3 @@ class PodWorker:
         patch = self._reporter.patch(self.pod, self.observed, self._snapshot(), now)
         if patch is not None:
             self._spawn(STATUS, self._reporter.write(patch))
-
-
-def _field_path(pod: Pod, container: str) -> str:
-    for field, some in (
-        ("containers", pod.spec.containers),
-        ("initContainers", pod.spec.init_containers),
-        ("ephemeralContainers", pod.spec.ephemeral_containers),
-    ):
-        if any(c.name == container for c in some):
-            return f"spec.{field}{{{container}}}"
-    return ""
