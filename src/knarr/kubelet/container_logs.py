@@ -14,6 +14,7 @@ from typing import Final
 
 from knarr.base import linux
 from knarr.base.errors import NotFound
+from knarr.kubelet import log_rotation
 from knarr.kubelet.inotify import Watch
 from knarr.kubelet.log_lines import LineReader, LogOptions
 
@@ -52,21 +53,22 @@ async def read_log(root: Path, path: Path, wanted: LogOptions, ended: Ended | No
     reader = LineReader(wanted)
     watch = Watch(path.parent) if wanted.follows and ended is not None else None
     ending = asyncio.ensure_future(ended()) if ended is not None else None
-    descriptor = -1
+    descriptor = following = -1
     try:
         descriptor = open_log(root, path)
         os.lseek(descriptor, tail_offset(descriptor, wanted.tail), os.SEEK_SET)
-        while not reader.is_over():
+        while True:
             was_over = ending is None or ending.done()
+            following = _following(root, path, descriptor) if watch is not None else -1
+            # Read after the look: what was written to this file before the next one began is in it now.
             while content := os.read(descriptor, PIECE):
                 if answer := reader.feed(content):
                     yield answer
                 if reader.is_over():
                     return
-            following = _rotated(root, path, descriptor) if watch is not None else None
-            if following is not None:
+            if following >= 0:
                 os.close(descriptor)
-                descriptor = following
+                descriptor, following = following, -1
             elif watch is None or was_over:
                 return
             else:
@@ -77,8 +79,7 @@ async def read_log(root: Path, path: Path, wanted: LogOptions, ended: Ended | No
             ending.cancel()
         if watch is not None:
             watch.close()
-        if descriptor >= 0:
-            os.close(descriptor)
+        _close(descriptor, following)
 
 
 def tail_offset(descriptor: int, lines: int | None) -> int:
@@ -103,15 +104,35 @@ def tail_offset(descriptor: int, lines: int | None) -> int:
     return 0
 
 
-def _rotated(root: Path, path: Path, descriptor: int) -> int | None:
-    """A descriptor of the file that is at the path now, if it is another one."""
+def _following(root: Path, path: Path, descriptor: int) -> int:
+    """A descriptor of the file that follows this one, once it was rotated; -1 if this is the newest. A slow reader may
+    be several files behind; one whose file is gone goes on with the oldest that there is."""
+    ours = _identity(descriptor)
+    current = _opened(root, path)
+    if current < 0 or _identity(current) == ours:
+        _close(current)
+        return -1
+    opened = [*filter(lambda found: found >= 0, (_opened(root, name) for name in log_rotation.rotated(path))), current]
+    after = next((at + 1 for at, found in enumerate(opened) if _identity(found) == ours), 0)
+    _close(*opened[:after], *opened[after + 1 :])
+    return opened[after]
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _opened(root: Path, path: Path) -> int:
     with contextlib.suppress(NotFound):
-        fresh = open_log(root, path)
-        ours, theirs = os.fstat(descriptor), os.fstat(fresh)
-        if (ours.st_dev, ours.st_ino) != (theirs.st_dev, theirs.st_ino):
-            return fresh
-        os.close(fresh)
-    return None
+        return open_log(root, path)
+    return -1
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
 
 
 async def _first(watch: Watch, ending: "asyncio.Future[None]") -> None:

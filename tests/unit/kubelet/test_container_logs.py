@@ -94,6 +94,41 @@ async def test_following_sees_new_lines_and_rotations_and_ends_with_the_containe
         assert [piece async for piece in pieces] == [b"goodbye\n"]
 
 
+async def test_a_slow_follower_misses_no_file_that_was_rotated_meanwhile(tmp_path: Path) -> None:
+    path, ended = tmp_path / "0.log", asyncio.Event()
+    path.write_bytes(b"".join(b"2026-01-01T00:00:00Z stdout F %06d\n" % number for number in range(5000)))
+    descriptors = len(os.listdir("/proc/self/fd"))
+
+    async def end() -> None:
+        await ended.wait()
+
+    pieces = container_logs.read_log(tmp_path, path, LogOptions(follows=True), end)
+    async with asyncio.timeout(5):
+        seen = await anext(pieces)  # the first of several pieces: the rest is read when the files have moved on
+        for number in range(4):
+            path.rename(tmp_path / f"0.log.2026010{number}-000000")
+            path.write_bytes(b"2026-01-01T00:00:06Z stdout F rotation %d\n" % number)
+        ended.set()
+        seen += b"".join([piece async for piece in pieces])
+    lines = [b"%06d" % number for number in range(5000)] + [b"rotation %d" % number for number in range(4)]
+    assert seen.splitlines() == lines
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+async def test_a_follower_that_leaves_holds_no_file_open(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    path.write_bytes(b"2026-01-01T00:00:00Z stdout F old\n" * 5000)
+    descriptors = len(os.listdir("/proc/self/fd"))
+    pieces = container_logs.read_log(tmp_path, path, LogOptions(follows=True), asyncio.Event().wait)
+    await anext(pieces)
+    path.rename(tmp_path / "0.log.20260101-000000")
+    path.write_bytes(b"2026-01-01T00:00:06Z stdout F new\n")
+    while b"new" not in await anext(pieces):
+        pass
+    await pieces.aclose()
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
 async def test_a_log_is_a_regular_file_below_its_folder(tmp_path: Path) -> None:
     root = tmp_path / "pods"
     (root / "p").mkdir(parents=True)

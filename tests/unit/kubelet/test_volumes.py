@@ -11,6 +11,7 @@ import pytest
 
 from knarr.base.errors import Invalid, Unimplemented
 from knarr.kinds.lens.config import ConfigMap, Secret
+from knarr.kinds.lens.container import ResourceRequirements
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import mounting
 from knarr.kubelet.env import Sources
@@ -233,3 +234,57 @@ def test_no_link_in_a_volume_leads_a_sub_path_out_of_it(tmp_path: Path, path: st
     with pytest.raises(Invalid, match="failed to prepare subPath"):
         sub_path.prepare(volume, path, tmp_path / "target")
     assert mounting.mounts_below(tmp_path) == []
+
+
+@ROOT_ONLY
+def test_restarts_of_a_container_put_no_mount_on_top_of_another(tmp_path: Path) -> None:
+    volume, target = tmp_path / "v", tmp_path / "target"
+    volume.mkdir()
+    for _ in range(3):
+        sub_path.prepare(volume, "x", target)
+    assert len(mounting.mounts_below(target)) == 1
+    (volume / "x").rmdir()
+    (volume / "x").write_text("now a file")
+    assert sub_path.prepare(volume, "x", target).read_text() == "now a file"
+    mounting.unmount(target)
+    assert mounting.mounts_below(tmp_path) == []
+
+
+@ROOT_ONLY
+def test_a_volume_in_memory_is_no_larger_than_the_pods_limit(tmp_path: Path) -> None:
+    def size(limit: str, **source: str) -> int:
+        volume = {"emptyDir": {"medium": "Memory", **source}}
+        subject = pod(volume)
+        limited = msgspec.structs.replace(
+            subject.spec.containers[0], resources=ResourceRequirements(limits={"memory": limit} if limit else {})
+        )
+        subject = msgspec.structs.replace(subject, spec=msgspec.structs.replace(subject.spec, containers=(limited,)))
+        volumes = PodVolumes(tmp_path / "pod", tmp_path / "memory")
+        made = volumes.prepare(subject, subject.spec.volumes[0], INPUTS)
+        assert made is not None
+        found = os.statvfs(made)
+        volumes.remove()
+        return found.f_blocks * found.f_frsize
+
+    assert size("8Mi") == 8 << 20
+    assert size("8Mi", sizeLimit="1Mi") == 1 << 20
+    assert size("8Mi", sizeLimit="1Gi") == 8 << 20
+    assert size("", sizeLimit="2Mi") == 2 << 20
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    clash = {"a": File(b"1"), "a/b": File(b"2")}
+    for _ in range(3):
+        with pytest.raises(FileExistsError):
+            atomic.write(tmp_path / "v", clash)
+    assert list((tmp_path / "v").iterdir()) == []
+
+
+def test_a_directory_that_a_sub_path_made_yields_to_the_file_that_comes(tmp_path: Path) -> None:
+    directory = tmp_path / "v"
+    atomic.write(directory, {"color": File(b"blue")})
+    (directory / "size").mkdir()  # a container mounted the subPath `size` before there was one
+    atomic.write(directory, {"color": File(b"green")})
+    assert (directory / "color").read_bytes() == b"green"
+    atomic.write(directory, {"color": File(b"green"), "size": File(b"1")})
+    assert (directory / "size").read_bytes() == b"1"

@@ -28,12 +28,12 @@ def write(
     if current.is_symlink() and _holds(current, files, gid):
         return False
     fresh = directory / f"..{random(8).hex()}"
-    fresh.mkdir(mode=0o755)
-    os.chmod(fresh, 0o755)  # noqa: S103  # containers of any user read it, whatever the umask
-    for name, file in files.items():
-        _write_file(fresh, name, file, gid)
+    try:
+        _write_all(fresh, files, gid)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)  # what cannot be written is tried again and again
+        raise
     if gid is not None:
-        _own_directory(fresh, gid)
         _own_directory(directory, gid)
     old = os.readlink(current) if current.is_symlink() else ""
     draft = directory / "..data_tmp"
@@ -44,6 +44,15 @@ def write(
     if old:
         shutil.rmtree(directory / old, ignore_errors=True)
     return True
+
+
+def _write_all(fresh: Path, files: Mapping[str, File], gid: int | None) -> None:
+    fresh.mkdir(mode=0o755)
+    os.chmod(fresh, 0o755)  # noqa: S103  # containers of any user read it, whatever the umask
+    for name, file in files.items():
+        _write_file(fresh, name, file, gid)
+    if gid is not None:
+        _own_directory(fresh, gid)
 
 
 def _check(name: str) -> None:
@@ -91,12 +100,15 @@ def _own_directory(path: Path, gid: int) -> None:
 
 
 def _link(directory: Path, files: Mapping[str, File]) -> None:
-    """One link for each first path element, none for what is gone."""
+    """One link for each first path element, none for what is gone. A directory is what a subPath of a name that was
+    not there has made: it yields to the file, and is left alone otherwise."""
     wanted = {name.split("/")[0] for name in files}
     for name in wanted:
         link = directory / name
+        if link.is_dir() and not link.is_symlink():
+            link.rmdir()
         if not link.is_symlink():
             link.symlink_to(f"{CURRENT}/{name}")
     for name in os.listdir(directory):
-        if not name.startswith("..") and name not in wanted:
+        if not name.startswith("..") and name not in wanted and (directory / name).is_symlink():
             os.unlink(directory / name)

@@ -14,8 +14,7 @@ from knarr.kubelet import mounting
 
 def prepare(volume: Path, sub_path: str, target: Path) -> Path:
     """Bind `volume/sub_path` at `target` and return it; Invalid for a path that leads out."""
-    if mounting.is_mounted(target):
-        mounting.unmount(target)
+    _clear(target)
     try:
         fd = _open(volume, sub_path)
     except OSError as error:
@@ -23,13 +22,23 @@ def prepare(volume: Path, sub_path: str, target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if stat.S_ISDIR(os.fstat(fd).st_mode):
-            target.mkdir(exist_ok=True)
+            target.mkdir()
         else:
             target.touch()
         mounting.bind_fd(fd, target)
     finally:
         os.close(fd)
     return target
+
+
+def _clear(target: Path) -> None:
+    """Let go of what a container's earlier run had there: each restart would put a mount on top, and a file may have
+    become a directory."""
+    for point in mounting.mounts_below(target):
+        mounting.unmount(point)
+    if target.is_dir():
+        target.rmdir()
+    target.unlink(missing_ok=True)
 
 
 def _open(volume: Path, sub_path: str) -> int:

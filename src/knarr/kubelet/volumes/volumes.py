@@ -14,7 +14,7 @@ from knarr.cri.messages.config import ImageSpec, Mount
 from knarr.cri.messages.enums import MountPropagation
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.volumes import Volume, VolumeMount
-from knarr.kubelet import expansion, mounting
+from knarr.kubelet import expansion, mounting, resources
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.volumes import atomic, empty_dir, files, host_path, sub_path
 from knarr.kubelet.volumes.files import Inputs
@@ -47,7 +47,8 @@ class PodVolumes:
         if volume.host_path is not None:
             return host_path.prepare(volume.host_path)
         if volume.empty_dir is not None:
-            return empty_dir.prepare(self.directory(volume), volume.empty_dir, gid=gid)
+            limit = resources.pod_resources(pod).memory_limit_in_bytes
+            return empty_dir.prepare(self.directory(volume), volume.empty_dir, gid=gid, memory_max=limit)
         if files.is_projected(volume):
             atomic.write(self.directory(volume), files.files(pod, volume, inputs), gid=gid)
             return self.directory(volume)
