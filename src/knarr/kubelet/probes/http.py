@@ -124,7 +124,7 @@ async def _read(reader: asyncio.StreamReader) -> tuple[int, _Answer]:
             parser.feed_data(chunk)
         except httptools.HttpParserUpgrade:
             break  # 101: the head is all there is of it
-        if answer.is_done and 100 <= parser.get_status_code() < 200:
+        if 100 <= parser.get_status_code() < 200:
             answer.is_done = False  # an interim answer; the real one follows
         if size > ANSWER_MAX and not answer.is_done:
             raise httptools.HttpParserError(f"server response headers exceeded {ANSWER_MAX} bytes; aborted")
