@@ -5,7 +5,7 @@ kubelet). `refusal` asks the questions in upstream's order; each answers None or
 when, is allocations.py's.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -89,14 +89,24 @@ def _resources(pod: Pod, place: Place) -> Stop | None:
 
 def shortage(pod: Pod, place: Place) -> tuple[str, int, int, int] | None:
     """(resource, requested, used, capacity) of the first resource that does not suffice."""
+    return next(_shortages(pod, place), None)
+
+
+def missing(pod: Pod, place: Place) -> dict[str, int] | None:
+    """By resource, what would have to be free beyond what is; None if it is something else that refuses the pod."""
+    found = {name: requested - (capacity - used) for name, requested, used, capacity in _shortages(pod, place)}
+    others = (ask for ask in _QUESTIONS if ask is not _resources)
+    return found if found and all(ask(pod, place) is None for ask in others) else None
+
+
+def _shortages(pod: Pod, place: Place) -> Iterator[tuple[str, int, int, int]]:
     used = place.used
     if used is None:
         used = demands.total(demands.requests(other) for other in place.others)
     for name, requested in sorted(demands.requests(pod).items(), key=lambda pair: pair[0] != "pods"):
         capacity = place.allocatable.get(name, 0)
         if requested > 0 and used.get(name, 0) + requested > capacity:
-            return name, requested, used.get(name, 0), capacity
-    return None
+            yield name, requested, used.get(name, 0), capacity
 
 
 def _affinity(pod: Pod, place: Place) -> Stop | None:

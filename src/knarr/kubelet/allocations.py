@@ -4,31 +4,37 @@ Answers come from admission.py over the workers' pods as they are now; nothing i
 that this kubelet has not heard of yet may be why a pod came, so it asks the API before it refuses for labels.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 
 from knarr.base.errors import KnarrError
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import admission, demands
+from knarr.kubelet import admission, demands, ending, preemption
 from knarr.kubelet.admission import Place
 from knarr.kubelet.standing import Stop
 
 REJECTED = "Pod was rejected: "
+ROOM_SECONDS = 10.0
+"""What pods that make room for another may take beyond their grace."""
 
 
 class Allocations:
-    """`place` tells of the node without its pods, `pods` of those that hold something of it."""
+    """`place` tells of the node without its pods, `pods` of those that hold something of it; `end` ends one by uid."""
 
     def __init__(
         self,
         place: Callable[[], Place],
         pods: Callable[[], Iterable[Pod]],
         fetch_node: Callable[[], Awaitable[Node]],
+        end: Callable[[str, Stop], None],
     ) -> None:
         self._place = place
         self._pods = pods
         self._fetch_node = fetch_node
+        self._end = end
         self._waiting: dict[str, Callable[[], None]] = {}
         self._requests: dict[str, tuple[Pod, demands.Amounts]] = {}
 
@@ -41,7 +47,27 @@ class Allocations:
             except (KnarrError, OSError):
                 return found
             found = admission.refusal(pod, replace(self._met_by(pod), node=node))
-        return found
+        return found if found is None or not admission.is_critical(pod) else await self._make_room(pod, found)
+
+    async def _make_room(self, pod: Pod, found: Stop) -> Stop | None:
+        """End lesser pods for a critical one that only lacks room, and wait until they have gone."""
+        place = self._met_by(pod)
+        missing = admission.missing(pod, place)
+        if missing is None:
+            return found
+        chosen = preemption.victims(pod, place.others, missing)
+        if chosen is None:
+            return preemption.refusal(missing)
+        for victim in chosen:
+            self._end(victim.metadata.uid, preemption.WHY)
+        refused: Stop | None = found
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ROOM_SECONDS + max(ending.grace(victim) for victim in chosen)):
+                while (refused := admission.refusal(pod, self._met_by(pod))) is not None:
+                    freed = asyncio.Event()
+                    self.wait(pod.metadata.uid, freed.set)
+                    await freed.wait()
+        return refused
 
     def shortage(self, pod: Pod) -> tuple[str, int, int, int] | None:
         """What a running pod would lack if it were given what it asks for now."""

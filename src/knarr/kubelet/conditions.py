@@ -4,12 +4,12 @@ PodScheduled, PodReadyToStartContainers, Initialized, ContainersReady and Ready 
 Conditions of others (readiness gates, DisruptionTarget) are read here and never written.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from knarr.base.clock import Instant, rfc3339
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import members
-from knarr.kubelet.standing import Standing
+from knarr.kubelet.standing import Standing, Stop
 
 Json = dict[str, Any]
 OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
@@ -30,9 +30,16 @@ def conditions(pod: Pod, phase: str, statuses: dict[str, Json], *, has_sandbox: 
     return [_stamped(pod, name, wanted[name], now) for name in OWNED]
 
 
-def disruption(pod: Pod, message: str, now: Instant) -> Json:
+# Why the kubelet ends a pod for the node's sake → what the condition says; "" is the pod's own message.
+DISRUPTIONS: Final = {
+    "Evicted": "",
+    "Preempting": "Pod was preempted by Kubelet to accommodate a critical pod.",
+}
+
+
+def disruption(pod: Pod, stop: Stop, now: Instant) -> Json:
     """What tells controllers that the kubelet, not the pod, ended it."""
-    condition = _condition(True, "TerminationByKubelet", message)
+    condition = _condition(True, "TerminationByKubelet", DISRUPTIONS[stop.reason] or stop.message)
     return _stamped(pod, "DisruptionTarget", condition, now)
 
 

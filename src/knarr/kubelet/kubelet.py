@@ -52,6 +52,7 @@ from knarr.kubelet.mirrors import Mirrors
 from knarr.kubelet.settings import KubeletSettings
 from knarr.kubelet.shared import Aside, Shared
 from knarr.kubelet.sources import ObjectSources
+from knarr.kubelet.standing import Stop
 from knarr.kubelet.worker import PodWorker
 
 _log = logs.log("kubelet")
@@ -88,7 +89,7 @@ class Kubelet:
         self.heartbeat = Heartbeat(client, runtime, images, settings, clock)
         collector = ImageCollector(images, runtime, clock, settings.image_policy)
         tools = relief.Tools(runtime, collector, self.heartbeat, clock, aside, self._tell_node)
-        self._relief = relief.Relief(settings, tools, lambda: list(self._workers.values()))
+        self._relief = relief.Relief(settings, tools, lambda: list(self._workers.values()), self._end)
         self._rule = rule
         self._workers: dict[str, PodWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -238,6 +239,13 @@ class Kubelet:
     def _admitted(self) -> list[Pod]:
         return [worker.pod for worker in self._workers.values() if worker.is_admitted]
 
+    def _end(self, uid: str, why: Stop) -> None:
+        """End a pod for the node's sake, and say so."""
+        worker = self._workers.get(uid)
+        if worker is not None:
+            worker.tell("", "Warning", why.reason, why.message)
+            worker.stop(why)
+
     # -- static pods ---
 
     async def _follow_static(self, ready: Ready) -> None:
@@ -353,7 +361,7 @@ class Kubelet:
             recorder=self._recorder,
             clock=self._clock,
             rule=self._rule,
-            allocations=Allocations(self._place, self._admitted, self.heartbeat.fetch_node),
+            allocations=Allocations(self._place, self._admitted, self.heartbeat.fetch_node, self._end),
             runtime_name=runtime_name,
             can_recurse=can_recurse,
             host_resolver=resolver,

@@ -51,8 +51,8 @@ def pod_status(
     status["conditions"] += conditions.resizes(pod, standing, is_in_progress=is_resizing, now=now)
     if standing.stop is not None:
         status |= {"reason": standing.stop.reason, "message": standing.stop.message}
-        if standing.stop.reason == "Evicted":
-            status["conditions"].append(conditions.disruption(pod, standing.stop.message, now))
+        if standing.stop.reason in conditions.DISRUPTIONS:
+            status["conditions"].append(conditions.disruption(pod, standing.stop, now))
     elif pod.status.reason:
         status |= {"reason": pod.status.reason, "message": pod.status.message}
     return status

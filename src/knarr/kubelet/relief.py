@@ -32,6 +32,8 @@ CHECK_SECONDS = 10.0
 TellNode = Callable[[Literal["Normal", "Warning"], str, str], None]
 """(type, reason, message) of an event about the node."""
 Workers = Callable[[], Iterable[PodWorker]]
+End = Callable[[str, Stop], None]
+"""(uid, why) of a pod to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +49,11 @@ class Tools:
 
 
 class Relief:
-    def __init__(self, settings: KubeletSettings, tools: Tools, workers: Workers) -> None:
+    def __init__(self, settings: KubeletSettings, tools: Tools, workers: Workers, end: End) -> None:
         self._settings = settings
         self._tools = tools
         self._workers = workers
+        self._end = end
         self._watched = Watched()
         self._images_at = tools.clock.now()
 
@@ -103,12 +106,6 @@ class Relief:
         chosen = eviction.victim(threshold, signal, candidates, self._settings.eviction_grace_seconds_max)
         if chosen is not None:
             self._end(chosen[0].metadata.uid, chosen[1])
-
-    def _end(self, uid: str, why: Stop) -> None:
-        for worker in self._workers():
-            if worker.uid == uid:
-                worker.tell("", "Warning", "Evicted", why.message)
-                worker.stop(why)
 
     async def _candidates(self, *, is_disk: bool) -> list[Candidate]:
         """The running pods and what they use."""

@@ -1,0 +1,100 @@
+"""Room for a critical pod: who goes, who stays, and what everybody is told."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import admission, preemption
+from tests.unit.kubelet.harness import Node, condition, run
+from tests.unit.kubelet.test_admission import asking, between, static
+from tests.unit.kubelet.test_pod_plan import pod
+
+CRITICAL = 2_000_000_000
+
+
+def sized(name: str, cpu: str, limit: str = "", **spec: Any) -> Pod:
+    """A Burstable pod, or with the limit a Guaranteed one; its uid is its name."""
+    resources: dict[str, Any] = {"requests": {"cpu": cpu, "memory": "1Mi"}}
+    if limit:
+        resources["limits"] = {"cpu": limit, "memory": "1Mi"}
+    found = pod(containers=[{"name": "c", "image": "i", "resources": resources}], **spec)
+    return named(found, name)
+
+
+def named(found: Pod, uid: str) -> Pod:
+    return replace(found, metadata=replace(found.metadata, uid=uid))
+
+
+SMALL, BIG = sized("small", "200m"), sized("big", "900m")
+SOLID = sized("solid", "800m", "800m")
+PLAIN = named(pod(), "plain")
+SYSTEM = sized("system", "1500m", priority=CRITICAL)
+
+CASES: dict[str, tuple[dict[str, int], list[Pod], list[str] | None]] = {
+    "nobody is there": ({"cpu": 100}, [], None),
+    "only equals are there": ({"cpu": 100}, [SYSTEM], None),
+    "the one that is enough": ({"cpu": 300}, [SMALL, BIG], ["big"]),
+    "the smaller of two that are enough": ({"cpu": 100}, [BIG, SMALL], ["small"]),
+    "two together": ({"cpu": 1000}, [SMALL, BIG], ["big", "small"]),
+    "the guaranteed last": ({"cpu": 500}, [SOLID, BIG], ["big"]),
+    "the guaranteed too, and of the rest what is still missing": ({"cpu": 1000}, [SOLID, SMALL], ["small", "solid"]),
+    "the best effort for its place": ({"pods": 1}, [SOLID, BIG, PLAIN], ["plain"]),
+    "not enough of everything": ({"cpu": 100, "memory": 1 << 40}, [BIG], None),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_who_makes_room(name: str) -> None:
+    missing, others, wanted = CASES[name]
+    found = preemption.victims(static(), others, missing)
+    assert (None if found is None else [each.metadata.uid for each in found]) == wanted
+
+
+def test_only_what_lacks_room_and_nothing_else_is_given_room() -> None:
+    place = between(asking("1500m"))
+    assert admission.missing(asking("700m"), place) == {"cpu": 200}
+    assert admission.missing(asking("700m", nodeSelector={"disk": "hdd"}), place) is None
+    assert admission.missing(asking("500m"), place) is None
+
+
+def test_a_critical_pod_takes_the_room_of_a_lesser_one(tmp_path: Path) -> None:
+    async def story(node: Node, _: asyncio.TaskGroup) -> None:
+        cpus = node.kubelet.heartbeat.machine.cpus
+
+        def container(cpu: int) -> dict[str, Any]:
+            return {"containers": [{"name": "c", "resources": {"requests": {"cpu": str(cpu)}}}]}
+
+        await node.create("lesser", container(cpus))
+        await node.create("small", {})
+        for name in ("lesser", "small"):
+            await node.reached(name, "Running")
+        await node.create("vital", {**container(1), "priority": CRITICAL})
+        await node.reached("vital", "Running")
+        ended = await node.reached("lesser", "Failed")
+        assert (ended["reason"], ended["message"]) == ("Preempting", "Preempted in order to admit critical pod")
+        told = condition(ended, "DisruptionTarget")
+        assert (told["status"], told["reason"]) == ("True", "TerminationByKubelet")
+        assert told["message"] == "Pod was preempted by Kubelet to accommodate a critical pod."
+        assert ("Preempting", "Preempted in order to admit critical pod") in await node.events()
+        assert (await node.status("small"))["phase"] == "Running"
+
+    run(tmp_path, story)
+
+
+def test_a_critical_pod_that_no_node_of_this_size_can_hold_is_refused_and_nobody_ends(tmp_path: Path) -> None:
+    async def story(node: Node, _: asyncio.TaskGroup) -> None:
+        await node.create("lesser", {})
+        await node.reached("lesser", "Running")
+        cpus = node.kubelet.heartbeat.machine.cpus
+        wanted = {"name": "c", "resources": {"requests": {"cpu": str(cpus + 1)}}}
+        await node.create("vital", {"containers": [wanted], "priority": CRITICAL})
+        status = await node.reached("vital", "Failed")
+        assert status["reason"] == "UnexpectedAdmissionError"
+        assert status["message"].endswith("no set of running pods found to reclaim resources: [(res: cpu, q: 1000), ]")
+        assert (await node.status("lesser"))["phase"] == "Running"
+
+    run(tmp_path, story)
