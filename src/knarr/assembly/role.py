@@ -21,12 +21,16 @@ Work = Callable[[Settings, Ready], Awaitable[None]]
 
 SIBLINGS: dict[supervise.Role, supervise.Role] = {"control": "node", "node": "control"}
 MODULES: dict[supervise.Role, str] = {"control": "knarr.assembly.control", "node": "knarr.assembly.node"}
+UMASK = 0o022
+"""Whoever starts a cluster may have a stricter one, and pods of other users must still be able to walk their own root
+file system. What nobody else may read is made so by name."""
 GC_THRESHOLDS = (50_000, 20, 50)
 """Most garbage here dies by reference count; a full collection over a large cache would stop the loop for long."""
 
 
 def main(settings: Settings, role: supervise.Role, report_fd: int | None) -> int:
     """Be that process until told to stop; the exit code."""
+    os.umask(UMASK)
     logs.configure()
     try:
         lock = supervise.hold_lock(settings, role)

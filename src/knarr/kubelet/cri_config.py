@@ -6,6 +6,7 @@ annotations are upstream's, so that a container is recognised after a restart an
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from knarr.cri.messages import config
 from knarr.cri.messages.enums import Protocol, Signal
@@ -54,13 +55,15 @@ def sandbox_config(pod: Pod, attempt: int, settings: KubeletSettings, host: dns.
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What was looked up for one container: its image, environment, mounts and the debug target's id."""
+    """What was looked up for one container: its image, environment, mounts and the debug target's id; and of this
+    machine its memory and the folder of seccomp profiles."""
 
     image: Image
     env: dict[str, str] = field(default_factory=dict)
     mounts: tuple[config.Mount, ...] = ()
     target_id: str = ""
     memory_capacity: int = 0
+    seccomp_root: Path = Path("/")
 
 
 def container_config(pod: Pod, container: AnyContainer, attempt: int, prepared: Prepared) -> config.ContainerConfig:
@@ -86,7 +89,12 @@ def container_config(pod: Pod, container: AnyContainer, attempt: int, prepared: 
         linux=config.LinuxContainerConfig(
             resources=resources.container_resources(pod, container, prepared.memory_capacity),
             security_context=security.container_security(
-                pod, container, target_id=prepared.target_id, uid=uid, username=username
+                pod,
+                container,
+                seccomp_root=prepared.seccomp_root,
+                target_id=prepared.target_id,
+                uid=uid,
+                username=username,
             ),
         ),
     )

@@ -5,12 +5,13 @@ is quick then. Not here: what an image is. Spec: docs "Images".
 """
 
 import asyncio
+import fnmatch
 import json
 from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from knarr.base.backoff import Backoff, BackoffRule
 from knarr.base.clock import Clock, Instant
@@ -161,19 +162,33 @@ def pull_policy(container: AnyContainer) -> str:
 
 
 def credentials(secrets: Sequence[Secret], reference: str) -> list[AuthConfig | None]:
-    """The credentials of the pod's imagePullSecrets that fit the image's registry; [None] if there are none."""
-    first = reference.split("/")[0]
-    registry = first if "." in first or ":" in first or first == "localhost" else "docker.io"
+    """The credentials of the pod's imagePullSecrets that fit the image; [None] if there are none."""
     found: list[AuthConfig | None] = []
     for secret in secrets:
         for server, entry in _docker_config(secret).items():
-            host = server.removeprefix("https://").removeprefix("http://").split("/")[0]
-            if host == registry or (registry == "docker.io" and host.endswith("docker.io")):
-                found.append(_auth(server, entry))
+            auth = _auth(server, entry) if _fits(server, reference) else None
+            if auth is not None:
+                found.append(auth)
     return found or [None]
 
 
-def _docker_config(secret: Secret) -> dict[str, dict[str, str]]:
+def _fits(server: str, reference: str) -> bool:
+    """Whether a name in a pull secret means the image: host by host part, where `*` is a part or a piece of one, and
+    the beginning of the repository's path (docs: Images, interpretation of config.json)."""
+    registry, _, repository = reference.partition("/")
+    if not repository or not ("." in registry or ":" in registry or registry == "localhost"):
+        registry, repository = "docker.io", reference
+    host, _, path = server.removeprefix("https://").removeprefix("http://").partition("/")
+    path = path.removeprefix("v1/").removeprefix("v2/").strip("/")
+    if registry == "docker.io":
+        return host.endswith("docker.io")
+    (name, _, port), (wanted, _, wanted_port) = registry.partition(":"), host.partition(":")
+    parts, globs = name.split("."), wanted.split(".")
+    is_host = len(parts) == len(globs) and all(map(fnmatch.fnmatchcase, parts, globs))
+    return is_host and port == wanted_port and repository.startswith(path)
+
+
+def _docker_config(secret: Secret) -> dict[str, Any]:
     try:
         if ".dockerconfigjson" in secret.data:
             return dict(json.loads(b64decode(secret.data[".dockerconfigjson"])).get("auths", {}))
@@ -184,13 +199,22 @@ def _docker_config(secret: Secret) -> dict[str, dict[str, str]]:
     return {}
 
 
-def _auth(server: str, entry: dict[str, str]) -> AuthConfig:
+def _auth(server: str, entry: object) -> AuthConfig | None:
+    """One entry; None for what is none."""
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(key, ""), str) for key in _AUTH_KEYS):
+        return None
     username, password = entry.get("username", ""), entry.get("password", "")
     if not username and entry.get("auth"):
-        username, _, password = b64decode(entry["auth"]).decode(errors="replace").partition(":")
+        try:
+            username, _, password = b64decode(entry["auth"]).decode(errors="replace").partition(":")
+        except ValueError:
+            return None
     return AuthConfig(
         username=username, password=password, server_address=server, identity_token=entry.get("identitytoken", "")
     )
+
+
+_AUTH_KEYS = ("username", "password", "auth", "identitytoken")
 
 
 def duration(delta: timedelta) -> str:

@@ -144,7 +144,10 @@ class Starter:
             await self._shared.puller.ensure(
                 pod.metadata.uid, volume_image, pull_secrets, sandbox, lambda *told: self._tell(container.name, *told)
             )
-        prepared = cri_config.Prepared(image, memory_capacity=self._shared.memory_capacity)
+        shared = self._shared
+        prepared = cri_config.Prepared(
+            image, memory_capacity=shared.memory_capacity, seccomp_root=shared.settings.seccomp_root
+        )
         try:
             uid, username = cri_config.image_user(image)
             security.verify_non_root(pod, container, uid=uid, username=username)

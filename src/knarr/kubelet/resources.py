@@ -14,6 +14,8 @@ from knarr.kubelet import members, quantities
 PERIOD_MICROSECONDS = 100_000
 QUOTA_MICROSECONDS_MIN = 1_000
 SHARES_MIN, SHARES_MAX = 2, 262_144
+NODE_CRITICAL = "system-node-critical"
+"""The one priority class that shields from the kernel's choice; all others go by what they asked for."""
 
 
 def container_resources(pod: Pod, container: members.AnyContainer, memory_capacity: int) -> LinuxContainerResources:
@@ -67,8 +69,20 @@ def pod_resources(pod: Pod, pids_max: int = 0) -> LinuxContainerResources:
 
 
 def _pod_amounts(pod: Pod) -> LinuxContainerResources:
-    if pod.spec.resources is not None and (pod.spec.resources.limits or pod.spec.resources.requests):
-        return linux_resources(pod.spec.resources)
+    """What the pod says of itself stands, resource by resource, in the place of its containers' sum."""
+    summed, stated = _summed(pod), pod.spec.resources
+    if stated is None:
+        return summed
+    own = linux_resources(stated)
+    return LinuxContainerResources(
+        cpu_period=own.cpu_period or summed.cpu_period,
+        cpu_quota=own.cpu_quota or summed.cpu_quota,
+        cpu_shares=own.cpu_shares if "cpu" in {**stated.limits, **stated.requests} else summed.cpu_shares,
+        memory_limit_in_bytes=own.memory_limit_in_bytes or summed.memory_limit_in_bytes,
+    )
+
+
+def _summed(pod: Pod) -> LinuxContainerResources:
     together = [c.resources for c in (*members.sidecars(pod), *pod.spec.containers)]
     early = [c.resources for c in pod.spec.init_containers if not members.is_sidecar(c)]
     totals = [linux_resources(r) for r in together]
@@ -88,15 +102,26 @@ def _cpu_request(resources: ResourceRequirements) -> int:
     return quantities.milli(resources.requests.get("cpu", resources.limits.get("cpu", "0")))
 
 
+def _memory_request(resources: ResourceRequirements) -> int:
+    return quantities.whole(resources.requests.get("memory", resources.limits.get("memory", "0")))
+
+
+def _share_of_the_rest(pod: Pod) -> int:
+    """A container's part of the memory that the pod asked for and no container did."""
+    if pod.spec.resources is None or "memory" not in pod.spec.resources.requests:
+        return 0
+    together = (*members.sidecars(pod), *pod.spec.containers)
+    rest = _memory_request(pod.spec.resources) - sum(_memory_request(each.resources) for each in together)
+    return max(0, rest) // len(together)
+
+
 def oom_score(pod: Pod, container: members.AnyContainer, memory_capacity: int) -> int:
     """oom_score_adj by QoS: the less memory a Burstable container asked for, the sooner it is killed."""
     quality = members.qos_class(pod)
-    if (pod.spec.priority or 0) >= 2_000_000_000 or quality == "Guaranteed":
+    if pod.spec.priority_class_name == NODE_CRITICAL or quality == "Guaranteed":
         return -997
     if quality == "BestEffort":
         return 1000
-    request = quantities.whole(
-        container.resources.requests.get("memory", container.resources.limits.get("memory", "0"))
-    )
+    request = _memory_request(container.resources) + _share_of_the_rest(pod)
     score = 1000 - (1000 * request) // max(memory_capacity, 1)
     return min(max(score, 1000 - 997), 999)

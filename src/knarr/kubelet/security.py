@@ -4,6 +4,8 @@ Pure. A container's setting wins over its pod's. Without a seccomp profile the r
 would run unconfined). What "RuntimeDefault" and the default capabilities are, the runtime says (runtime/spec.py).
 """
 
+from pathlib import Path
+
 from knarr.base.errors import Invalid
 from knarr.cri.messages.config import (
     Capability,
@@ -44,9 +46,16 @@ READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysr
 
 
 def container_security(
-    pod: Pod, container: AnyContainer, *, target_id: str = "", uid: int | None = None, username: str = ""
+    pod: Pod,
+    container: AnyContainer,
+    *,
+    seccomp_root: Path = Path("/"),
+    target_id: str = "",
+    uid: int | None = None,
+    username: str = "",
 ) -> LinuxContainerSecurityContext:
-    """`uid` and `username` are the image's user, for a spec that names none; `target_id` is for debug containers."""
+    """`uid` and `username` are the image's user, for a spec that names none; `target_id` is for debug containers;
+    `seccomp_root` is where profiles of type Localhost lie."""
     own, pods = container.security_context or SecurityContext(), pod.spec.security_context or PodSecurityContext()
     user = own.run_as_user if own.run_as_user is not None else pods.run_as_user
     group = own.run_as_group if own.run_as_group is not None else pods.run_as_group
@@ -70,7 +79,7 @@ def container_security(
         no_new_privs=own.allow_privilege_escalation is False,
         masked_paths=MASKED_PATHS if is_masked else (),
         readonly_paths=READONLY_PATHS if is_masked else (),
-        seccomp=_seccomp(own.seccomp_profile or pods.seccomp_profile, is_privileged=is_privileged),
+        seccomp=_seccomp(own.seccomp_profile or pods.seccomp_profile, seccomp_root, is_privileged=is_privileged),
         apparmor=_apparmor(own.app_armor_profile or pods.app_armor_profile),
         supplemental_groups_policy=SupplementalGroupsPolicy[pods.supplemental_groups_policy or "Merge"],
     )
@@ -129,10 +138,12 @@ def verify_non_root(pod: Pod, container: AnyContainer, *, uid: int | None, usern
     raise Invalid(f"container has runAsNonRoot and image will run as root {where}")
 
 
-def _seccomp(profile: SeccompProfile | None, *, is_privileged: bool) -> SecurityProfile:
+def _seccomp(profile: SeccompProfile | None, root: Path, *, is_privileged: bool) -> SecurityProfile:
+    """The runtime reads a profile of this machine, so it is told the whole path."""
     if profile is None:
         return SecurityProfile(profile_type=ProfileType.Unconfined if is_privileged else ProfileType.RuntimeDefault)
-    return SecurityProfile(profile_type=ProfileType[profile.type], localhost_ref=profile.localhost_profile or "")
+    path = str(root / profile.localhost_profile) if profile.localhost_profile else ""
+    return SecurityProfile(profile_type=ProfileType[profile.type], localhost_ref=path)
 
 
 def _apparmor(profile: AppArmorProfile | None) -> SecurityProfile | None:

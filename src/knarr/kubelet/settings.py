@@ -50,6 +50,11 @@ class KubeletSettings:
         """Where the kubelet mounts one tmpfs for the Secrets and tokens of all pods."""
         return self.root_dir / "memory"
 
+    @property
+    def seccomp_root(self) -> Path:
+        """Where a `localhostProfile` is looked for, as below upstream's /var/lib/kubelet."""
+        return self.root_dir / "seccomp"
+
     def memory_dir(self, uid: str) -> Path:
         return self.memory_root / uid
 

@@ -11,7 +11,7 @@ from knarr.base.clock import SystemClock
 from knarr.cri.memory import MemoryRuntime
 from knarr.cri.messages.config import ContainerConfig
 from knarr.cri.messages.container import CreateContainerRequest
-from knarr.cri.messages.image import Image, UInt64Value
+from knarr.cri.messages.image import AuthConfig, Image, UInt64Value
 from knarr.cri.messages.sandbox import RunPodSandboxRequest
 from knarr.cri.messages.stats import (
     ContainerAttributes,
@@ -156,6 +156,30 @@ def pull_secret(*servers: str) -> Secret:
 def test_credentials_go_to_their_own_registry_only(image: str, wanted: bool) -> None:
     found = images.credentials([pull_secret("https://r.example/v1/")], image)
     assert [(auth.username, auth.password) for auth in found if auth] == ([("me", "secret")] if wanted else [])
+
+
+@pytest.mark.parametrize(
+    ("server", "image", "wanted"),
+    [
+        ("*.example", "r.example/x", True),
+        ("*.example", "deep.r.example/x", False),
+        ("reg*.example.org", "reg-2.example.org/x", True),
+        ("r.example/team", "r.example/team/app:1", True),
+        ("r.example/team", "r.example/other/app:1", False),
+        ("https://r.example/v2/", "r.example/any", True),
+        ("r.example:5000", "r.example:5000/x", True),
+        ("localhost:5000", "localhost:5000/x", True),
+    ],
+)
+def test_a_pull_secret_names_registries_by_pattern_and_path(server: str, image: str, wanted: bool) -> None:
+    assert (images.credentials([pull_secret(server)], image) != [None]) is wanted
+
+
+@pytest.mark.parametrize("entry", ["text", None, {"auth": "%%%"}, {"auth": 7}, {"username": ["me"]}])
+def test_an_entry_that_is_none_does_not_keep_the_image_from_being_pulled(entry: object) -> None:
+    text = json.dumps({"auths": {"r.example": entry}}).encode()
+    secret = Secret(data={".dockerconfigjson": base64.b64encode(text).decode()})
+    assert images.credentials([secret], "r.example/x") in ([None], [AuthConfig(server_address="r.example")])
 
 
 def test_a_pull_secret_that_is_none_is_ignored() -> None:

@@ -1,5 +1,6 @@
 """What the runtime is asked for: security, resources, names, resolver, hosts, labels."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -54,6 +55,13 @@ def test_the_containers_setting_wins_over_the_pods() -> None:
     assert found.supplemental_groups == (4, 3)
     assert found.capabilities == Capability(add_capabilities=("CHOWN",), drop_capabilities=("ALL",))
     assert found.no_new_privs
+
+
+def test_a_profile_of_this_machine_lies_below_the_kubelets_own_folder() -> None:
+    profile = {"seccompProfile": {"type": "Localhost", "localhostProfile": "profiles/audit.json"}}
+    found = settled(made({"securityContext": profile}), seccomp_root=Path("/var/lib/kubelet/seccomp"))
+    assert found.seccomp.profile_type == ProfileType.Localhost
+    assert found.seccomp.localhost_ref == "/var/lib/kubelet/seccomp/profiles/audit.json"
 
 
 def test_without_a_user_in_the_spec_the_images_counts() -> None:
