@@ -59,20 +59,23 @@ def formatted(pairs: Mapping[str, str]) -> str:
 
 
 def resource_value(pod: Pod, container: members.AnyContainer, ref: ResourceFieldSelector, place: Place) -> str:
-    """The text of a resourceFieldRef, rounded up in units of its divisor; an absent limit is the node's allocatable."""
+    """The text of a resourceFieldRef, rounded up in units of its divisor.
+
+    An absent limit is the pod's own, else the node's allocatable.
+    """
     subject = members.find(pod, ref.container_name) if ref.container_name else container
     if subject is None:
         raise Invalid(f"container {ref.container_name} not found")
     which, _, resource = ref.resource.partition(".")
     if which not in ("limits", "requests") or not resource:
         raise Invalid(f"unsupported container resource : {ref.resource}")
-    text = _stated(subject.resources, which, resource, place)
+    text = _stated(pod, subject.resources, which, resource, place)
     divisor = amount(ref.divisor) if ref.divisor not in ("", "0") else Fraction(1)
     return str(math.ceil(amount(text) / divisor))
 
 
-def _stated(resources: ResourceRequirements, which: str, resource: str, place: Place) -> str:
-    allocatable = place.allocatable or {}
+def _stated(pod: Pod, resources: ResourceRequirements, which: str, resource: str, place: Place) -> str:
     if which == "requests":
         return resources.requests.get(resource, resources.limits.get(resource, "0"))
-    return resources.limits.get(resource) or allocatable.get(resource, "0")
+    above = {**(place.allocatable or {}), **(pod.spec.resources.limits if pod.spec.resources else {})}
+    return resources.limits.get(resource) or above.get(resource, "0")

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from knarr.objects import pod_level
 from knarr.objects.schema import ObjectType, Schema, Types, reachable, ways
 
 Json = dict[str, Any]
@@ -83,6 +84,8 @@ def _rows(kind: ObjectType) -> tuple[Callable[[Json], None], ...]:
 
 
 def _row(row: Mapping[str, Any], kind: ObjectType, types: Types) -> Callable[[Json], None] | None:
+    if row.get("rule") == pod_level.REQUESTS:
+        return pod_level.fill_requests
     if row.get("rule") in SKIPPED_RULES or row.get("gate") in SKIPPED_GATES:
         return None
     path = segments(row["field"])

@@ -7,9 +7,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from knarr.base.errors import Invalid
 from knarr.kinds.lens.config import ConfigMap, Secret
+from knarr.kinds.lens.container import ResourceRequirements
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.service import Service
 from knarr.kubelet import env, expansion
@@ -126,8 +128,11 @@ def test_resources_are_rounded_up_in_units_of_the_divisor(ref: dict[str, str], w
     assert result(pod(variable, resources=limits))["X"] == wanted
 
 
-def test_an_absent_limit_is_what_the_node_has() -> None:
-    assert result(pod({"name": "X", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}}))["X"] == "4"
+def test_an_absent_limit_is_the_pods_own_or_what_the_node_has() -> None:
+    subject = pod({"name": "X", "valueFrom": {"resourceFieldRef": {"resource": "limits.cpu"}}})
+    assert result(subject)["X"] == "4"
+    own = ResourceRequirements(limits={"cpu": "2"})
+    assert result(replace(subject, spec=replace(subject.spec, resources=own)))["X"] == "2"
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,24 @@ def test_a_pod_is_limited_only_where_all_its_containers_are() -> None:
     assert resources.pod_resources(one) == LinuxContainerResources(cpu_shares=1024)
 
 
+def test_what_a_pod_says_of_itself_stands_for_its_containers_resource_by_resource() -> None:
+    limited = {"name": "a", "resources": {"limits": {"cpu": "1", "memory": "10Mi"}}}
+    own = {"limits": {"cpu": "500m"}, "requests": {"cpu": "250m"}}
+    assert resources.pod_resources(pod(containers=[limited], resources=own)) == LinuxContainerResources(
+        cpu_period=100_000, cpu_quota=50_000, cpu_shares=256, memory_limit_in_bytes=10 << 20
+    )
+    memory = {"limits": {"memory": "64Mi"}, "requests": {"memory": "64Mi"}}
+    assert resources.pod_resources(pod(containers=[{"name": "a"}], resources=memory)) == LinuxContainerResources(
+        cpu_shares=2, memory_limit_in_bytes=64 << 20
+    )
+
+
+def test_memory_that_only_the_pod_asked_for_is_shared_among_its_containers_when_somebody_has_to_die() -> None:
+    asks = {"name": "a", "resources": {"requests": {"memory": "256Mi"}}}
+    subject = pod(containers=[asks, {"name": "b"}], resources={"requests": {"memory": "512Mi"}})
+    assert [resources.oom_score(subject, each, 1 << 30) for each in subject.spec.containers] == [625, 875]
+
+
 @pytest.mark.parametrize(
     ("stated", "wanted"),
     [
