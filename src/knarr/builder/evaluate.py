@@ -4,16 +4,17 @@ A fold without I/O: variables, working directory, user and shell are carried alo
 no caching and no order between stages (graph.py). Rules: Dockerfile reference, one function for each instruction.
 """
 
-import difflib
+import itertools
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
 
 from knarr.builder.dockerfile import arguments as forms
-from knarr.builder.dockerfile import expand, parser, run_mounts
+from knarr.builder.dockerfile import expand, faults, parser, run_mounts
 from knarr.builder.dockerfile import instructions as kinds
 from knarr.builder.dockerfile.faults import Place, fault
 from knarr.builder.dockerfile.instructions import Command, Instruction
@@ -28,6 +29,16 @@ PROXY_ARGUMENTS = tuple(
     for name in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
     for word in (name.upper(), name)
 )
+_SIGNAL = re.compile(
+    r"(?:[1-9]|[1-5][0-9]|6[0-4])|(?:SIG)?(?:HUP|INT|QUIT|ILL|TRAP|ABRT|IOT|BUS|FPE|KILL|USR[12]|SEGV|PIPE|ALRM|TERM"
+    r"|STKFLT|CHLD|CLD|CONT|STOP|TSTP|TTIN|TTOU|URG|XCPU|XFSZ|VTALRM|PROF|WINCH|IO|POLL|PWR|SYS|UNUSED"
+    r"|RTMIN(?:\+(?:[1-9]|1[0-5]))?|RTMAX(?:-(?:[1-9]|1[0-4]))?)"
+)
+"""Linux' signals by number or name (signal(7))."""
+_PORT_WORK = 20
+"""A port of a range is made from two characters of text."""
+WORK_MAX = 2_500_000
+"""Characters expanded and entries copied for one stage; the largest of real ones needs some hundred thousand."""
 SCRATCH = ContainerConfig(env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
 """What a stage FROM scratch begins with."""
 
@@ -58,27 +69,52 @@ class Arguments:
 
 @dataclass(slots=True)
 class _Stage:
-    """What is carried from step to step. `declared` are the ARGs seen, in order."""
+    """What is carried from step to step. `declared` are the ARGs seen, in order; `env` is the configuration's,
+    `entries` its texts, and `variables` both."""
 
     config: ContainerConfig
     arguments: Arguments
     escape: str
+    place: Place = Place("", 0, 0, "")
     declared: dict[str, str] = field(default_factory=dict)
     author: str = ""
     has_cmd: bool = False
     missing: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+    entries: dict[str, str] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
+    _work: int = 0
 
-    def variables(self) -> dict[str, str]:
-        return {**self.declared, **environment(self.config)}
+    def __post_init__(self) -> None:
+        self.env = environment(self.config)
+        self.entries = {entry.partition("=")[0]: entry for entry in self.config.env}
+        self.variables = dict(self.env)
+
+    def declare(self, name: str, value: str) -> None:
+        """An ARG; ENV of the same name hides it."""
+        self.spend(len(value))
+        self.declared[name] = value
+        if name not in self.env:
+            self.variables[name] = value
 
     def expand(self, instruction: Instruction, text: str) -> str:
         try:
-            return expand.word(text, self.variables(), self.escape, missing=self.missing)
+            expanded = expand.word(text, self.variables, self.escape, missing=self.missing)
         except ValueError as error:
             raise fault(instruction.place, str(error)) from error
+        self.spend(len(expanded))
+        return expanded
 
     def change(self, **fields: Any) -> None:
+        """Every step keeps a configuration of its own: what is in it is copied."""
+        self.spend(sum(len(value) for value in fields.values() if isinstance(value, Sized)))
         self.config = msgspec.structs.replace(self.config, **fields)
+
+    def spend(self, amount: int) -> None:
+        """Raises DockerfileFault where a few lines would make more than any machine should hold."""
+        self._work += amount
+        if self._work > WORK_MAX:
+            raise fault(self.place, "the stage's variables, labels, ports and paths are too many or too long")
 
 
 def evaluate(
@@ -90,17 +126,19 @@ def evaluate(
     planned: list[PlannedStep] = []
     for instruction in [*_triggers(base, instructions), *instructions]:
         stage.missing.clear()
-        known = list(stage.variables())
+        stage.place = instruction.place
         operation = APPLIERS[type(instruction)](stage, instruction)
         created_by = _created_by(stage, instruction, operation)
-        undefined = tuple((name, _nearest(name, known)) for name in dict.fromkeys(stage.missing))
+        stage.spend(len(created_by))
+        undefined = tuple((name, _nearest(name, stage.variables)) for name in dict.fromkeys(stage.missing))
         planned.append(PlannedStep(instruction, stage.config, operation, created_by, stage.author, undefined))
     return planned
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-    return near[0] if near else next((other for other in known if other.lower() == name.lower()), "")
+def _nearest(name: str, known: Mapping[str, str]) -> str:
+    lower = name.lower()
+    same = next((other for other in itertools.islice(known, faults.CANDIDATES_MAX) if other.lower() == lower), "")
+    return faults.close(name, known, 0.7) or same
 
 
 def global_arguments(declared: Iterable[kinds.Arg], arguments: Arguments, escape: str) -> dict[str, str]:
@@ -147,15 +185,18 @@ def _argument(
 
 def _arg(stage: _Stage, instruction: kinds.Arg) -> None:
     for name, default in instruction.pairs:
-        value = _argument(instruction, name, default, stage.variables(), stage.arguments, escape=stage.escape)
+        value = _argument(instruction, name, default, stage.variables, stage.arguments, escape=stage.escape)
         if value is not None:
-            stage.declared[name] = value
+            stage.declare(name, value)
 
 
 def _env(stage: _Stage, instruction: kinds.Env) -> None:
-    values = environment(stage.config)
-    values.update(_pairs(stage, instruction, instruction.pairs))
-    stage.change(env=tuple(f"{name}={value}" for name, value in values.items()))
+    pairs = _pairs(stage, instruction, instruction.pairs)
+    stage.env |= pairs
+    stage.variables |= pairs
+    # Every step keeps the whole environment: the texts are shared.
+    stage.entries |= {name: f"{name}={value}" for name, value in pairs.items()}
+    stage.change(env=tuple(stage.entries.values()))
 
 
 def _label(stage: _Stage, instruction: kinds.Label) -> None:
@@ -168,7 +209,8 @@ def _pairs(stage: _Stage, instruction: Instruction, pairs: Iterable[tuple[str, s
 
 
 def _run(stage: _Stage, instruction: kinds.Run) -> Run:
-    env = environment(stage.config)
+    env = stage.env
+    stage.spend(len(env) + len(stage.declared))
     declared = {name: value for name, value in stage.declared.items() if name not in env}
     proxies = {name: stage.arguments.given[name] for name in PROXY_ARGUMENTS if name in stage.arguments.given}
     hidden = {name: value for name, value in proxies.items() if name not in declared and name not in env}
@@ -248,9 +290,11 @@ def _inline(stage: _Stage, instruction: Instruction, document: Heredoc) -> str:
     if not document.expands:
         return document.content
     try:
-        return expand.word(document.content, stage.variables(), stage.escape, keeps_quotes=True)
+        expanded = expand.word(document.content, stage.variables, stage.escape, keeps_quotes=True)
     except ValueError as error:
         raise fault(instruction.place, str(error)) from error
+    stage.spend(len(expanded))
+    return expanded
 
 
 def _workdir(stage: _Stage, instruction: kinds.Workdir) -> MakeDirectory:
@@ -268,10 +312,11 @@ def _expose(stage: _Stage, instruction: kinds.Expose) -> None:
     ports = dict(stage.config.exposed_ports)
     for text in instruction.ports:
         try:
-            words = expand.words(text, stage.variables(), stage.escape)
+            words = expand.words(text, stage.variables, stage.escape)
             ports.update({port: {} for word in words for port in _ports(word)})
         except ValueError as error:
             raise fault(instruction.place, str(error), text) from error
+        stage.spend(_PORT_WORK * len(ports))
     stage.change(exposed_ports=ports)
 
 
@@ -294,9 +339,9 @@ def _volume(stage: _Stage, instruction: kinds.Volume) -> None:
 
 def _stop_signal(stage: _Stage, instruction: kinds.StopSignal) -> None:
     signal = stage.expand(instruction, instruction.signal)
-    is_number = signal.isascii() and signal.isdigit() and len(signal) <= 3 and 0 < int(signal) <= 64
-    if not is_number and not signal.upper().removeprefix("SIG").replace("+", "").replace("-", "").isalnum():
-        raise fault(instruction.place, f"{signal!r} is not a signal such as SIGTERM or 15", instruction.signal)
+    if not _SIGNAL.fullmatch(signal.upper()):
+        shown = signal[:40]
+        raise fault(instruction.place, f"{shown!r} is not a signal such as SIGTERM or 15", instruction.signal)
     stage.change(stop_signal=signal)
 
 
@@ -344,7 +389,7 @@ def _created_by(stage: _Stage, instruction: Instruction, operation: Operation | 
     """As BuildKit writes it: RUN names the build arguments and the whole command line."""
     if not isinstance(operation, Run):
         return instruction.text
-    used = [f"{name}={value}" for name, value in stage.declared.items() if name not in environment(stage.config)]
+    used = [f"{name}={value}" for name, value in stage.declared.items() if name not in stage.env]
     arguments = f"|{len(used)} {' '.join(used)} " if used else ""
     return f"RUN {arguments}{' '.join(operation.arguments)}"
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from knarr.base.clock import Clock, SystemClock, rfc3339
 from knarr.base.errors import Invalid
@@ -46,6 +47,9 @@ Need = Callable[[list[str]], Awaitable[None]]
 BUILDS_MAX = 8
 STEPS_AT_ONCE = 4
 PLATFORMS_MAX = 16
+ASIDE_LENGTH = 16 << 10
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Builder:
@@ -108,16 +112,21 @@ class Running:
 class Warnings:
     """The checks of one build: each finding is told once, and stops the build where the Dockerfile says so."""
 
-    def __init__(self, dockerfile: Dockerfile, request: BuildRequest, report: Report) -> None:
+    def __init__(self, dockerfile: Dockerfile, request: BuildRequest) -> None:
         given = request.arguments.get(checks.DIRECTIVE_ARGUMENT, "")
         self._directive = checks.directive(dockerfile, given)
-        self._report = report
-        self._told: set[Finding] = set()
+        self._report: Report = lambda _event: None
         is_ignored = ignore.read(request.ignored, ".dockerignore").excludes if request.ignored else None
-        for finding in checks.check(dockerfile, is_ignored, given):
-            self._tell(finding)
+        self._told = dict.fromkeys(checks.check(dockerfile, is_ignored, given))
         predefined = [*platform_arguments(platform.host(), ""), *PROXY_ARGUMENTS, *SPECIAL_ARGUMENTS]
-        for name in checks.unused_arguments(dockerfile, list(request.arguments), predefined):
+        self._unused = checks.unused_arguments(dockerfile, list(request.arguments), predefined)
+
+    def tell(self, report: Report) -> None:
+        """What the Dockerfile alone says, now; what comes later, when it comes."""
+        self._report = report
+        for finding in self._told:
+            report(Warned(str(finding)))
+        for name in self._unused:
             report(Warned(f"--build-arg {name}: no ARG asks for it"))
 
     def undefined(self, step: PlannedStep) -> None:
@@ -130,7 +139,7 @@ class Warnings:
 
     def _tell(self, finding: Finding) -> None:
         if finding not in self._told:
-            self._told.add(finding)
+            self._told[finding] = None
             self._report(Warned(str(finding)))
 
 
@@ -141,8 +150,9 @@ async def _build(
     wanted = list(dict.fromkeys(wanted))
     if len(wanted) > PLATFORMS_MAX:
         raise Invalid(f"--platform: {len(wanted)} platforms are more than {PLATFORMS_MAX}")
-    dockerfile = parser.parse(request.dockerfile, request.file)
-    warnings = Warnings(dockerfile, request, report)
+    dockerfile = await aside(request, parser.parse, request.dockerfile, request.file)
+    warnings = await aside(request, Warnings, dockerfile, request)
+    warnings.tell(report)
     numbers = itertools.count(1)
     running = Running(
         tools=tools,
@@ -158,6 +168,13 @@ async def _build(
     solves = [Solve(running, dockerfile, each) for each in wanted]
     results = [(solve.result_platform, await solve.run()) for solve in solves]
     return publish.publish(tools, request, results, solves[0].now(), [record for s in solves for record in s.used])
+
+
+async def aside(request: BuildRequest, decide: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """What is decided from the Dockerfile; of a long one on a thread, so that nobody else waits for it."""
+    if len(request.dockerfile) <= ASIDE_LENGTH:
+        return decide(*arguments, **named)
+    return await asyncio.to_thread(decide, *arguments, **named)
 
 
 class Solve:
@@ -230,7 +247,7 @@ class Solve:
             base = await self.running.bases.image(node.base, node.stage.base.place, own, self._group)
         if is_last:
             self.result_platform = own
-        planned = evaluate(node.stage.instructions, base.config, arguments, escape)
+        planned = await aside(self.request, evaluate, node.stage.instructions, base.config, arguments, escape)
         for step in planned:
             self.running.warnings.undefined(step)
         result = await StageRun(self, node, base, own, is_last=is_last).run(planned)

@@ -123,20 +123,20 @@ def _picks(tree: Tree, source: str, path: str, exclude: Ignore, keeps_parents: b
 def _below(tree: Tree, resolved: str, place: str, exclude: Ignore) -> Iterator[Pick]:
     """What lies in a directory, parents first, by a list instead of calls: it may be deeper than Python calls go."""
     # Paths relative to the source are what the exclude patterns mean.
-    pending = [("", iter(tree.names(resolved)))]
+    pending = [("", exclude.nothing, iter(tree.names(resolved)))]
     while pending:
-        path, names = pending[-1]
+        path, above, names = pending[-1]
         for name in names:
             shown = f"{path}/{name}" if path else name
             inner = posixpath.join(resolved, shown)
             entry = tree.entry(inner)
             if entry is None or entry.kind == "other":
                 continue
-            is_out = exclude.excludes(shown)
+            is_out, matched = exclude.step(shown, above) if above else (False, above)
             if not is_out:
                 yield Pick(inner, posixpath.join(place, shown), entry)
             if entry.kind == "directory" and (not is_out or exclude.may_hold_kept(shown)):
-                pending.append((shown, iter(tree.names(inner))))
+                pending.append((shown, matched, iter(tree.names(inner))))
                 break
         else:
             pending.pop()

@@ -56,7 +56,11 @@ def words(given: list[str]) -> list[str]:
 def options(flag: str, text: str) -> dict[str, str]:
     """`key=value,…`; a value with a comma stands in double quotes, as docker has it."""
     found = {}
-    for part in next(csv.reader([text])):
+    try:
+        parts = next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise Invalid(f"{flag} {text[:200]!r}: {error}") from error
+    for part in parts:
         key, equals, value = part.partition("=")
         if not equals:
             raise Invalid(f"{flag} {text!r}: {part!r} is not key=value")

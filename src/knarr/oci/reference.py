@@ -15,6 +15,8 @@ from knarr.oci.digest import Digest
 DEFAULT_DOMAIN = "docker.io"
 DEFAULT_TAG = "latest"
 _NAME_LENGTH_MAX = 255
+_TEXT_LENGTH_MAX = 600
+"""A name, a tag of 128 characters and a digest of 135 fit."""
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
@@ -59,9 +61,15 @@ class Reference:
         return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
 
-@lru_cache(maxsize=4096)
 def parse(text: str) -> Reference:
     """The reference that `text` names, with Docker's defaults filled in. Raises Invalid with what is wrong."""
+    if len(text) > _TEXT_LENGTH_MAX:
+        raise Invalid(f"reference {text[:160]!r}…: {len(text)} characters are more than {_TEXT_LENGTH_MAX}")
+    return _parse(text)
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Reference:
     name, at, digest_text = text.partition("@")
     digest = digests.parse(digest_text) if at else None
     name, tag = _split_tag(name)

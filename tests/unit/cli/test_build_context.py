@@ -89,7 +89,7 @@ def test_content_goes_out_in_frames(root: Path) -> None:
 
 
 def test_a_tree_may_be_deeper_than_python_calls_go(root: Path) -> None:
-    depth = 1200
+    depth = 1010
     here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for _ in range(depth):
         os.mkdir("d", dir_fd=here)

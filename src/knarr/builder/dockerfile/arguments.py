@@ -25,20 +25,21 @@ def json_words(text: str) -> tuple[str, ...] | None:
 
 def unquoted(text: str, escape: str) -> str:
     """The text without quotes and escapes; variables stay."""
-    plain, quote, position = "", "", 0
+    plain: list[str] = []
+    quote, position = "", 0
     while position < len(text):
         character = text[position]
         if character == escape and quote != "'" and position + 1 < len(text):
             position += 1
-            plain += text[position]
+            plain.append(text[position])
         elif quote and character == quote:
             quote = ""
         elif not quote and character in "'\"":
             quote = character
         else:
-            plain += character
+            plain.append(character)
         position += 1
-    return plain
+    return "".join(plain)
 
 
 def heredoc_name(word: str, known: Container[str]) -> str:

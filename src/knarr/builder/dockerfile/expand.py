@@ -4,13 +4,14 @@
 `##`, `%`, `%%`, `/` and `//` know `*`, `?` and a backslash. Raises ValueError with what is wrong.
 """
 
+import re
 from collections.abc import Mapping
 
 from knarr.builder.dockerfile import lexer
 
 DEPTH_MAX = 100
 SIZE_MAX = 1 << 20
-PATTERN_VALUE_MAX = 16384
+PATTERN_VALUE_MAX = 4096
 """Characters of a value that a pattern is tried on: matching costs their square."""
 _SPECIAL = "@*#?-$!0123456789"
 
@@ -195,38 +196,26 @@ def _is_name(character: str) -> bool:
 
 def trim_prefix(value: str, pattern: str, *, is_longest: bool) -> str:
     """`value` without the shortest or longest start that the pattern fits."""
-    ends = _match_ends(value, _tokens(pattern))
-    if not ends:
-        return value
-    return value[ends[-1] if is_longest else ends[0] :]
+    match = _expression(_tokens(pattern), is_longest=is_longest).match(_bounded(value))
+    return value if match is None else value[match.end() :]
 
 
 def trim_suffix(value: str, pattern: str, *, is_longest: bool) -> str:
     """`value` without the shortest or longest end that the pattern fits."""
-    ends = _match_ends(value[::-1], _tokens(pattern)[::-1])
-    if not ends:
-        return value
-    return value[: len(value) - (ends[-1] if is_longest else ends[0])]
+    match = _expression(_tokens(pattern)[::-1], is_longest=is_longest).match(_bounded(value)[::-1])
+    return value if match is None else value[: len(value) - match.end()]
 
 
 def replace(value: str, pattern: str, replacement: str, *, is_all: bool) -> str:
-    """The first (or every) longest fit of the pattern replaced."""
-    tokens = _tokens(pattern)
-    if not tokens:
-        return value
-    parts: list[str] = []
-    position = 0
-    while position < len(value):
-        ends = [end for end in _match_ends(value[position:], tokens) if end > 0]
-        if not ends:
-            parts.append(value[position])
-            position += 1
-            continue
-        parts.append(replacement)
-        position += ends[-1]
-        if not is_all:
-            break
-    return "".join(parts) + value[position:]
+    """The first (or every) longest fit of the pattern replaced; what fits nothing is no fit."""
+    expression = _expression(_tokens(pattern), is_longest=True)
+    return expression.sub(lambda match: replacement if match[0] else "", _bounded(value), count=0 if is_all else 1)
+
+
+def _bounded(value: str) -> str:
+    if len(value) > PATTERN_VALUE_MAX:
+        raise ValueError(f"a pattern is tried on values of at most {PATTERN_VALUE_MAX} characters")
+    return value
 
 
 def _tokens(pattern: str) -> list[str]:
@@ -246,32 +235,14 @@ def _tokens(pattern: str) -> list[str]:
     return tokens
 
 
-def _match_ends(value: str, tokens: list[str]) -> list[int]:
-    """Where a match that begins at 0 may end, ascending: all states of the pattern are walked at once."""
-    if len(value) > PATTERN_VALUE_MAX:
-        raise ValueError(f"a pattern is tried on values of at most {PATTERN_VALUE_MAX} characters")
-    states = _closure({0}, tokens)
-    ends = [0] if len(tokens) in states else []
-    for position, character in enumerate(value):
-        following = set()
-        for state in states:
-            if state < len(tokens) and tokens[state] == "*":
-                following.add(state)
-            elif state < len(tokens) and tokens[state] in ("?", "=" + character):
-                following.add(state + 1)
-        states = _closure(following, tokens)
-        if not states:
-            break
-        if len(tokens) in states:
-            ends.append(position + 1)
-    return ends
-
-
-def _closure(states: set[int], tokens: list[str]) -> set[int]:
-    """The states and those that a `*` matching nothing leads to."""
-    reached = set(states)
-    for state in states:
-        while state < len(tokens) and tokens[state] == "*":
-            state += 1
-            reached.add(state)
-    return reached
+def _expression(tokens: list[str], *, is_longest: bool) -> re.Pattern[str]:
+    """All stars but the last take the least that fits and never try again: what they leave, the last can take."""
+    chunks = [""]
+    for sign in tokens:
+        if sign == "*":
+            chunks.append("")
+        else:
+            chunks[-1] += "." if sign == "?" else re.escape(sign[1:])
+    inner = "".join(f"(?>.*?{chunk})" for chunk in chunks[1:-1])
+    last = f"{'.*' if is_longest else '.*?'}{chunks[-1]}" if len(chunks) > 1 else ""
+    return re.compile(chunks[0] + inner + last, re.DOTALL)

@@ -4,6 +4,7 @@
 """
 
 import difflib
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from knarr.base.errors import Invalid
 
 _SHOWN_MAX = 160
 """Characters of a faulty line that are shown: more would not fit a terminal."""
+
+
+_COMPARED_MAX, CANDIDATES_MAX = 64, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +48,13 @@ def fault(place: Place, what: str, at: str = "") -> DockerfileFault:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean COPY?`, or nothing where no known word is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = close(word, known, 0.6)
+    return f"; did you mean {near}?" if near else ""
+
+
+def close(word: str, known: Iterable[str], cutoff: float) -> str:
+    """The known word that is nearest, "" for none. Comparing costs the square of the length: long words have none."""
+    if len(word) > _COMPARED_MAX:
+        return ""
+    candidates = [other for other in itertools.islice(known, CANDIDATES_MAX) if len(other) <= _COMPARED_MAX]
+    return next(iter(difflib.get_close_matches(word, candidates, n=1, cutoff=cutoff)), "")

@@ -39,7 +39,7 @@ class Ignore:
 
     def excludes(self, path: str) -> bool:
         """Whether the path stays out, by itself or by a directory above it."""
-        is_out, matched, parts = False, self.nothing, path.split("/")
+        is_out, matched, parts = False, self.nothing, path.split("/") if self.patterns else []
         for depth in range(1, len(parts) + 1):
             is_out, matched = self.step("/".join(parts[:depth]), matched)
         return is_out

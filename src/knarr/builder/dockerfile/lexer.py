@@ -6,6 +6,7 @@ the escape character is a backslash or what `# escape=` says.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from knarr.base.errors import TooLarge
@@ -14,7 +15,7 @@ from knarr.builder.dockerfile.faults import Place, fault
 SIZE_MAX = 1 << 20
 LINES_MAX = 50_000
 DIRECTIVES = ("syntax", "escape", "check")
-_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*", re.ASCII)
+_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(\S.*)", re.ASCII)
 _HEREDOC = re.compile(r"([0-9]*)<<(-?)([^<]*)")
 _HEREDOC_WORDS = ("RUN", "COPY", "ADD")
 
@@ -70,29 +71,33 @@ def lex(text: str, file: str = "Dockerfile") -> Lexed:
 
 def split_words(text: str, escape: str) -> list[str]:
     """Words at unquoted white space; quotes and escapes stay in the words."""
-    words: list[str] = []
-    word, quote, position = "", "", 0
+    return list(_words(text, escape))
+
+
+def first_word(text: str, escape: str) -> str:
+    """The first of them, however long the rest is; "" for none."""
+    return next(_words(text, escape), "")
+
+
+def _words(text: str, escape: str) -> Iterator[str]:
+    start, quote, position = -1, "", 0
     while position < len(text):
         character = text[position]
+        if not quote and character.isspace():
+            if start >= 0:
+                yield text[start:position]
+            start = -1
+        elif start < 0:
+            start = position
         if character == escape and quote != "'" and position + 1 < len(text):
-            word += text[position : position + 2]
-            position += 2
-            continue
-        if quote:
+            position += 1
+        elif quote:
             quote = "" if character == quote else quote
         elif character in "'\"":
             quote = character
-        elif character.isspace():
-            if word:
-                words.append(word)
-            word = ""
-            position += 1
-            continue
-        word += character
         position += 1
-    if word:
-        words.append(word)
-    return words
+    if start >= 0:
+        yield text[start:]
 
 
 def _directives(physical: list[str], file: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from knarr.builder.dockerfile.instructions import FLAGS, Arg, Command, Copy, Fro
 from knarr.builder.dockerfile.lexer import Heredoc, Line
 
 STAGES_MAX = 500
+FLAGS_MAX = 1000
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
 
 
@@ -145,7 +146,7 @@ def _flags(place: Place, word: str, rest: str, escape: str) -> tuple[dict[str, l
     found: dict[str, list[str]] = {}
     known = {flag.rstrip("?*"): flag[-1] for flag in FLAGS[word]}
     while rest.startswith("--"):
-        written = lexer.split_words(rest, escape)[0]
+        written = lexer.first_word(rest, escape)
         rest = rest[len(written) :].lstrip()
         if written == "--":
             break
@@ -159,6 +160,8 @@ def _flags(place: Place, word: str, rest: str, escape: str) -> tuple[dict[str, l
         if name in found and known[name] != "*":
             raise fault(place, f"--{name} is given twice", written)
         found.setdefault(name, []).append(forms.unquoted(value, escape))
+        if len(found[name]) > FLAGS_MAX:
+            raise fault(place, f"--{name} is given more than {FLAGS_MAX} times", written)
     return found, rest
 
 

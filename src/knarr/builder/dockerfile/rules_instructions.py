@@ -10,6 +10,7 @@ from knarr.builder.dockerfile.instructions import Instruction
 
 _SECRET = re.compile(r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.I)
 _PUBLIC = re.compile(r"(?:_|^)public(?:_|$)", re.I)
+_PORT_SHOWN_MAX = 256
 _REMOTE = ("http://", "https://", "git@", "git://", "ssh://")
 
 
@@ -104,7 +105,7 @@ def _expose(subject: Subject) -> Iterator[Finding]:
             if "$" not in protocol and protocol != protocol.lower():
                 text = f"defined protocol '{port}' in EXPOSE instruction should be lowercase"
                 yield Finding("ExposeProtoCasing", instruction.place, text)
-            if ":" in re.sub(r"\$\{[^}]*\}", "", port):
+            if ":" in re.sub(r"\$\{[^}]*\}", "", port[:_PORT_SHOWN_MAX]):
                 text = f"EXPOSE instruction should not define an IP address or host-port mapping, found '{port}'"
                 yield Finding("ExposeInvalidFormat", instruction.place, text)
 

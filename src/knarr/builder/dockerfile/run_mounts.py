@@ -29,7 +29,7 @@ _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 def read(text: str) -> RunMount:
     """`type=cache,target=/x,…`; a field with a comma stands in double quotes. Raises ValueError."""
     options: dict[str, str] = {}
-    for item in next(csv.reader([text]), []):
+    for item in _fields(text):
         key, equals, value = item.strip().partition("=")
         name = _ALIASES.get(key.lower(), key.lower())
         if not equals and name not in _SWITCHES:
@@ -43,6 +43,13 @@ def read(text: str) -> RunMount:
         options[name] = value
     kind = options.pop("type", "bind").lower()
     return RunMount(kind, checked(kind, options))
+
+
+def _fields(text: str) -> list[str]:
+    try:
+        return next(csv.reader([text]), [])
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 def checked(kind: str, options: Mapping[str, str]) -> dict[str, str]:
