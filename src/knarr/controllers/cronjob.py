@@ -51,9 +51,10 @@ class Due:
 def plan(cron_job: CronJob, view: View, now: Instant) -> Plan:
     """Note what ended, prune history, and start what is due."""
     jobs = [job for job in view.owned(Job, cron_job.metadata.uid) if _is_ours(cron_job, job)]
-    active = [job for job in jobs if not ending.is_finished(job)]
+    running = [job for job in jobs if not ending.is_finished(job)]
+    active = [job for job in running if _is_scheduled(job)]
     actions: list[Action] = [*pruned(cron_job, jobs)]
-    told: list[EventNote] = [*ended_events(cron_job, jobs)]
+    told: list[EventNote] = [*ended_events(cron_job, jobs), *unexpected_events(running)]
     last = cron_job.status.last_schedule_time
     again_at = None
     why = "it is suspended" if cron_job.spec.suspend else ""
@@ -77,17 +78,22 @@ def _is_ours(cron_job: CronJob, job: Job) -> bool:
     return claims.is_controlled_by(job.metadata, cron_job.metadata.uid)
 
 
+def _is_scheduled(job: Job) -> bool:
+    """Whether a time of the schedule made it; `kubectl create job --from` makes others, which no policy concerns."""
+    return SCHEDULED in job.metadata.annotations
+
+
 def due(cron_job: CronJob, now: Instant) -> Due:
     """The latest time since the last run, unless it is too late for it."""
     try:
         schedule = cron.parse(cron_job.spec.schedule)
     except Invalid as error:
-        text = f"unparseable schedule: {cron_job.spec.schedule} : {error}"
+        text = f'unparseable schedule: "{cron_job.spec.schedule}" : {error}'
         return Due(None, [EventNote("Warning", "UnparseableSchedule", text)], None)
     try:
         zone = time_zone(cron_job)
     except Invalid as error:
-        text = f"invalid timeZone: {cron_job.spec.time_zone}: {error}"
+        text = f'invalid timeZone: "{cron_job.spec.time_zone}": {error}'
         return Due(None, [EventNote("Warning", "UnknownTimeZone", text)], None)
     earliest = cron_job.status.last_schedule_time or cron_job.metadata.creation_timestamp or now
     limit = cron_job.spec.starting_deadline_seconds
@@ -182,6 +188,14 @@ def ended_events(cron_job: CronJob, jobs: Sequence[Job]) -> Sequence[EventNote]:
             text = f"Saw completed job: {job.metadata.name}, condition: {end}"
             told.append(EventNote("Normal", "SawCompletedJob", text))
     return told
+
+
+def unexpected_events(running: Sequence[Job]) -> Sequence[EventNote]:
+    """What is told about Jobs that have us as owner and that we did not make."""
+    text = "Saw a job that the controller did not create or forgot: "
+    return [
+        EventNote("Warning", "UnexpectedJob", text + job.metadata.name) for job in running if not _is_scheduled(job)
+    ]
 
 
 def status(cron_job: CronJob, jobs: Sequence[Job], active: Sequence[Job], last: Instant | None) -> Json:

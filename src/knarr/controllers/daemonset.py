@@ -16,6 +16,7 @@ from knarr.client.client import DeleteOptions, Json
 from knarr.client.view import View
 from knarr.controllers import claims, conditions, history, pods, selectors, templates
 from knarr.controllers.controller import Action, Controller, Create, Delete, EventNote, Key, Patch, Plan
+from knarr.controllers.daemonfailures import Failures
 from knarr.kinds.apps import CONTROLLERREVISION, DAEMONSET
 from knarr.kinds.core_config import NODE
 from knarr.kinds.core_pod import POD
@@ -76,9 +77,11 @@ class Picture:
     by_node: Mapping[str, Sequence[Pod]]
     hash: str
     now: Instant
+    held: Mapping[str, Instant]
+    """Failed pods, by uid, that stay for a while, and until when."""
 
 
-def plan(daemon_set: DaemonSet, view: View, now: Instant) -> Plan:
+def plan(failures: Failures, daemon_set: DaemonSet, view: View, now: Instant) -> Plan:
     """Place what is missing, remove what is too much, replace what is old."""
     meta = daemon_set.metadata
     if selectors.is_empty(daemon_set.spec.selector):
@@ -88,28 +91,47 @@ def plan(daemon_set: DaemonSet, view: View, now: Instant) -> Plan:
     claim = claims.claim(claimant, view.owned(Pod, meta.uid), view.owned(Pod, "", meta.namespace))
     template = templates.template(view.raw(DaemonSet, meta.namespace, meta.name))
     found = history.of(DAEMONSET, daemon_set, template, view)
-    picture = pictured(daemon_set, claim.mine, history.hash_of(found.update, meta.name), view, now)
+    held = _held(failures, daemon_set, claim.mine, now)
+    picture = pictured((daemon_set, history.hash_of(found.update, meta.name)), claim.mine, held, view, now)
     actions: list[Action] = [*claim.actions, *found.actions]
     if meta.deletion_timestamp is None:
         placed = placing(picture, template)
         actions += placed or updating(picture, template)
         live = {f"{meta.name}-{pod.metadata.labels.get(history.HASH, '')}" for pod in claim.mine}
         actions += history.surplus(found, live, daemon_set.spec.revision_history_limit)
+    next_available = pods.next_available(claim.mine, daemon_set.spec.min_ready_seconds, now)
+    moments = [*held.values(), *([next_available] if next_available is not None else [])]
     return Plan(
         actions,
         status=status(picture, found.collisions),
-        again_at=pods.next_available(claim.mine, daemon_set.spec.min_ready_seconds, now),
+        again_at=min(moments, default=None),
         why=why(picture),
     )
 
 
-def pictured(daemon_set: DaemonSet, mine: Sequence[Pod], update_hash: str, view: View, now: Instant) -> Picture:
+def _held(failures: Failures, daemon_set: DaemonSet, mine: Sequence[Pod], now: Instant) -> Mapping[str, Instant]:
+    held: dict[str, Instant] = {}
+    for pod in mine:
+        if pod.status.phase == "Failed" and pod.metadata.deletion_timestamp is None:
+            place = (daemon_set.metadata.uid, daemon_set.metadata.generation, target_node(pod))
+            due = failures.due(place, pod, now)
+            if due > now:
+                held[pod.metadata.uid] = due
+    return held
+
+
+def pictured(
+    version: tuple[DaemonSet, str], mine: Sequence[Pod], held: Mapping[str, Instant], view: View, now: Instant
+) -> Picture:
+    """`version` is the set with the hash of its template."""
+    daemon_set, update_hash = version
     by_node: dict[str, list[Pod]] = {}
     for pod in mine:
-        by_node.setdefault(target_node(pod), []).append(pod)
+        if pod.metadata.deletion_timestamp is None or pod.status.phase not in ("Succeeded", "Failed"):
+            by_node.setdefault(target_node(pod), []).append(pod)
     nodes = view.list(Node)
     wanted = {node.metadata.name: wanted_on(daemon_set, node) for node in nodes}
-    return Picture(daemon_set, nodes, wanted, by_node, update_hash, now)
+    return Picture(daemon_set, nodes, wanted, by_node, update_hash, now, held)
 
 
 def target_node(pod: Pod) -> str:
@@ -133,12 +155,12 @@ def placing(picture: Picture, template: Json) -> Sequence[Action]:
         name = node.metadata.name
         wanted, present = picture.wanted[name], picture.by_node.get(name, ())
         alive = [pod for pod in present if pod.metadata.deletion_timestamp is None]
-        failed = [pod for pod in alive if pod.status.phase == "Failed"]
+        ended = [pod for pod in alive if pod.status.phase in ("Succeeded", "Failed")]
         if wanted.runs and not present:
             creations.append(creation(picture, template, name))
         elif wanted.stays:
-            deletions += [_failed_deletion(pod) for pod in failed]
-            running = [pod for pod in alive if pod not in failed]
+            deletions += [_ended_deletion(pod) for pod in ended if pod.metadata.uid not in picture.held]
+            running = [pod for pod in alive if pod not in ended]
             deletions += [deletion(pod) for pod in _doubles(picture, running, surge)]
         else:
             deletions += [deletion(pod) for pod in alive]
@@ -150,18 +172,25 @@ def placing(picture: Picture, template: Json) -> Sequence[Action]:
 
 def _doubles(picture: Picture, running: Sequence[Pod], surge: int) -> Sequence[Pod]:
     """All but the oldest; while surging an old and a new pod may stand side by side until the new one is available."""
-    ordered = sorted(running, key=lambda pod: (not pod.spec.node_name, pod.metadata.creation_timestamp or picture.now))
+    ordered = oldest_first(picture, running)
     if len(ordered) < 2:
         return ()
     new = [pod for pod in ordered if is_current(picture, pod)]
     old = [pod for pod in ordered if not is_current(picture, pod)]
     if surge and new and old:
         seconds = picture.daemon_set.spec.min_ready_seconds
-        is_replaced = pods.is_available(new[0], seconds, picture.now) or not pods.is_available(
-            old[0], seconds, picture.now
-        )
+        is_replaced = pods.is_available(new[0], seconds, picture.now) or not pods.is_ready(old[0])
         return [*new[1:], *(old if is_replaced else old[1:])]
     return ordered[1:]
+
+
+def oldest_first(picture: Picture, found: Sequence[Pod]) -> list[Pod]:
+    """By age, those without a node last."""
+
+    def age(pod: Pod) -> tuple[bool, Instant, str]:
+        return not pod.spec.node_name, pod.metadata.creation_timestamp or picture.now, pod.metadata.name
+
+    return sorted(found, key=age)
 
 
 def is_current(picture: Picture, pod: Pod) -> bool:
@@ -202,17 +231,17 @@ def updating(picture: Picture, template: Json) -> Sequence[Action]:
         present = picture.by_node.get(name, ())
         alive = [pod for pod in present if pod.metadata.deletion_timestamp is None]
         old = [pod for pod in alive if not is_current(picture, pod)]
-        surging += bool(old) and len(alive) > len(old)
+        new = [pod for pod in alive if is_current(picture, pod)]
+        surging += bool(old and new) and not any(pods.is_available(pod, seconds, picture.now) for pod in new)
         if not any(pods.is_available(pod, seconds, picture.now) for pod in alive):
             unavailable += 1
-            idle += old
+            idle += old if not surge else old[:1] if not new else ()
         elif old and len(alive) == len(old):
             ready += old
+    # Old pods that are not available cost nothing to replace.
     if surge:
         room = max(0, surge - surging)
-        replaced: list[Action] = [creation(picture, template, target_node(pod)) for pod in (*idle, *ready)[:room]]
-        return replaced
-    # Old pods that are not available cost nothing to replace.
+        return [creation(picture, template, target_node(pod)) for pod in (*idle, *ready[:room])]
     room = max(0, most - unavailable)
     return [deletion(pod) for pod in (*idle, *ready[:room])]
 
@@ -251,10 +280,13 @@ def deletion(pod: Pod) -> Action:
     return Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note)
 
 
-def _failed_deletion(pod: Pod) -> Action:
+def _ended_deletion(pod: Pod) -> Action:
     meta = pod.metadata
-    text = f"Found failed daemon pod {meta.namespace}/{meta.name} on node {pod.spec.node_name}, will try to kill it"
-    note = EventNote("Warning", "FailedDaemonPod", text)
+    where = f"daemon pod {meta.namespace}/{meta.name} on node {pod.spec.node_name}"
+    if pod.status.phase == "Failed":
+        note = EventNote("Warning", "FailedDaemonPod", f"Found failed {where}, will try to kill it")
+    else:
+        note = EventNote("Normal", "SucceededDaemonPod", f"Found succeeded {where}, will try to delete it")
     return Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note)
 
 
@@ -274,12 +306,10 @@ def status(picture: Picture, collisions: int | None) -> Json:
         if not present:
             continue
         counts["currentNumberScheduled"] += 1
-        # While surging, a node is ready when either pod is.
-        ready = [pod for pod in present if pods.is_ready(pod) and pod.metadata.deletion_timestamp is None]
-        counts["numberReady"] += bool(ready)
-        seconds = daemon_set.spec.min_ready_seconds
-        counts["numberAvailable"] += any(pods.is_available(pod, seconds, now) for pod in ready)
-        counts["updatedNumberScheduled"] += any(is_current(picture, pod) for pod in present)
+        oldest = oldest_first(picture, present)[0]
+        counts["numberReady"] += pods.is_ready(oldest)
+        counts["numberAvailable"] += pods.is_available(oldest, daemon_set.spec.min_ready_seconds, now)
+        counts["updatedNumberScheduled"] += is_current(picture, oldest)
     counts["numberUnavailable"] = counts["desiredNumberScheduled"] - counts["numberAvailable"]
     counts["collisionCount"] = collisions
     counts["conditions"] = conditions.encode(daemon_set.status.conditions)
@@ -320,12 +350,15 @@ def orphan_keys(pod: Pod, view: View) -> Sequence[Key]:
     ]
 
 
-CONTROLLER = Controller(
-    "daemonset-controller",
-    kind=DAEMONSET,
-    plan=plan,
-    owns=(POD, CONTROLLERREVISION),
-    watches={NODE: node_keys, POD: orphan_keys},
-    writes=(POD, CONTROLLERREVISION),
-    failed=failed,
-)
+def controller() -> Controller:
+    """The controller with a memory of its own."""
+    failures = Failures()
+    return Controller(
+        "daemonset-controller",
+        kind=DAEMONSET,
+        plan=lambda daemon_set, view, now: plan(failures, daemon_set, view, now),
+        owns=(POD, CONTROLLERREVISION),
+        watches={NODE: node_keys, POD: orphan_keys},
+        writes=(POD, CONTROLLERREVISION),
+        failed=failed,
+    )

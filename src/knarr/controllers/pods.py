@@ -5,6 +5,7 @@ Spec: "Pod Lifecycle"; the ranking is that of "ReplicaSet: scaling down" with po
 
 import functools
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
@@ -14,6 +15,7 @@ from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.pod_status import PodCondition
 
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+COST: Final = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
 # Which phase dies first.
 PHASE_RANK: Final[Mapping[str, int]] = {"Pending": 0, "Unknown": 1, "Running": 2}
 
@@ -58,17 +60,26 @@ def next_available(found: Iterable[Pod], min_ready_seconds: int, now: Instant) -
     return min((moment for moment in moments if moment is not None and moment > now), default=None)
 
 
-def restarts(pod: Pod) -> int:
-    """The highest restart count of its containers."""
-    return max((status.restart_count for status in pod.status.container_statuses), default=0)
+def is_terminating(pod: Pod) -> bool:
+    """Being deleted and not finished yet."""
+    return pod.metadata.deletion_timestamp is not None and pod.status.phase not in ("Succeeded", "Failed")
+
+
+def restarts(pod: Pod) -> tuple[int, int]:
+    """The highest restart count of its containers, and that of its sidecars."""
+    sidecars = {one.name for one in pod.spec.init_containers if one.restart_policy == "Always"}
+    statuses = (one for one in pod.status.init_container_statuses if one.name in sidecars)
+    return (
+        max((status.restart_count for status in pod.status.container_statuses), default=0),
+        max((status.restart_count for status in statuses), default=0),
+    )
 
 
 def deletion_cost(pod: Pod) -> int:
-    """The annotation's value; 0 where it is absent or no number."""
-    try:
-        return int(pod.metadata.annotations.get(DELETION_COST, "0"))
-    except ValueError:
-        return 0
+    """The annotation's value; 0 where it is absent or no whole number of 32 bits."""
+    text = pod.metadata.annotations.get(DELETION_COST, "0")
+    cost = int(text) if COST.fullmatch(text) else 0
+    return cost if -(2**31) <= cost < 2**31 else 0
 
 
 def least_useful(found: Sequence[Pod], crowd: Mapping[str, int], now: Instant) -> list[Pod]:
@@ -89,7 +100,7 @@ def _compare(left: Pod, right: Pod, crowd: Mapping[str, int], now: Instant) -> i
         if by_age:
             return by_age
     if restarts(left) != restarts(right):
-        return restarts(right) - restarts(left)
+        return -1 if restarts(left) > restarts(right) else 1
     by_age = _younger_first(left, right, left.metadata.creation_timestamp, right.metadata.creation_timestamp, now)
     return by_age or (left.metadata.name > right.metadata.name) - (left.metadata.name < right.metadata.name)
 
@@ -114,5 +125,5 @@ def _younger_first(left: Pod, right: Pod, since: Instant | None, other: Instant 
 
 
 def _magnitude(since: Instant, now: Instant) -> int:
-    seconds = (now - since).total_seconds()
-    return int(math.log2(seconds)) if seconds >= 1 else -1
+    nanoseconds = (now - since) // timedelta(microseconds=1) * 1000  # The unit decides where one magnitude ends.
+    return int(math.log2(nanoseconds)) if nanoseconds > 0 else -1

@@ -52,13 +52,12 @@ from knarr.kinds.core_pod import POD
 from knarr.kinds.registry import Kind
 from knarr.wire.tls import KeyPair
 
-# One row per controller; the order says nothing.
+# One row per controller that remembers nothing and needs nothing; the order says nothing.
 CONTROLLERS: tuple[Controller, ...] = (
     deployment.CONTROLLER,
     replicaset.CONTROLLER,
     replicationcontroller.CONTROLLER,
     statefulset.CONTROLLER,
-    daemonset.CONTROLLER,
     job.CONTROLLER,
     cronjob.CONTROLLER,
     disruption.CONTROLLER,
@@ -89,7 +88,8 @@ def all_controllers(circumstances: Circumstances = Circumstances()) -> Sequence[
     """Every controller of knarr that is a plan; garbage.py, namespace.py and podgc.py are parts of their own."""
     publisher = [serviceaccounts.root_ca(circumstances.root_ca)] if circumstances.root_ca else []
     counted = [kind for kind in collectable_kinds() if kind.is_namespaced]
-    return [*CONTROLLERS, quota.controller(counted), nodelifecycle.controller(circumstances.started), *publisher]
+    own = [daemonset.controller(), quota.controller(counted), nodelifecycle.controller(circumstances.started)]
+    return [*CONTROLLERS, *own, *publisher]
 
 
 def collectable_kinds() -> Sequence[Kind]:

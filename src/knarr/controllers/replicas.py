@@ -15,6 +15,7 @@ from knarr.client.client import DeleteOptions, Json
 from knarr.client.view import View
 from knarr.controllers import claims, conditions, pods, selectors, templates
 from knarr.controllers.controller import Action, Controller, Create, Delete, EventNote, Key, Plan
+from knarr.kinds.apps import REPLICASET
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.apps import ReplicaSet, ReplicationController
 from knarr.kinds.lens.meta import LabelSelector
@@ -67,6 +68,7 @@ def orphan_keys(row: Replicated, pod: Pod, view: View) -> Sequence[Key]:
 def plan(row: Replicated, root: Root, view: View, now: Instant) -> Plan:
     """Adopt and release; then create what is missing or delete what is too much."""
     claim = claimed(row, root, view)
+    ending = terminating(row, root, view)
     wanted = 1 if root.spec.replicas is None else root.spec.replicas
     missing = wanted - len(claim.mine)
     actions = list(claim.actions)
@@ -80,7 +82,7 @@ def plan(row: Replicated, root: Root, view: View, now: Instant) -> Plan:
     kept = root.status.conditions if missing else conditions.without(root.status.conditions, "ReplicaFailure")
     return Plan(
         actions,
-        status=status(root, claim.mine, kept, now),
+        status=status(root, claim.mine, ending, kept, now),
         again_at=pods.next_available(claim.mine, root.spec.min_ready_seconds, now),
         why=why(claim.mine, wanted, now),
     )
@@ -101,7 +103,7 @@ def failed(row: Replicated, root: Root, refused: tuple[Action, KnarrError], view
     )
     kept = conditions.with_condition(root.status.conditions, failure)
     return Plan(
-        status=status(root, claimed(row, root, view).mine, kept, now),
+        status=status(root, claimed(row, root, view).mine, terminating(row, root, view), kept, now),
         events=[EventNote("Warning", reason, f"Error {verb}: {error}")],
     )
 
@@ -112,6 +114,19 @@ def claimed(row: Replicated, root: Root, view: View) -> claims.Claim[Pod]:
     claimant = claims.Claimant(row.kind, meta, row.selector(root), POD)
     orphans = view.owned(Pod, "", meta.namespace)
     return claims.claim(claimant, view.owned(Pod, meta.uid), orphans, is_wanted=pods.is_active)
+
+
+def terminating(row: Replicated, root: Root, view: View) -> int | None:
+    """How many of its pods are on their way out; None for a kind that does not say it."""
+    if row.kind != REPLICASET:
+        return None
+    selector, uid = row.selector(root), root.metadata.uid
+    return sum(
+        pods.is_terminating(pod)
+        and claims.is_controlled_by(pod.metadata, uid)
+        and selectors.matches(selector, pod.metadata.labels)
+        for pod in view.owned(Pod, uid)
+    )
 
 
 def creations(row: Replicated, root: Root, view: View, count: int) -> Sequence[Action]:
@@ -130,8 +145,8 @@ def deletion(pod: Pod) -> Action:
     return Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note)
 
 
-def status(root: Root, mine: Sequence[Pod], kept: Sequence[Any], now: Instant) -> Json:
-    """The counts over the claimed pods."""
+def status(root: Root, mine: Sequence[Pod], ending: int | None, kept: Sequence[Any], now: Instant) -> Json:
+    """The counts over the claimed pods, and over those that are ending."""
     template = root.spec.template
     labels = (template.metadata.labels if template else {}).items()
     return conditions.pruned(
@@ -144,7 +159,7 @@ def status(root: Root, mine: Sequence[Pod], kept: Sequence[Any], now: Instant) -
             "conditions": conditions.encode(kept),
         },
         keep=ALWAYS,
-    )
+    ) | ({} if ending is None else {"terminatingReplicas": ending})
 
 
 def why(mine: Sequence[Pod], wanted: int, now: Instant) -> str:

@@ -1,7 +1,7 @@
 """Cron schedules: five fields, names, ranges, steps, lists, `@hourly` and its like, `@every 1h30m`; in a time zone.
 
-`Schedule.after(moment)` is the next time. Daylight saving: times that do not exist are skipped to the end of the gap's
-hour grid, times that exist twice run once.
+`Schedule.after(moment)` is the next time. Daylight saving: wall times that do not exist are skipped, those that exist
+twice run twice.
 Faults have the texts of the parser that upstream uses. Not here: what runs (controllers/cronjob.py). Spec: "CronJob:
 schedule syntax".
 """
@@ -36,6 +36,8 @@ FIELDS: Final[tuple[tuple[str, int, int, Mapping[str, int]], ...]] = (
     ("month", 1, 12, MONTHS),
     ("day of week", 0, 6, DAYS),
 )
+CLOCK_STEP: Final = timedelta(days=14)
+"""No zone changes its clock twice within this time."""
 YEARS_MAX: Final = 5
 """A schedule without a time within this many years (30 February) has none."""
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)", re.ASCII)
@@ -59,18 +61,19 @@ class Schedule:
         """The first time strictly after `moment`; None if there is none."""
         if self.every is not None:
             return moment.replace(microsecond=0) + self.every
-        local = moment.astimezone(zone).replace(second=0, microsecond=0, tzinfo=None) + timedelta(minutes=1)
-        limit = local.year + YEARS_MAX
-        while local.year <= limit:
-            found = self._first_from(local, limit)
+        start = moment.replace(second=0, microsecond=0) + timedelta(minutes=1)
+        limit = start.year + YEARS_MAX
+        while True:
+            # As if the clock stayed as it is at `start`; if it is changed before the time is found, on from there.
+            offset = _offset(start, zone)
+            found = self._first_from((start + offset).replace(tzinfo=None), limit)
             if found is None:
                 return None
-            instant = found.replace(tzinfo=zone).astimezone(UTC)
-            # A wall time in a gap names no moment; one that came twice was used the first time.
-            if instant > moment and instant.astimezone(zone).replace(tzinfo=None) == found:
+            instant = found.replace(tzinfo=UTC) - offset
+            change = None if zone is UTC else _change(zone, start, instant)
+            if change is None:
                 return instant
-            local = found + timedelta(minutes=1)
-        return None
+            start = change
 
     def _first_from(self, local: datetime, year_max: int) -> datetime | None:
         """The first wall time at or after `local` whose fields all allow it."""
@@ -93,6 +96,24 @@ class Schedule:
         if self.is_any_day or self.is_any_weekday:
             return in_month and in_week
         return in_month or in_week
+
+
+def _offset(moment: Instant, zone: tzinfo) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()
+
+
+def _change(zone: tzinfo, first: Instant, last: Instant) -> Instant | None:
+    """The first minute in (first, last] at which the zone's clock shows another offset; None if there is none."""
+    while first < last:
+        until = min(first + CLOCK_STEP, last)
+        offset = _offset(first, zone)
+        if _offset(until, zone) != offset:
+            while until - first > timedelta(minutes=1):
+                middle = first + ((until - first) // 2 // timedelta(minutes=1)) * timedelta(minutes=1)
+                first, until = (middle, until) if _offset(middle, zone) == offset else (first, middle)
+            return until
+        first = until
+    return None
 
 
 def _next_month(local: datetime) -> datetime:
@@ -125,11 +146,6 @@ def _field(text: str, name: str, lowest: int, highest: int, names: Mapping[str, 
     found: set[int] = set()
     for part in text.split(","):
         first, last, step = _range(part, lowest, highest, names)
-        if name == "day of week" and last == 7:  # Sunday may be written 7.
-            found |= {0} if (7 - first) % step == 0 else set()
-            last = 6
-            if first == 7:
-                continue
         if first < lowest:
             raise Invalid(f"beginning of range ({first}) below minimum ({lowest}): {part}")
         if last > highest:

@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
+
 from knarr.controllers import pods
+from knarr.kinds.lens.container import Container
 from knarr.kinds.lens.meta import ObjectMeta
 from knarr.kinds.lens.pod import Pod, PodSpec
 from knarr.kinds.lens.pod_status import ContainerStatus, PodCondition, PodStatus
@@ -50,14 +53,28 @@ def test_the_least_useful_pod_dies_first() -> None:
 
 
 def test_pods_of_about_the_same_age_are_equals() -> None:
-    # 3,000 and 4,000 s are of one magnitude; then the uid decides.
+    # 3,000 and 4,000 s are of one magnitude (of nanoseconds); then the uid decides. 2,100 and 2,250 s are not.
     found = pods.least_useful([pod("b", ready=3000), pod("a", ready=4000)], {}, NOW)
     assert [one.metadata.name for one in found] == ["a", "b"]
+    found = pods.least_useful([pod("b", ready=2100), pod("a", ready=2250)], {}, NOW)
+    assert [one.metadata.name for one in found] == ["b", "a"]
 
 
 def test_a_cost_that_is_no_number_is_none() -> None:
-    odd = Pod(metadata=ObjectMeta(annotations={pods.DELETION_COST: "much"}))
-    assert pods.deletion_cost(odd) == 0
+    for text, cost in (("much", 0), ("1_000", 0), (" 5", 0), ("+5", 0), ("05", 0), ("-7", -7), (str(2**31), 0)):
+        odd = Pod(metadata=ObjectMeta(annotations={pods.DELETION_COST: text}))
+        assert pods.deletion_cost(odd) == cost
+
+
+def test_of_equal_pods_the_one_whose_sidecar_restarted_dies_first() -> None:
+    sidecar, status = Container(name="s", restart_policy="Always"), ContainerStatus(name="s", restart_count=2)
+    steady, shaky = pod("steady"), pod("shaky")
+    shaky = msgspec.structs.replace(
+        shaky,
+        spec=PodSpec(node_name="n", init_containers=(sidecar,)),
+        status=msgspec.structs.replace(shaky.status, init_container_statuses=(status,)),
+    )
+    assert [one.metadata.name for one in pods.least_useful([steady, shaky], {}, NOW)] == ["shaky", "steady"]
 
 
 def test_a_pod_is_available_after_min_ready_seconds() -> None:

@@ -26,7 +26,7 @@ def at(text: str) -> datetime:
         ("@monthly", "2030-01-31T12:00", "2030-02-01T00:00"),
         ("@hourly", "2030-01-01T00:59:59", "2030-01-01T01:00"),
         ("@every 1h30m", "2030-01-01T00:10", "2030-01-01T01:40"),
-        ("0 12 * * 7", "2030-01-01T00:00", "2030-01-06T12:00"),  # 7 is Sunday.
+        ("0 12 * * 0", "2030-01-01T00:00", "2030-01-06T12:00"),  # Sunday; 7 is no day upstream.
         ("5/20 1-3 * JAN-MAR *", "2030-01-01T00:00", "2030-01-01T01:05"),
     ],
 )
@@ -48,14 +48,24 @@ def test_a_day_that_never_comes_has_no_time() -> None:
     assert cron.parse("0 0 30 2 *").after(at("2030-01-01T00:00")) is None
 
 
-def test_a_time_in_the_gap_of_daylight_saving_is_skipped_and_a_double_one_runs_once() -> None:
+def test_a_time_in_the_gap_of_daylight_saving_is_skipped_and_a_double_one_runs_twice() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     schedule = cron.parse("30 2 * * *")
     # 2030-03-31 has no 02:30 in Berlin.
     assert schedule.after(at("2030-03-30T12:00"), berlin) == at("2030-04-01T00:30")
     first = schedule.after(at("2030-10-26T12:00"), berlin)
     assert first == at("2030-10-27T00:30")
-    assert schedule.after(first, berlin) == at("2030-10-28T01:30")
+    second = schedule.after(first, berlin)
+    assert second == at("2030-10-27T01:30")
+    assert schedule.after(second, berlin) == at("2030-10-28T01:30")
+
+
+def test_frequent_times_do_not_pause_while_the_clock_is_put_back() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    # 03:00 becomes 02:00 at 01:00 UTC.
+    assert cron.parse("* * * * *").after(at("2030-10-27T00:59"), berlin) == at("2030-10-27T01:00")
+    assert cron.parse("0 * * * *").after(at("2030-10-27T00:00"), berlin) == at("2030-10-27T01:00")
+    assert cron.parse("15 2 27 10 *").after(at("2030-10-27T00:30"), berlin) == at("2030-10-27T01:15")
 
 
 FIELDS = [
@@ -66,6 +76,29 @@ FIELDS = [
     st.sampled_from(["*", "0", "1-5", "6"]),
 ]
 
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Asia/Kolkata", "UTC")
+
+
+@given(st.sampled_from(ZONES), st.tuples(*FIELDS), st.datetimes(datetime(2029, 1, 1), datetime(2031, 1, 1)))
+def test_the_next_time_in_a_zone_is_what_walking_its_minutes_finds(
+    name: str, fields: tuple[str, ...], moment: datetime
+) -> None:
+    schedule, zone = cron.parse(" ".join(fields)), ZoneInfo(name)
+    walk = moment.replace(tzinfo=UTC, second=0, microsecond=0)
+    found = schedule.after(walk, zone)
+    for _ in range(24 * 60):
+        walk += timedelta(minutes=1)
+        if is_allowed(schedule, walk.astimezone(zone)):
+            assert found == walk
+            return
+    assert found is None or found > walk
+
+
+def is_allowed(schedule: cron.Schedule, wall: datetime) -> bool:
+    day, week = wall.day in schedule.days, (wall.weekday() + 1) % 7 in schedule.weekdays
+    is_day = (day and week) if schedule.is_any_day or schedule.is_any_weekday else (day or week)
+    return is_day and wall.month in schedule.months and wall.hour in schedule.hours and wall.minute in schedule.minutes
+
 
 @given(st.tuples(*FIELDS), st.datetimes(datetime(2029, 1, 1), datetime(2031, 1, 1)))
 def test_the_next_time_is_what_walking_minutes_finds(fields: tuple[str, ...], moment: datetime) -> None:
@@ -75,9 +108,7 @@ def test_the_next_time_is_what_walking_minutes_finds(fields: tuple[str, ...], mo
     walk = start.replace(second=0, microsecond=0)
     for _ in range(3 * 24 * 60):
         walk += timedelta(minutes=1)
-        day, week = walk.day in schedule.days, (walk.weekday() + 1) % 7 in schedule.weekdays
-        is_day = (day and week) if schedule.is_any_day or schedule.is_any_weekday else (day or week)
-        if is_day and walk.month in schedule.months and walk.hour in schedule.hours and walk.minute in schedule.minutes:
+        if is_allowed(schedule, walk):
             assert found == walk
             return
     assert found is None or found > walk

@@ -65,9 +65,17 @@ def counted(seen: Seen, current: Conditions) -> DeploymentStatus:
         ready_replicas=sum(one.status.ready_replicas for one in sets),
         available_replicas=available,
         unavailable_replicas=max(0, total - available),
+        terminating_replicas=_terminating(sets),
         collision_count=seen.deployment.status.collision_count,
         conditions=tuple(conditions.with_condition(current, condition(AVAILABLE, *ready, seen.now))),
     )
+
+
+def _terminating(sets: Sequence[ReplicaSet]) -> int | None:
+    """The sum, where every set has said its part."""
+    counts = [one.status.terminating_replicas for one in sets]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
 
 
 def is_complete(wish: Wish, status: DeploymentStatus) -> bool:
@@ -169,7 +177,8 @@ def paused(deployment: Deployment, now: Instant) -> Conditions:
 
 
 def encoded(status: DeploymentStatus) -> Json:
-    """As JSON; zero values are left out, but a collision count that exists stays."""
+    """As JSON; zero values are left out, but counts that may be unknown stay."""
     plain = {key: value for key, value in msgspec.to_builtins(status).items() if key != "conditions"}
     plain["conditions"] = conditions.encode(status.conditions)
-    return conditions.pruned(plain)
+    kept = {name for name in ("collisionCount", "terminatingReplicas") if plain[name] is not None}
+    return conditions.pruned(plain, keep=frozenset(kept))

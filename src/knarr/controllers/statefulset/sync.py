@@ -58,7 +58,11 @@ class Picture:
         return pods.is_available(pod, self.stateful_set.spec.min_ready_seconds, self.now)
 
     def is_healthy(self, pod: Pod) -> bool:
-        return pod.status.phase == "Running" and pods.is_ready(pod) and pod.metadata.deletion_timestamp is None
+        return is_running_and_ready(pod) and pod.metadata.deletion_timestamp is None
+
+
+def is_running_and_ready(pod: Pod) -> bool:
+    return pod.status.phase == "Running" and pods.is_ready(pod)
 
 
 def plan(stateful_set: StatefulSet, view: View, now: Instant) -> Plan:
@@ -123,17 +127,38 @@ def steps(picture: Picture, view: View) -> Sequence[Action]:
             actions += creation(picture, number, view)
         elif pod.status.phase in ("Failed", "Succeeded") and pod.metadata.deletion_timestamp is None:
             actions.append(_recreation(picture, pod))
+        elif repair := repairs(picture, pod, view):
+            actions += repair
         elif picture.is_healthy(pod) and picture.is_available(pod):
             continue
         if picture.is_ordered:
             return actions
-    for number in sorted((one for one in picture.by_ordinal if one not in picture.wanted), reverse=True):
+    condemned = sorted((one for one in picture.by_ordinal if one not in picture.wanted), reverse=True)
+    for position, number in enumerate(condemned):
         pod = picture.by_ordinal[number]
-        if pod.metadata.deletion_timestamp is None:
+        before = [picture.by_ordinal[one] for one in condemned[position + 1 :]]
+        if pod.metadata.deletion_timestamp is None and not (picture.is_ordered and _waits(picture, pod, before)):
             actions.append(deletion(picture, pod))
         if picture.is_ordered:
             return actions
     return actions or updates(picture)
+
+
+def _waits(picture: Picture, pod: Pod, before: Sequence[Pod]) -> bool:
+    """A pod that is not ready goes only once those before it are, or are none."""
+    return not picture.is_healthy(pod) and not all(picture.is_healthy(one) for one in before)
+
+
+def repairs(picture: Picture, pod: Pod, view: View) -> Sequence[Action]:
+    """What a pod that is there lacks: the label with its name, and while it is pending its claims."""
+    meta = pod.metadata
+    actions: list[Action] = []
+    if meta.deletion_timestamp is None and meta.labels.get(identity.POD_NAME) != meta.name:
+        body = {"metadata": {"uid": meta.uid, "labels": {identity.POD_NAME: meta.name}}}
+        actions.append(Patch(POD, meta.namespace, meta.name, body, tolerate_absent=True))
+    if pod.status.phase == "Pending":
+        actions += missing_claims(picture, meta.name, view)
+    return actions
 
 
 def updates(picture: Picture) -> Sequence[Action]:
@@ -160,6 +185,8 @@ def updates(picture: Picture) -> Sequence[Action]:
                 return actions  # One after the other: the next waits for this one.
             continue
         if pod.metadata.deletion_timestamp is not None:
+            if most == 1:
+                return actions
             continue
         if is_up:
             if unavailable >= most:
@@ -187,16 +214,22 @@ def creation(picture: Picture, number: int, view: View) -> Sequence[Action]:
     name = body["metadata"]["name"]
     if retention.are_leaving(picture.stateful_set, name, picture.volume_claims, view):
         return ()
+    note = EventNote("Normal", "SuccessfulCreate", f"create Pod {name} in StatefulSet {meta.name} successful")
+    return [*missing_claims(picture, name, view), Create(POD, meta.namespace, body, note=note)]
+
+
+def missing_claims(picture: Picture, pod_name: str, view: View) -> Sequence[Action]:
+    """The claims of one pod that are to be created."""
+    meta = picture.stateful_set.metadata
     actions: list[Action] = []
     for template in picture.volume_claims:
-        claim = identity.claim_body(picture.stateful_set, template, name)
+        claim = identity.claim_body(picture.stateful_set, template, pod_name)
         claim_name = claim["metadata"]["name"]
         if view.get(PersistentVolumeClaim, meta.namespace, claim_name) is None:
-            text = f"create Claim {claim_name} Pod {name} in StatefulSet {meta.name} success"
+            text = f"create Claim {claim_name} Pod {pod_name} in StatefulSet {meta.name} success"
             note = EventNote("Normal", "SuccessfulCreate", text)
             actions.append(Create(PERSISTENTVOLUMECLAIM, meta.namespace, claim, tolerate_existing=True, note=note))
-    note = EventNote("Normal", "SuccessfulCreate", f"create Pod {name} in StatefulSet {meta.name} successful")
-    return [*actions, Create(POD, meta.namespace, body, note=note)]
+    return actions
 
 
 def version_for(picture: Picture, number: int) -> Version:
@@ -217,9 +250,11 @@ def deletion(picture: Picture, pod: Pod) -> Action:
 
 def _recreation(picture: Picture, pod: Pod) -> Action:
     meta, parent = pod.metadata, picture.stateful_set.metadata
-    text = f"StatefulSet {parent.namespace}/{parent.name} is recreating {pod.status.phase.lower()} Pod {meta.name}"
-    reason = "RecreatingFailedPod" if pod.status.phase == "Failed" else "RecreatingTerminatedPod"
-    note = EventNote("Warning", reason, text)
+    who = f"StatefulSet {parent.namespace}/{parent.name} is recreating"
+    if pod.status.phase == "Failed":
+        note = EventNote("Warning", "RecreatingFailedPod", f"{who} failed Pod {meta.name}")
+    else:
+        note = EventNote("Normal", "RecreatingTerminatedPod", f"{who} terminated Pod {meta.name}")
     return Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note)
 
 
@@ -228,7 +263,7 @@ def status(picture: Picture, found: history.History) -> Json:
     stateful_set, set_name, update_revision = picture.stateful_set, picture.stateful_set.metadata.name, found.update
     every = list(picture.by_ordinal.values())
     alive = [pod for pod in every if pod.metadata.deletion_timestamp is None]
-    ready = sum(picture.is_healthy(pod) for pod in every)
+    ready = sum(is_running_and_ready(pod) for pod in every)
     current = sum(identity.version_of(pod) == picture.current.name for pod in alive)
     updated = sum(identity.version_of(pod) == picture.update.name for pod in alive)
     current_revision = f"{set_name}-{picture.current.name}"
@@ -240,7 +275,7 @@ def status(picture: Picture, found: history.History) -> Json:
             "observedGeneration": stateful_set.metadata.generation,
             "replicas": len(every),
             "readyReplicas": ready,
-            "availableReplicas": sum(picture.is_healthy(pod) and picture.is_available(pod) for pod in every),
+            "availableReplicas": sum(is_running_and_ready(pod) and picture.is_available(pod) for pod in every),
             "currentReplicas": current,
             "updatedReplicas": updated,
             "currentRevision": current_revision,
@@ -265,12 +300,16 @@ def why(picture: Picture) -> str:
 
 
 def failed(stateful_set: StatefulSet, action: Action, error: KnarrError, _view: View, _now: Instant) -> Plan:
-    """A pod could not be created or deleted: an event says so."""
-    if isinstance(action, Patch) or action.kind != POD:
+    """A pod or claim could not be created or deleted: an event says so."""
+    if isinstance(action, Patch) or action.kind not in (POD, PERSISTENTVOLUMECLAIM):
         return Plan()
     verb = "create" if isinstance(action, Create) else "delete"
     name = action.body["metadata"]["name"] if isinstance(action, Create) else action.name
-    text = f"{verb} Pod {name} in StatefulSet {stateful_set.metadata.name} failed error: {error}"
+    what = f"Pod {name}"
+    if action.kind == PERSISTENTVOLUMECLAIM:
+        set_name = stateful_set.metadata.name
+        what = f"Claim {name} Pod {set_name}-{name.rpartition('-')[2]}"
+    text = f"{verb} {what} in StatefulSet {stateful_set.metadata.name} failed error: {error}"
     return Plan(events=[EventNote("Warning", f"Failed{verb.title()}", text)])
 
 
