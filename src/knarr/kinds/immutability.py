@@ -11,6 +11,7 @@ from typing import Any, Final
 from knarr.base.errors import Cause
 from knarr.kinds import schemas
 from knarr.kinds.registry import Kind
+from knarr.kinds.rules import pod_changes
 from knarr.objects import changes, defaults, faults
 
 Json = dict[str, Any]
@@ -43,6 +44,12 @@ JUDGED_BY_RULE: Final = frozenset(
     (("Service", "spec.ipFamilies[0]"), ("ResourceQuota", "spec.scopes"), ("Node", "spec.providerID"),
      ("Node", "spec.podCIDRs"))
 )  # fmt: skip
+# A path that may change below an immutable part, and when.
+CONDITIONS: Final[Mapping[tuple[str, str], Callable[[Json, Json], bool]]] = {
+    ("Pod", "spec.terminationGracePeriodSeconds"): pod_changes.is_mended,
+    ("Pod", "spec.nodeSelector"): pod_changes.is_gated,
+    ("Pod", "spec.affinity.nodeAffinity"): pod_changes.is_gated,
+}
 INVALID_TEXTS: Final[Mapping[str, str]] = {"roleRef": "cannot change roleRef"}
 Allowed = Callable[[Json, Json, str], bool]
 
@@ -134,7 +141,10 @@ def _field(kind: Kind, path: str, rule: str, pair: tuple[Json, Json]) -> list[Ca
 
 def _under(kind: Kind, facts: Mapping[str, Any], pair: tuple[Json, Json], subresource: str) -> list[Cause]:
     part: str = facts["under"]
-    paths = [*facts["allExcept"], *facts.get("viaSubresource", {}).get(subresource, ())]
+    paths = [
+        path for path in facts["allExcept"] if (kind.kind, path) not in CONDITIONS or CONDITIONS[kind.kind, path](*pair)
+    ]
+    paths += facts.get("viaSubresource", {}).get(subresource, ())
     new, old = (without(each, paths).get(part) or {} for each in pair)
     if new == old:
         return []
@@ -156,6 +166,7 @@ def _without(held: Any, path: tuple[str, ...]) -> Any:
         return [_without(entry, rest) for entry in held] if isinstance(held, list) else held
     if not isinstance(held, dict) or first not in held:
         return held
-    if not rest:
+    inner = _without(held[first], rest) if rest else None
+    if inner is None or inner == {}:  # a part that holds nothing else is no change either
         return {key: each for key, each in held.items() if key != first}
-    return {**held, first: _without(held[first], rest)}
+    return {**held, first: inner}

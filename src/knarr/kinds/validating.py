@@ -60,10 +60,11 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked
     asked = asked or kind
     causes = metadata.changed(new["metadata"], old["metadata"])
     judge = NAMES.get((asked.group, asked.kind), names.dns_subdomain)
-    if subresource == "status":
-        for change in table.statuses(kind.group, kind.kind):
+    if subresource:
+        for change in table.of_subresource(subresource, kind.group, kind.kind):
             causes += change(new, old)
-        return causes
+        if subresource == "status":
+            return causes
     if _differ(new["metadata"], old["metadata"], metadata.JUDGED):
         causes += metadata.found(new["metadata"], judge)
     if not _differ(new, old, (new.keys() | old.keys()) - {"metadata", "status"}):

@@ -110,6 +110,21 @@ def signed(authority: KeyPair, pem: bytes, usages: Sequence[str], lifetime: time
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
+def is_authority(certificate: bytes) -> bool:
+    """May a certificate (DER) sign others? Raises Invalid for what is none."""
+    from cryptography import x509
+
+    try:
+        constraints = x509.load_der_x509_certificate(certificate).extensions.get_extension_for_class(
+            x509.BasicConstraints
+        )
+    except x509.ExtensionNotFound:
+        return False
+    except (ValueError, TypeError) as error:
+        raise Invalid(f"the certificate cannot be read: {error}") from error
+    return constraints.value.ca
+
+
 def _loaded(pem: bytes) -> "x509.CertificateSigningRequest":
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm

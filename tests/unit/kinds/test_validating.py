@@ -235,7 +235,8 @@ def test_a_pod_may_change_its_image_and_little_else() -> None:
     assert found[0].startswith(
         "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`"
     )
-    assert changed("Pod", container(), container(resources={"limits": {"cpu": "1"}}), "resize") == []
+    small, large = (container(resources={"limits": {"cpu": amount}}) for amount in ("1", "2"))
+    assert changed("Pod", small, large, "resize") == []
 
 
 def test_tolerations_are_only_added() -> None:
@@ -279,6 +280,9 @@ def test_no_finalizer_is_added_to_what_is_being_deleted() -> None:
     assert "no new finalizers can be added" in validating.update_faults(row, new, old)[0].message
 
 
-def test_a_status_is_not_judged() -> None:
-    new = {**workload(), "status": {"replicas": -1}}
-    assert changed("Deployment", workload(), new, "status") == []
+def test_of_a_status_only_counts_are_judged() -> None:
+    new = {**workload(replicas=-1), "status": {"replicas": -1, "readyReplicas": 1}}
+    assert changed("Deployment", workload(), new, "status") == [
+        "status.replicas: Invalid value: -1: must be greater than or equal to 0",
+        "status.readyReplicas: Invalid value: 1: cannot be greater than status.replicas",
+    ]

@@ -11,6 +11,8 @@ from knarr.objects import faults, names
 
 Json = dict[str, Any]
 SIZE_MAX: Final = 1024 * 1024
+PRIORITY_MAX: Final = 1_000_000_000
+SYSTEM_PRIORITIES: Final = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 # Type of a Secret → keys that must be there.
 SECRET_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "kubernetes.io/dockercfg": (".dockercfg",),
@@ -75,8 +77,21 @@ def _json_fault(encoded: str) -> str:
 
 def priority_class(found: Json) -> Iterator[Cause]:
     name, value = found["metadata"].get("name", ""), found.get("value", 0)
-    if name.startswith("system-") and name not in ("system-node-critical", "system-cluster-critical"):
-        detail = "priority class names with 'system-' prefix are reserved for system use only"
-        yield faults.forbidden("metadata.name", detail)
-    elif value > 1_000_000_000 and not name.startswith("system-"):
-        yield faults.forbidden("value", "maximum allowed value of a user defined priority is 1000000000")
+    if name.startswith("system-"):
+        fault = _system_fault(found, name)
+        if fault:
+            detail = "priority class names with 'system-' prefix are reserved for system use only. error: "
+            yield faults.forbidden("metadata.name", detail + fault)
+    elif value > PRIORITY_MAX:
+        yield faults.forbidden("value", f"maximum allowed value of a user defined priority is {PRIORITY_MAX}")
+
+
+def _system_fault(found: Json, name: str) -> str:
+    """Why the class is none of the system's own; "" if it is one."""
+    if name not in SYSTEM_PRIORITIES:
+        return f"{name} is not a known system priority class"
+    if found.get("value", 0) != SYSTEM_PRIORITIES[name]:
+        return f"value of {name} PriorityClass must be {SYSTEM_PRIORITIES[name]}"
+    if found.get("globalDefault"):
+        return f"globalDefault of {name} PriorityClass must be false"
+    return ""

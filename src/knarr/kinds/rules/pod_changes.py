@@ -1,12 +1,23 @@
-"""What may change in a pod beside what immutability allows: tolerations are only added, deadlines only shrink."""
+"""What may change in a pod beside what immutability allows: tolerations are only added, deadlines only shrink.
+
+A pod that is held back by scheduling gates may be told more precisely where to go. Not here: resizes (pod_resize.py).
+Texts are upstream's.
+"""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from knarr.base.errors import Cause
 from knarr.objects import faults
 
 Json = dict[str, Any]
+MIRROR: Final = "kubernetes.io/config.mirror"
+REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def pod_create(found: Json) -> Iterator[Cause]:
+    if (found.get("spec") or {}).get("ephemeralContainers"):
+        yield faults.forbidden("spec.ephemeralContainers", "cannot be set on create")
 
 
 def pod(new: Json, old: Json) -> Iterator[Cause]:
@@ -14,40 +25,56 @@ def pod(new: Json, old: Json) -> Iterator[Cause]:
     for kind in ("containers", "initContainers"):
         if len(given.get(kind) or ()) != len(held.get(kind) or ()):
             yield faults.forbidden(f"spec.{kind}", "pod updates may not add or remove containers")
-    deadline, was = given.get("activeDeadlineSeconds"), held.get("activeDeadlineSeconds")
-    if deadline != was:
-        if deadline is None:
-            yield faults.invalid(
-                "spec.activeDeadlineSeconds", None, "must not update from a positive integer to nil value"
-            )
-        elif was is not None and deadline > was:
-            detail = f"must be less than or equal to previous value {was}"
-            yield faults.invalid("spec.activeDeadlineSeconds", deadline, detail)
-    tolerations = given.get("tolerations") or []
-    for toleration in held.get("tolerations") or ():
-        unlimited = {key: value for key, value in toleration.items() if key != "tolerationSeconds"}
-        if not any({k: v for k, v in each.items() if k != "tolerationSeconds"} == unlimited for each in tolerations):
-            yield faults.forbidden(
-                "spec.tolerations", "existing toleration can not be modified except its tolerationSeconds"
-            )
-    if given.get("terminationGracePeriodSeconds") != held.get("terminationGracePeriodSeconds"):
-        was = held.get("terminationGracePeriodSeconds")
-        if not (was is not None and was < 0 and given.get("terminationGracePeriodSeconds") == 1):
-            yield faults.forbidden("spec.terminationGracePeriodSeconds", "may only be set to 1 if it was negative")
+    yield from _deadline(given.get("activeDeadlineSeconds"), held.get("activeDeadlineSeconds"))
+    if given.get("tolerations") != held.get("tolerations"):
+        yield from _tolerations(given.get("tolerations") or [], held.get("tolerations") or [])
     yield from _gates(given, held)
-    yield from _ephemeral(given, held)
+    yield from _ephemeral(new, old)
 
 
-def _ephemeral(given: Json, held: Json) -> Iterator[Cause]:
+def _deadline(given: int | None, held: int | None) -> Iterator[Cause]:
+    field = "spec.activeDeadlineSeconds"
+    if held is not None and given is None:
+        yield faults.invalid(field, None, "must not update from a positive integer to nil value")
+    elif held is not None and given is not None and given > held:
+        yield faults.invalid(field, given, "must be less than or equal to previous value")
+
+
+def _tolerations(given: list[Json], held: list[Json]) -> Iterator[Cause]:
+    kept = [_unlimited(toleration) for toleration in given]
+    if any(_unlimited(toleration) not in kept for toleration in held):
+        detail = "existing toleration can not be modified except its tolerationSeconds"
+        yield faults.forbidden("spec.tolerations", detail)
+
+
+def _unlimited(toleration: Json) -> Json:
+    return {key: value for key, value in toleration.items() if key != "tolerationSeconds"}
+
+
+def _ephemeral(new: Json, old: Json) -> Iterator[Cause]:
     """What was put into a pod to look at it stays as it is."""
-    now = {each.get("name"): each for each in given.get("ephemeralContainers") or ()}
-    for was in held.get("ephemeralContainers") or ():
+    given, held = ((each.get("spec") or {}).get("ephemeralContainers") or [] for each in (new, old))
+    if given != held and MIRROR in (old["metadata"].get("annotations") or {}):
+        yield faults.forbidden("", "static pods do not support ephemeral containers")
+        return
+    now = {each.get("name"): each for each in given}
+    for was in held:
         name = was.get("name")
         if now.get(name) != was:
             verb = "changed" if name in now else "removed"
-            yield faults.forbidden(
-                "spec.ephemeralContainers", f'existing ephemeral containers "{name}" may not be {verb}'
-            )
+            detail = f'existing ephemeral containers "{name}" may not be {verb}'
+            yield faults.forbidden("spec.ephemeralContainers", detail)
+
+
+def is_gated(new: Json, old: Json) -> bool:
+    """Was the pod held back?"""
+    return bool((old.get("spec") or {}).get("schedulingGates"))
+
+
+def is_mended(new: Json, old: Json) -> bool:
+    """A grace period that was negative may become 1."""
+    given, held = ((each.get("spec") or {}).get("terminationGracePeriodSeconds") for each in (new, old))
+    return given == 1 and held is not None and held < 0
 
 
 def _gates(given: Json, held: Json) -> Iterator[Cause]:
@@ -55,6 +82,34 @@ def _gates(given: Json, held: Json) -> Iterator[Cause]:
     for index, gate in enumerate(given.get("schedulingGates") or ()):
         if gate.get("name") not in before:
             detail = f"only deletion is allowed, but found new scheduling gate '{gate.get('name')}'"
-            yield faults.forbidden(f"spec.schedulingGates[{index}]", detail)
-    if not before and given.get("nodeSelector") != held.get("nodeSelector"):
-        yield faults.forbidden("spec.nodeSelector", "field is immutable")
+            yield faults.forbidden(f"spec.schedulingGates[{index}].name", detail)
+    if before:
+        yield from _node_selector(given.get("nodeSelector") or {}, held.get("nodeSelector") or {})
+        affinities = [(spec.get("affinity") or {}).get("nodeAffinity") or {} for spec in (given, held)]
+        terms = [(each.get(REQUIRED) or {}).get("nodeSelectorTerms") or [] for each in affinities]
+        yield from _terms(terms[0], terms[1])
+
+
+def _node_selector(given: Json, held: Json) -> Iterator[Cause]:
+    if any(given.get(key) != value for key, value in held.items()):
+        detail = "only additions to spec.nodeSelector are allowed (no mutations or deletions)"
+        yield faults.invalid("spec.nodeSelector", given, detail)
+
+
+def _terms(given: list[Json], held: list[Json]) -> Iterator[Cause]:
+    field = f"spec.affinity.nodeAffinity.{REQUIRED}.nodeSelectorTerms"
+    if held and len(given) != len(held):
+        detail = "no additions/deletions to non-empty NodeSelectorTerms list are allowed"
+        yield faults.invalid(field, given, detail)
+        return
+    for index, (now, was) in enumerate(zip(given, held, strict=False)):
+        if not _only_adds(now, was):
+            detail = "only additions are allowed (no mutations or deletions)"
+            yield faults.invalid(f"{field}[{index}]", now, detail)
+
+
+def _only_adds(now: Json, was: Json) -> bool:
+    parts = [(now.get(key) or [], was.get(key) or []) for key in ("matchExpressions", "matchFields")]
+    if not any(before for _, before in parts):
+        return not any(after for after, _ in parts)
+    return all(after[: len(before)] == before for after, before in parts)

@@ -14,11 +14,18 @@ Json = dict[str, Any]
 AFFINITY_SECONDS_MAX: Final = 86400
 DISTRIBUTIONS: Final = ("PreferClose", "PreferSameNode", "PreferSameZone")
 FAMILIES: Final = {"IPv4": 4, "IPv6": 6}
+# Fields that upstream's paths write otherwise.
+PATHS: Final = {"loadBalancerSourceRanges": "LoadBalancerSourceRanges"}
+HINTS, MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 ONLY_LOAD_BALANCERS: Final = ("loadBalancerClass", "allocateLoadBalancerNodePorts", "loadBalancerSourceRanges")
 
 
 def service(found: Json) -> Iterator[Cause]:
     spec = found.get("spec") or {}
+    annotations = found["metadata"].get("annotations") or {}
+    if MODE in annotations and annotations.get(HINTS, annotations[MODE]) != annotations[MODE]:
+        detail = f"must match annotations[{HINTS}] when both are specified"
+        yield faults.invalid(f"metadata.annotations[{MODE}]", annotations[MODE], detail)
     kind, address = spec.get("type"), spec.get("clusterIP", "")
     ports = spec.get("ports") or []
     if not ports and kind != "ExternalName" and address != "None":
@@ -45,7 +52,7 @@ def _external_name(spec: Json) -> Iterator[Cause]:
         yield from faults.each("spec.externalName", spec["externalName"], names.dns_subdomain(name))
     for key in ("clusterIPs", "ipFamilies", "ipFamilyPolicy"):
         if spec.get(key) or (key == "clusterIPs" and spec.get("clusterIP")):
-            yield faults.forbidden(f"spec.{key}", "may not be set when `type` is 'ExternalName'")
+            yield faults.forbidden(f"spec.{key}", "may not be set for ExternalName services")
 
 
 def _families(spec: Json) -> Iterator[Cause]:
@@ -125,13 +132,13 @@ def _load_balancer(spec: Json) -> Iterator[Cause]:
     if spec.get("type") != "LoadBalancer":
         for key in ONLY_LOAD_BALANCERS:
             if spec.get(key) is not None:
-                yield faults.forbidden(f"spec.{key}", "may only be used when `type` is 'LoadBalancer'")
+                yield faults.forbidden(f"spec.{PATHS.get(key, key)}", "may only be used when `type` is 'LoadBalancer'")
         return
     if spec.get("loadBalancerClass"):
         name = spec["loadBalancerClass"]
         yield from faults.each("spec.loadBalancerClass", name, names.qualified(name))
     for index, text in enumerate(spec.get("loadBalancerSourceRanges") or ()):
-        yield from addresses.cidr(text.strip(), f"spec.loadBalancerSourceRanges[{index}]")
+        yield from addresses.cidr(text.strip(), f"spec.LoadBalancerSourceRanges[{index}]")
 
 
 def _ports(ports: list[Json], spec: Json) -> Iterator[Cause]:

@@ -1,7 +1,7 @@
 """The table of cross-field checks: which functions judge an object of a kind, and which a change of it.
 
 A check takes the decoded and defaulted object and yields causes; a change takes the new and the old one. CHECKS hold on
-creation and on change, CREATES on creation alone, CHANGES on change, STATUSES on a change by the status subresource.
+creation and on change, CREATES on creation alone, CHANGES on change, SUBRESOURCES on a write of one of those.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +13,8 @@ from knarr.kinds.rules import (
     batch,
     certificates,
     config,
+    device_slices,
+    devices,
     endpoints,
     events,
     flowcontrol,
@@ -22,11 +24,13 @@ from knarr.kinds.rules import (
     nodes,
     pod,
     pod_changes,
+    pod_resize,
     quotas,
     rbac,
     service,
     service_changes,
     service_ranges,
+    statuses,
     storage,
     storage_classes,
     workloads,
@@ -52,6 +56,7 @@ CHECKS: Final[Checks] = {
     ("", "Node"): (nodes.node,),
     ("", "PersistentVolume"): (storage.volume,),
     ("", "PersistentVolumeClaim"): (storage.claim,),
+    ("apps", "ControllerRevision"): (workloads.controller_revision,),
     ("apps", "Deployment"): (workloads.deployment,),
     ("apps", "ReplicaSet"): (workloads.replica_set,),
     ("apps", "StatefulSet"): (workloads.stateful_set,),
@@ -73,6 +78,12 @@ CHECKS: Final[Checks] = {
     ("rbac.authorization.k8s.io", "RoleBinding"): (rbac.binding,),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): (rbac.cluster_binding,),
     ("certificates.k8s.io", "CertificateSigningRequest"): (certificates.signing_request,),
+    ("certificates.k8s.io", "ClusterTrustBundle"): (certificates.trust_bundle,),
+    ("resource.k8s.io", "ResourceClaim"): (devices.claim,),
+    ("resource.k8s.io", "ResourceClaimTemplate"): (devices.claim_template,),
+    ("resource.k8s.io", "DeviceClass"): (devices.device_class,),
+    ("resource.k8s.io", "ResourceSlice"): (device_slices.resource_slice,),
+    ("resource.k8s.io", "DeviceTaintRule"): (device_slices.taint_rule,),
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): (flowcontrol.flow_schema,),
     ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): (flowcontrol.priority_level,),
     ("scheduling.k8s.io", "PriorityClass"): (config.priority_class,),
@@ -84,6 +95,7 @@ CHECKS: Final[Checks] = {
     ("storage.k8s.io", "CSIStorageCapacity"): (storage_classes.capacity,),
 }
 CREATES: Final[Checks] = {
+    ("", "Pod"): (pod_changes.pod_create,),
     ("events.k8s.io", "Event"): (events.strict,),
     ("batch", "Job"): (batch.job_create,),
     ("batch", "CronJob"): (batch.cron_job_create,),
@@ -102,12 +114,27 @@ CHANGES: Final[Changes] = {
     ("networking.k8s.io", "ServiceCIDR"): (service_ranges.service_cidr_change,),
     ("storage.k8s.io", "CSINode"): (storage_classes.node_change,),
 }
-STATUSES: Final[Changes] = {
-    ("", "Node"): (nodes.node_status,),
-    ("", "ResourceQuota"): (quotas.quota_status,),
-    ("", "Service"): (service_changes.service_status,),
-    ("networking.k8s.io", "Ingress"): (ingress.ingress_status,),
+# Subresource → kind → what judges a write of it.
+SUBRESOURCES: Final[Mapping[str, Changes]] = {
+    "status": {
+        ("", "Namespace"): (statuses.namespace,),
+        ("", "Node"): (nodes.node_status,),
+        ("", "ReplicationController"): (statuses.replicas,),
+        ("", "ResourceQuota"): (quotas.quota_status,),
+        ("", "Service"): (service_changes.service_status,),
+        ("apps", "DaemonSet"): (statuses.daemon_set,),
+        ("apps", "Deployment"): (statuses.deployment,),
+        ("apps", "ReplicaSet"): (statuses.replicas,),
+        ("apps", "StatefulSet"): (statuses.stateful_set,),
+        ("autoscaling", "HorizontalPodAutoscaler"): (statuses.autoscaler,),
+        ("networking.k8s.io", "Ingress"): (ingress.ingress_status,),
+        ("policy", "PodDisruptionBudget"): (statuses.disruption_budget,),
+        ("resource.k8s.io", "ResourceClaim"): (devices.claim_status,),
+    },
+    "finalize": {("", "Namespace"): (statuses.namespace_finalizers,)},
+    "resize": {("", "Pod"): (pod_resize.resize,)},
 }
+_NONE: Final[Changes] = {}
 
 
 def checks(group: str, kind: str) -> tuple[Check, ...]:
@@ -122,5 +149,5 @@ def changes(group: str, kind: str) -> tuple[Change, ...]:
     return CHANGES.get((group, kind), ())
 
 
-def statuses(group: str, kind: str) -> tuple[Change, ...]:
-    return STATUSES.get((group, kind), ())
+def of_subresource(subresource: str, group: str, kind: str) -> tuple[Change, ...]:
+    return SUBRESOURCES.get(subresource, _NONE).get((group, kind), ())

@@ -136,5 +136,11 @@ def daemon_set(found: Json) -> Iterator[Cause]:
             yield faults.invalid(f"{field}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
 
 
+def controller_revision(found: Json) -> Iterator[Cause]:
+    if found.get("data") is None:
+        yield faults.required("data", "data is mandatory")
+    yield from numbers.non_negative(found.get("revision"), "revision")
+
+
 def pod_template(found: Json) -> Iterator[Cause]:
     yield from pod.template(found.get("template") or {}, "template")

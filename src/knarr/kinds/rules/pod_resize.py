@@ -1,0 +1,82 @@
+"""What the resize of a pod may change: cpu and memory of its containers and sidecars, never its quality of service.
+
+Texts are upstream's. Spec: "Resize CPU and Memory Resources assigned to Containers".
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from knarr.base.errors import Cause
+from knarr.kinds.rules.pod_changes import MIRROR
+from knarr.objects import faults, quantity
+
+Json = dict[str, Any]
+COMPUTE: Final = ("cpu", "memory")
+
+
+def resize(new: Json, old: Json) -> Iterator[Cause]:
+    given, held = new.get("spec") or {}, old.get("spec") or {}
+    if MIRROR in (old["metadata"].get("annotations") or {}):
+        yield faults.forbidden("", "static pods cannot be resized")
+        return
+    if (held.get("os") or {}).get("name") == "windows":
+        yield faults.forbidden("", "windows pods cannot be resized")
+        return
+    if quality(given) != quality(held):
+        quality_now = (new.get("status") or {}).get("qosClass", "")
+        yield faults.invalid("spec", quality_now, "Pod QOS Class may not change as a result of resizing")
+    pairs = zip(given.get("containers") or (), held.get("containers") or (), strict=False)
+    for index, (now, was) in enumerate(pairs):
+        yield from _removed(now, was, f"spec.containers[{index}].resources")
+        if _rest(now) != _rest(was):
+            yield faults.forbidden("spec", "only cpu and memory resources are mutable")
+    pairs = zip(given.get("initContainers") or (), held.get("initContainers") or (), strict=False)
+    for index, (now, was) in enumerate(pairs):
+        if was.get("restartPolicy") == "Always":
+            yield from _removed(now, was, f"spec.initContainers[{index}].resources")
+            if _rest(now) != _rest(was):
+                yield faults.forbidden("spec", "only cpu and memory resources for sidecar containers are mutable")
+        elif now.get("resources") != was.get("resources"):
+            yield faults.forbidden("spec", "resources for non-sidecar init containers are immutable")
+
+
+def _removed(now: Json, was: Json, field: str) -> Iterator[Cause]:
+    for side in ("requests", "limits"):
+        given, held = ((each.get("resources") or {}).get(side) or {} for each in (now, was))
+        if held.keys() - given.keys():
+            yield faults.forbidden(f"{field}.{side}", f"resource {side} cannot be removed")
+
+
+def _rest(container: Json) -> Json:
+    """What a resize leaves alone of a container's resources."""
+    resources = container.get("resources") or {}
+    sides = {
+        side: {name: amount for name, amount in (resources.get(side) or {}).items() if name not in COMPUTE}
+        for side in ("requests", "limits")
+    }
+    return {"claims": resources.get("claims") or [], **sides}
+
+
+def quality(spec: Json) -> str:
+    """Guaranteed, Burstable or BestEffort (docs: Pod Quality of Service Classes)."""
+    whole = spec.get("resources")
+    listed = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    parts = [whole] if whole else [each.get("resources") or {} for each in listed]
+    amounts = [_amounts(part) for part in parts]
+    if not any(requests or limits for requests, limits in amounts):
+        return "BestEffort"
+    is_even = all(limits.keys() == {*COMPUTE} and requests in ({}, limits) for requests, limits in amounts)
+    return "Guaranteed" if is_even else "Burstable"
+
+
+def _amounts(resources: Json) -> tuple[Json, Json]:
+    """Requests and limits of cpu and memory; what is asked for as 0 is not asked for."""
+    requests, limits = (
+        {
+            name: quantity.parse(amount)
+            for name, amount in (resources.get(side) or {}).items()
+            if name in COMPUTE and quantity.parse(amount)
+        }
+        for side in ("requests", "limits")
+    )
+    return {**limits, **requests} if limits and requests else requests, limits
