@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 BODY_BYTES_MAX = 3 * 1024 * 1024
 SUPPORTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+STRICT_FAULTS_MAX = 100
+"""Unknown and duplicate fields that are told, as upstream's decoder."""
 Json = dict[str, Any]
 WHOLE = frozenset(("", "status", "approval", "finalize", "ephemeralcontainers", "resize"))
 """Subresources whose body is the object itself: its unknown fields are told together with the duplicate ones."""
@@ -111,7 +113,7 @@ def report(context: RequestContext, unknown: list[str]) -> None:
     """Refuse (Strict) or warn of (Warn) unknown fields, and duplicate ones that the body had."""
     if not unknown and not context.duplicates:
         return
-    faults = [*context.duplicates, *unknown]
+    faults = [*context.duplicates, *unknown][:STRICT_FAULTS_MAX]
     context.duplicates = ()
     match context.query.get("fieldValidation", "Warn"):
         case "Strict":

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from knarr.apiserver.server import ApiServer
 
 Json = dict[str, Any]
+PARAMETERS_MAX = 10_000
+"""Parameters of one query: `exec` has one for each word of its command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,12 @@ def integer(name: str, value: str) -> int | None:
 
 @lru_cache(512)
 def parsed_query(query: str) -> Mapping[str, str]:
-    """The query's parameters, the first value of each; shared, so never changed."""
+    """The query's parameters, the first value of each; shared, so never changed. Raises BadRequest."""
     found: dict[str, str] = {}
-    for key, value in parse_qsl(query, keep_blank_values=True, max_num_fields=1000):
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=PARAMETERS_MAX)
+    except ValueError as error:
+        raise BadRequest(f"the query has more than {PARAMETERS_MAX} parameters") from error
+    for key, value in pairs:
         found.setdefault(key, value)
     return found

@@ -29,6 +29,13 @@ CODES: Final[tuple[tuple[type[KnarrError], int, str], ...]] = (
 )
 
 
+CAUSES_MAX: Final = 500
+TEXT_MAX: Final = 16 * 1024
+MESSAGE_MAX: Final = 64 * 1024
+"""Bounds of one Status, in causes and characters: a small body may have a fault in each of 100,000 places, or a large
+value that is quoted."""
+
+
 class Refusal(KnarrError):
     """A refusal that names its code, reason and details itself."""
 
@@ -61,7 +68,7 @@ def failure(code: int, reason: str, message: str, details: Mapping[str, Any] | N
         "apiVersion": "v1",
         "metadata": {},
         "status": "Failure",
-        "message": message,
+        "message": _cut(message, MESSAGE_MAX),
         "reason": reason,
     }
     if details:
@@ -78,13 +85,22 @@ def success(details: Mapping[str, Any]) -> bytes:
 
 
 def causes(found: Sequence[Cause]) -> list[dict[str, str]]:
-    return [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in found]
+    return [
+        {"reason": cause.reason, "message": _cut(cause.message, TEXT_MAX), "field": _cut(cause.field, TEXT_MAX)}
+        for cause in found[:CAUSES_MAX]
+    ]
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text) - limit} more characters)"
 
 
 def invalid(kind: str, group: str, name: str, found: Sequence[Cause]) -> Refusal:
     """422 in upstream's words: `Deployment.apps "web" is invalid: spec.replicas: Invalid value: …`."""
     qualified = f"{kind}.{group}" if group else kind
-    texts = [f"{cause.field}: {cause.message}" if cause.field else cause.message for cause in found]
+    texts = [f"{cause.field}: {cause.message}" if cause.field else cause.message for cause in found[:CAUSES_MAX]]
+    if len(found) > CAUSES_MAX:
+        texts.append(f"and {len(found) - CAUSES_MAX} more")
     text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     details: dict[str, Any] = {"name": name, "kind": kind, "causes": causes(found)}
     if group:

@@ -1,6 +1,8 @@
-"""JSON patch (RFC 6902) with the error texts of the Go library that upstream uses. Pure: paths are copied, not objects.
+"""JSON patch (RFC 6902) with the error texts of the Go library that upstream uses. Pure: the target is never changed.
 
-Limits: OPERATIONS_MAX operations, COPIED_BYTES_MAX bytes made by `copy` (a small patch must not make a large object).
+What a patch changes is copied once and then changed in place, so that 10,000 operations on a large map do not copy it
+10,000 times. Limits: OPERATIONS_MAX operations, COPIED_BYTES_MAX bytes made by `copy` (a small patch must not make a
+large object), and the depth and number of values of a body.
 """
 
 from collections.abc import Sequence
@@ -9,25 +11,11 @@ from typing import Any, Final
 import msgspec
 
 from knarr.base.errors import BadRequest, Cause, Invalid, TooLarge
+from knarr.wire import strict_json
 
 OPERATIONS_MAX: Final = 10_000
 COPIED_BYTES_MAX: Final = 3 * 1024 * 1024
 _ABSENT: Final = object()
-
-
-class _Copied:
-    """Bytes that `copy` operations have made so far."""
-
-    def __init__(self) -> None:
-        self.size = 0
-
-    def add(self, value: Any) -> None:
-        self.size += len(msgspec.json.encode(value))
-        if self.size > COPIED_BYTES_MAX:
-            raise _failed(
-                f"Unable to complete the copy, the accumulated size increase of copy is {self.size},"
-                f" exceeding the limit {COPIED_BYTES_MAX}"
-            )
 
 
 def patched(target: Any, operations: Any) -> Any:
@@ -36,44 +24,88 @@ def patched(target: Any, operations: Any) -> Any:
         raise BadRequest("error decoding patch: a JSON patch is a list of operations")
     if len(operations) > OPERATIONS_MAX:
         raise TooLarge(f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len(operations)}")
-    copied = _Copied()
+    document = _Document(target)
     for operation in operations:
         if not isinstance(operation, dict):
             raise BadRequest("error decoding patch: an operation of a JSON patch is an object")
-        target = _applied(target, operation, copied)
-    return target
+        _apply(document, operation)
+    if document.has_grown:
+        strict_json.check_shape(document.root)
+    return document.root
 
 
-def _applied(target: Any, operation: dict[str, Any], copied: _Copied) -> Any:
+class _Document:
+    """The value as far as it is patched; `root` shares with the target what no operation has changed."""
+
+    def __init__(self, target: Any) -> None:
+        self.root = target
+        self.has_grown = False
+        self._own: dict[int, Any] = {}
+        self._copied_bytes = 0
+
+    def copy(self, value: Any) -> Any:
+        """A value like this one that shares nothing with it."""
+        strict_json.check_shape(value)
+        content = msgspec.json.encode(value)
+        self._copied_bytes += len(content)
+        if self._copied_bytes > COPIED_BYTES_MAX:
+            raise _failed(
+                f"Unable to complete the copy, the accumulated size increase of copy is {self._copied_bytes},"
+                f" exceeding the limit {COPIED_BYTES_MAX}"
+            )
+        return msgspec.json.decode(content)
+
+    def parent(self, where: Sequence[str], verb: str, path: str) -> Any:
+        """What holds the last token, ours to change. Raises Invalid when the document has no such place."""
+        self.root = holder = self._owned(self.root)
+        for token in where[:-1]:
+            if isinstance(holder, dict) and token in holder:
+                holder[token] = child = self._owned(holder[token])
+            elif isinstance(holder, list) and 0 <= (index := _index(token, len(holder), path)) < len(holder):
+                holder[index] = child = self._owned(holder[index])
+            else:
+                raise _failed(f"{verb} operation does not apply: doc is missing path: {path}: missing value")
+            holder = child
+        return holder
+
+    def _owned(self, value: Any) -> Any:
+        if not isinstance(value, dict | list) or id(value) in self._own:
+            return value
+        copied: Any = value.copy()
+        self._own[id(copied)] = copied  # kept, so that its id stays its own
+        return copied
+
+
+def _apply(document: _Document, operation: dict[str, Any]) -> None:
     path = operation.get("path")
     if not isinstance(path, str):
         raise _failed("operation's path is missing")
     where = pointer(path)
     match operation.get("op"):
         case "add":
-            return _add(target, where, _value(operation), path)
+            _add(document, where, _value(operation), path)
         case "replace":
-            return _replace(target, where, _value(operation), path)
+            _replace(document, where, _value(operation), path)
         case "remove":
-            return _remove(target, where, path)
+            _remove(document, where, path)
         case "test":
-            return _tested(target, where, operation, path)
+            _test(document.root, where, operation, path)
         case "move":
             source = _from(operation)
             if where[: len(source)] == source and where != source:
                 raise _failed(f"Unable to move {operation['from']} into itself")
-            value = _get(target, source)
+            value = _get(document.root, source)
             if value is _ABSENT:
                 raise _missing("move", operation["from"])
-            return _add(_remove(target, source, operation["from"]), where, value, path)
+            _remove(document, source, operation["from"])
+            _add(document, where, value, path)
         case "copy":
-            value = _get(target, _from(operation))
+            value = _get(document.root, _from(operation))
             if value is _ABSENT:
                 raise _missing("copy", operation["from"])
-            copied.add(value)
-            return _add(target, where, value, path)
+            _add(document, where, document.copy(value), path)
         case other:
-            raise BadRequest(f"error decoding patch: Unexpected kind: {other}")
+            raise _failed(f"Unexpected kind: {other if isinstance(other, str) else 'unknown'}")
 
 
 def pointer(text: str) -> list[str]:
@@ -137,78 +169,60 @@ def _get(target: Any, where: Sequence[str]) -> Any:
     return target
 
 
-def _add(target: Any, where: Sequence[str], value: Any, path: str) -> Any:
+def _add(document: _Document, where: Sequence[str], value: Any, path: str) -> None:
+    document.has_grown |= isinstance(value, dict | list)
     if not where:
-        return value
-    token, rest = where[0], where[1:]
-    if rest:
-        return _below(target, (token, rest, path), lambda child: _add(child, rest, value, path), "add")
-    if isinstance(target, dict):
-        return {**target, token: value}
-    if isinstance(target, list):
-        index = len(target) if token == "-" else _index(token, len(target) + 1, path)  # noqa: S105  # a pointer token
-        if not 0 <= index <= len(target):
+        document.root = value
+        return
+    token, holder = where[-1], document.parent(where, "add", path)
+    if isinstance(holder, dict):
+        holder[token] = value
+    elif isinstance(holder, list):
+        index = len(holder) if token == "-" else _index(token, len(holder) + 1, path)  # noqa: S105  # a pointer token
+        if not 0 <= index <= len(holder):
             raise _failed(f"Unable to access invalid index: {token}: invalid index referenced")
-        return [*target[:index], value, *target[index:]]
-    raise _missing("add", path)
+        holder.insert(index, value)
+    else:
+        raise _missing("add", path)
 
 
-def _replace(target: Any, where: Sequence[str], value: Any, path: str) -> Any:
+def _replace(document: _Document, where: Sequence[str], value: Any, path: str) -> None:
+    document.has_grown |= isinstance(value, dict | list)
     if not where:
-        return value
-    token, rest = where[0], where[1:]
-    if rest:
-        return _below(target, (token, rest, path), lambda child: _replace(child, rest, value, path), "replace")
-    if isinstance(target, dict):
-        if token not in target:
-            raise _missing("replace", path)
-        return {**target, token: value}
-    if isinstance(target, list):
-        index = _index(token, len(target), path)
-        if not 0 <= index < len(target):
-            raise _missing("replace", path)
-        return [*target[:index], value, *target[index + 1 :]]
-    raise _missing("replace", path)
+        document.root = value
+        return
+    token, holder = where[-1], document.parent(where, "replace", path)
+    if isinstance(holder, dict) and token in holder:
+        holder[token] = value
+    elif isinstance(holder, list) and 0 <= (index := _index(token, len(holder), path)) < len(holder):
+        holder[index] = value
+    else:
+        raise _missing("replace", path)
 
 
-def _remove(target: Any, where: Sequence[str], path: str) -> Any:
+def _remove(document: _Document, where: Sequence[str], path: str) -> None:
     if not where:
-        return None
-    token, rest = where[0], where[1:]
-    if rest:
-        return _below(target, (token, rest, path), lambda child: _remove(child, rest, path), "remove")
-    if isinstance(target, dict):
-        if token not in target:
-            raise _missing("remove", path)
-        return {key: value for key, value in target.items() if key != token}
-    if isinstance(target, list):
-        index = _index(token, len(target), path)
-        if not 0 <= index < len(target):
+        document.root = None
+        return
+    token, holder = where[-1], document.parent(where, "remove", path)
+    if isinstance(holder, dict) and token in holder:
+        del holder[token]
+    elif isinstance(holder, list):
+        index = _index(token, len(holder), path)
+        if not 0 <= index < len(holder):
             raise _failed(f"Unable to access invalid index: {token}: invalid index referenced")
-        return [*target[:index], *target[index + 1 :]]
-    raise _missing("remove", path)
+        del holder[index]
+    else:
+        raise _missing("remove", path)
 
 
-def _below(target: Any, place: tuple[str, Sequence[str], str], change: Any, verb: str) -> Any:
-    """A copy of the target whose child at the token is changed."""
-    token, _, path = place
-    if isinstance(target, dict) and token in target:
-        return {**target, token: change(target[token])}
-    if isinstance(target, list):
-        index = _index(token, len(target), path)
-        if 0 <= index < len(target):
-            return [*target[:index], change(target[index]), *target[index + 1 :]]
-    raise _failed(f"{verb} operation does not apply: doc is missing path: {path}: missing value")
-
-
-def _tested(target: Any, where: Sequence[str], operation: dict[str, Any], path: str) -> Any:
+def _test(target: Any, where: Sequence[str], operation: dict[str, Any], path: str) -> None:
     found = _get(target, where)
     wanted = operation.get("value")
     if found is _ABSENT and wanted is None:
-        return target
+        return
     if found is _ABSENT or not equal(found, wanted):
         raise _failed(f"testing value {path} failed: test failed")
-    return target
 
 
 def equal(left: Any, right: Any) -> bool:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from knarr.base import clock
-from knarr.base.errors import BadRequest
+from knarr.base.errors import BadRequest, TooLarge
 from knarr.wire import strict_json
 
 MAGIC: Final = b"k8s\x00"
@@ -41,6 +41,7 @@ class Decoder:
         api_version, kind, raw = envelope(content)
         value: dict[str, Any] = {"apiVersion": api_version, "kind": kind}
         value.update(self.decode_type(raw, self.type_name(api_version, kind)))
+        strict_json.check_shape(value)
         return value
 
     def type_name(self, api_version: str, kind: str) -> str:
@@ -86,7 +87,10 @@ class Decoder:
                     name, mode, convert, drops_zero = field
                     value = convert(buffer, start, position, depth + 1)
                     if mode == "many":
-                        result.setdefault(name, []).append(value)
+                        values = result.setdefault(name, [])
+                        values.append(value)
+                        if len(values) > strict_json.VALUES_MAX:
+                            raise TooLarge(f"Request entity too large: more than {strict_json.VALUES_MAX} values")
                     elif mode == "map":
                         result.setdefault(name, {})[value[0]] = value[1]
                     elif mode == "inline":

@@ -1,7 +1,8 @@
-"""JSON as a server may accept it: UTF-8, no NaN, no lone surrogates, at most DEPTH_MAX levels, duplicates reported.
+"""JSON as a server may accept it: UTF-8, no NaN, no lone surrogates, bounded in depth and number, duplicates reported.
 
 `decode` is the fast way (msgspec); `decode_reporting` also names every field that occurs twice, which fast parsers
-hide. Unknown fields are the schema's business. Whatever cannot be decoded raises BadRequest that says where.
+hide. Unknown fields are the schema's business. Whatever cannot be decoded raises BadRequest that says where; more than
+VALUES_MAX values raise TooLarge.
 """
 
 import json
@@ -9,9 +10,12 @@ from typing import Any, Final
 
 import msgspec
 
-from knarr.base.errors import BadRequest
+from knarr.base.errors import BadRequest, TooLarge
 
 DEPTH_MAX: Final = 100
+VALUES_MAX: Final = 100_000
+"""Values in one body. Each costs microseconds of decoding, defaulting and validating while nobody else is served;
+no object with more of them fits into the 1.5 MiB that may be stored, its managedFields counted."""
 _decoder: Final = msgspec.json.Decoder()
 
 
@@ -23,9 +27,9 @@ def decode(content: bytes) -> Any:
         raise BadRequest(f"couldn't parse JSON: {error}") from error
     except RecursionError as error:
         raise BadRequest(f"couldn't parse JSON: nested deeper than {DEPTH_MAX} levels") from error
-    # So few brackets cannot nest too deep, and most bodies have fewer.
-    if content.count(b"{") + content.count(b"[") > DEPTH_MAX:
-        _check_depth(value)
+    # So few brackets cannot nest too deep, and most bodies have fewer; so short a body cannot have too many values.
+    if content.count(b"{") + content.count(b"[") > DEPTH_MAX or len(content) > 2 * VALUES_MAX:
+        check_shape(value)
     return value
 
 
@@ -51,15 +55,19 @@ def decode_reporting(content: bytes) -> tuple[Any, tuple[str, ...]]:
     return value, tuple(_paths(again, twice))
 
 
-def _check_depth(value: Any) -> None:
+def check_shape(value: Any) -> None:
+    """Raise BadRequest for a value that is nested too deep, and TooLarge for one of too many values."""
     level: list[Any] = [value]
+    count = 1
     for _ in range(DEPTH_MAX + 1):
         following: list[Any] = []
         for container in level:
-            if type(container) is dict:
-                following.extend(child for child in container.values() if type(child) in (dict, list))
-            elif type(container) is list:
-                following.extend(child for child in container if type(child) in (dict, list))
+            if type(container) is dict or type(container) is list:
+                count += len(container)
+                if count > VALUES_MAX:
+                    raise TooLarge(f"Request entity too large: it has more than {VALUES_MAX} values")
+                children = container.values() if type(container) is dict else container
+                following.extend([child for child in children if type(child) in (dict, list)])
         if not following:
             return
         level = following

@@ -10,9 +10,12 @@ from typing import Any, Final
 
 import yaml
 
-from knarr.base.errors import BadRequest
+from knarr.base.errors import BadRequest, TooLarge
+from knarr.wire import strict_json
 
 DEPTH_MAX: Final = 100
+EVENTS_MAX: Final = 2 * strict_json.VALUES_MAX
+"""A mapping's value comes with its key; a collection has two ends."""
 NODES_MAX: Final = 100_000
 """Nodes that aliases may add in one document; upstream's limit is a ratio of the same order."""
 _WORDS: Final[dict[str, Any]] = {
@@ -78,9 +81,13 @@ class _Document:
         self.result: Any = None
         self.duplicates: list[str] = []
         self.aliased = 0
+        self.events = 0
 
     def take(self, event: Any) -> None:
         line = event.start_mark.line + 1
+        self.events += 1
+        if self.events > EVENTS_MAX:
+            raise TooLarge(f"Request entity too large: it has more than {strict_json.VALUES_MAX} values")
         if isinstance(event, yaml.ScalarEvent):
             self._add(_scalar(event, self._wants_key()), event.anchor, line, 1)
         elif isinstance(event, yaml.AliasEvent):

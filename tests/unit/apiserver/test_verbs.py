@@ -147,3 +147,18 @@ async def test_strict_decoding_names_what_could_not_be_read(ask: Any) -> None:
     assert (await ask("PUT", f"{path}/c{strict}", wrong))["message"] == whole
     patched = await ask("PATCH", f"{path}/c{strict}", {"dataa": {}}, media="application/merge-patch+json")
     assert patched["message"] == plain
+
+
+async def test_a_refusal_is_short_even_if_thousands_of_fields_are_wrong(ask: Any, configmap: Make) -> None:
+    wrong = configmap("a", **{f"{number}/": "" for number in range(2000)})
+    found = await ask("POST", CONFIGMAPS, wrong)
+    assert found["code"] == 422
+    assert len(found["details"]["causes"]) == 500
+    assert len(found["message"]) < 70_000
+    unknown = configmap("a") | {f"unknown{number}": 1 for number in range(200)}
+    found = await ask("POST", f"{CONFIGMAPS}?fieldValidation=Strict", unknown)
+    assert found["message"].count("unknown field") == 100
+
+
+async def test_a_query_of_too_many_parameters_is_a_bad_request(ask: Any) -> None:
+    assert (await ask("GET", f"{CONFIGMAPS}?{'a&' * 20_000}"))["code"] == 400

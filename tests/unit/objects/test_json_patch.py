@@ -1,5 +1,6 @@
 """JSON patch: like the reference implementation where it applies, in Go's words where it does not."""
 
+import copy
 from typing import Any
 
 import jsonpatch
@@ -50,6 +51,34 @@ def outcome(target: dict[str, Any], operations: list[dict[str, Any]]) -> tuple[A
         return json_patch.patched(target, operations), ""
     except Invalid as error:
         return None, str(error)
+
+
+def test_a_patch_changes_neither_its_target_nor_itself() -> None:
+    target = {"a": {"b": [1]}}
+    patch = [
+        {"op": "add", "path": "/c", "value": {"d": []}},
+        {"op": "copy", "from": "/c", "path": "/e"},
+        {"op": "add", "path": "/c/d/-", "value": 1},
+        {"op": "add", "path": "/e/d/-", "value": 2},
+        {"op": "move", "from": "/a", "path": "/f"},
+        {"op": "add", "path": "/f/b/-", "value": 3},
+    ]
+    before = copy.deepcopy((target, patch))
+    assert json_patch.patched(target, patch) == {"c": {"d": [1]}, "e": {"d": [2]}, "f": {"b": [1, 3]}}
+    assert (target, patch) == before
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        [{"op": "add", "path": "/a" * depth, "value": {"a": {}}} for depth in range(1, 200)],
+        [{"op": "copy", "from": "", "path": "/a" * 2**power} for power in range(12)],
+        [{"op": "move", "from": "/b", "path": "/a" * depth} for depth in range(1, 200)],
+    ],
+)
+def test_operations_do_not_nest_deeper_than_a_body_may(patch: list[dict[str, Any]]) -> None:
+    with pytest.raises((BadRequest, Invalid)):
+        json_patch.patched({"a": {}, "b": {}}, patch)
 
 
 def test_a_patch_leaves_its_target_as_it_was() -> None:

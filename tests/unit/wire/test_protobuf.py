@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knarr.base.errors import BadRequest
+from knarr.base.errors import BadRequest, TooLarge
 from knarr.kinds import registry
 from knarr.wire.protobuf import Decoder
 
@@ -131,3 +131,14 @@ def _sized(content: bytes) -> bytes:
         head += bytes([size & 127 | 128])
         size >>= 7
     return head + bytes([size]) + content
+
+
+def test_a_list_of_too_many_messages_is_too_large() -> None:
+    containers = b"\x12\x00" * 100_001
+    raw = b"\x12" + varint(len(containers)) + containers
+    with pytest.raises(TooLarge, match="more than 100000 values"):
+        DECODER.decode(b"k8s\x00\x0a\x09\x0a\x02v1\x12\x03Pod\x12" + varint(len(raw)) + raw)
+
+
+def varint(number: int) -> bytes:
+    return bytes([number & 127 | 128, number >> 7 & 127 | 128, number >> 14])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knarr.base.errors import BadRequest
+from knarr.base.errors import BadRequest, TooLarge
 from knarr.wire import strict_json
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -56,3 +56,9 @@ def test_fields_set_twice_are_named_by_path_and_the_last_counts() -> None:
     value, twice = strict_json.decode_reporting(text)
     assert value == {"a": 2, "spec": {"list": [{}, {"image": "z"}]}}
     assert twice == ("a", "spec.list[1].image")
+
+
+@pytest.mark.parametrize("text", [b"[" + b"{}," * 100_000 + b"{}]", b"[" + b"1," * 100_000 + b"1]"])
+def test_a_body_of_too_many_values_is_too_large(text: bytes) -> None:
+    with pytest.raises(TooLarge, match="more than 100000 values"):
+        strict_json.decode(text)

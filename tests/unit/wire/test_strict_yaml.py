@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knarr.base.errors import BadRequest
+from knarr.base.errors import BadRequest, TooLarge
 from knarr.wire import strict_yaml
 
 KUBECTL: list[tuple[str, Any]] = [
@@ -69,3 +69,8 @@ def test_what_kubectl_would_refuse_or_choke_on_is_refused(text: bytes) -> None:
 def test_any_bytes_are_decoded_or_refused(content: bytes) -> None:
     with contextlib.suppress(BadRequest):
         strict_yaml.decode_all(content)
+
+
+def test_a_document_of_too_many_values_is_too_large() -> None:
+    with pytest.raises(TooLarge, match="more than 100000 values"):
+        strict_yaml.decode(b"[" + b"1," * 200_000 + b"1]")
