@@ -96,6 +96,27 @@ def test_the_c_application_is_its_binary_alone(cluster: Cluster, deploy: Callabl
     assert [layer["size"] < 1_000_000 for layer in layers] == [True]
 
 
+@needs_dpkg
+def test_grpc_probes_ask_for_a_service_and_for_the_server(cluster: Cluster) -> None:
+    make_base(cluster, "bases/python:3", "python3", "dash")
+    image = f"{cluster.registry}/grpc-health:v1"
+    words = ("--build-arg", f"REGISTRY={cluster.registry}", "-t", image, str(EXAMPLES / "probes-grpc"))
+    cluster.ok(cluster.knarr("build", *words))
+    cluster.ok(cluster.knarr("push", image))
+    text = (EXAMPLES / "probes-grpc" / "pod.yaml").read_text().replace("localhost:5000", cluster.registry)
+    cluster.ok(cluster.kubectl("apply", "-f", "-", text=text))
+    wait = ("wait", "pod/probes-grpc", "--timeout=30s")
+    cluster.ok(cluster.kubectl(*wait, "--for=condition=Ready"))
+    cluster.ok(cluster.kubectl("exec", "probes-grpc", "--", "sh", "-c", "echo until Monday > /tmp/closed"))
+    cluster.ok(cluster.kubectl(*wait, "--for=condition=Ready=false"))
+    told = 'Readiness probe failed: service unhealthy (responded with "NOT_SERVING")'
+    cluster.until(told, "describe", "pod", "probes-grpc")
+    cluster.ok(cluster.kubectl("exec", "probes-grpc", "--", "sh", "-c", "> /tmp/closed"))
+    cluster.ok(cluster.kubectl(*wait, "--for=condition=Ready"))
+    assert "Running   0" in cluster.ok(cluster.kubectl("get", "pod", "probes-grpc"))
+    cluster.ok(cluster.kubectl("delete", "-f", "-", "--timeout=30s", text=text))
+
+
 def test_the_readmes_say_what_the_tests_do() -> None:
     for example, name in (("python", "guestbook"), ("static-files", "site"), ("c-multi-stage", "hello")):
         text = (EXAMPLES / example / "README.md").read_text()

@@ -25,7 +25,7 @@ async def attempt(host: str, port: int, service: str, timeout_seconds: float) ->
             return Result(False, _refusal(error, service, authority(host, port), timeout_seconds, grpc.StatusCode))
     if bytes(answer) == SERVING:
         return Result(True, "service healthy")
-    return Result(False, f"service unhealthy (responded with {_status(bytes(answer))!r})")
+    return Result(False, f'service unhealthy (responded with "{_status(bytes(answer))}")')
 
 
 def check_request(service: str) -> bytes:
@@ -42,12 +42,14 @@ def _refusal(error: object, service: str, address: str, seconds: float, codes: o
     code = error.code()  # type: ignore[attr-defined]  # grpcio ships no types
     name = code.name
     if name == "UNIMPLEMENTED":
-        return "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
+        text = "error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
+        return f"{text}: {error.details()}"  # type: ignore[attr-defined]  # as above
     if name == "DEADLINE_EXCEEDED":
         return f"timeout: health rpc did not complete within {seconds:g}s"
     if name == "UNAVAILABLE":
         return f'timeout: failed to connect service "{address}" within {seconds:g}s: {error.details()}'  # type: ignore[attr-defined]  # as above
-    return f"error: health rpc probe failed: {name}"
+    word = "".join(part.capitalize() for part in name.split("_")).replace("Ok", "OK")
+    return f"error: health rpc probe failed: rpc error: code = {word} desc = {error.details()}"  # type: ignore[attr-defined]  # as above
 
 
 def _status(answer: bytes) -> str:
