@@ -6,12 +6,13 @@ returns only when cancelled. `race` and `deadline` keep waits bounded.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from knarr.base.errors import DeadlineExceeded
 from knarr.base.logs import fields, log
 
 T = TypeVar("T")
+P = ParamSpec("P")
 Ready = Callable[[], None]
 
 
@@ -64,6 +65,21 @@ async def whole(act: Coroutine[Any, Any, T], name: str) -> T:
     except asyncio.CancelledError:
         if not task.cancelled():
             task.add_done_callback(_log_failure)
+        raise
+
+
+async def in_thread(act: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+    """The act's result, from a worker thread. Whoever is cancelled waits until the thread has ended.
+
+    A thread cannot be stopped: without the wait it would go on writing where its caller has already cleaned up.
+    """
+    task = asyncio.ensure_future(asyncio.to_thread(act, *arguments, **named))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()
         raise
 
 

@@ -3,11 +3,13 @@
 Files of their own, apart from images: no image names them. `prune` bounds them, oldest use first.
 """
 
+import contextlib
 import hashlib
+import math
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,8 +30,15 @@ class ContextStore:
             left_over.unlink(missing_ok=True)
 
     def missing(self, digests: Iterable[str]) -> list[str]:
-        """Those that are not here, each once."""
-        return [digest for digest in dict.fromkeys(digests) if not self._path(digest).exists()]
+        """Those that are not here, each once; those that are, are in use from now on."""
+        return [digest for digest in dict.fromkeys(digests) if not self._touch(digest)]
+
+    def _touch(self, digest: str) -> bool:
+        try:
+            os.utime(f"{self._directory}/{_encoded(digest)}")
+        except FileNotFoundError:
+            return False
+        return True
 
     def open(self, digest: str) -> int:
         try:
@@ -57,17 +66,25 @@ class ContextStore:
         """Content on its way in, piece by piece."""
         return ContentWriter(self.root / f".{secrets.token_hex(8)}", self._path)
 
-    def prune(self, size_max: int) -> int:
-        """Remove what was not used for longest until at most `size_max` bytes are left; the bytes freed."""
-        found = sorted(((path.stat(), path) for path in self.root.iterdir()), key=lambda pair: pair[0].st_mtime)
+    def prune(self, size_max: int, used_before: float = math.inf) -> int:
+        """Remove what was not used for longest until at most `size_max` bytes are left; the bytes freed.
+
+        What was used at that time or later (seconds since 1970) stays: a build may be about to copy it.
+        """
+        found = sorted(self._files(), key=lambda pair: pair[0].st_mtime)
         total = sum(stat.st_size for stat, _ in found)
         freed = 0
         for stat, path in found:
-            if total - freed <= size_max:
+            if total - freed <= size_max or stat.st_mtime >= used_before:
                 break
             path.unlink(missing_ok=True)
             freed += stat.st_size
         return freed
+
+    def _files(self) -> Iterator[tuple[os.stat_result, Path]]:
+        for path in self.root.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # a draft that took its place meanwhile
+                yield path.stat(), path
 
     def _path(self, digest: str) -> Path:
         return self.root / _encoded(digest)

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knarr.base import tasks
 from knarr.base.errors import Invalid
 from knarr.base.ids import hex_id
 from knarr.builder import cache_keys, git
@@ -77,7 +78,7 @@ class CopyStep:
 
         async def write(root: Path) -> None:
             await self._solve.need([pick.entry.content for pick in picks if pick.entry.kind == "file"])
-            await asyncio.to_thread(copied, root, tree, picks, operation)
+            await tasks.in_thread(copied, root, tree, picks, operation)
 
         return await asyncio.to_thread(cache_keys.content_key, tree, picks), write
 
@@ -89,7 +90,7 @@ class CopyStep:
         picks = [Pick("download", found.name, found.entry, is_source=True)]
 
         async def write(root: Path) -> None:
-            await asyncio.to_thread(copied, root, tree, picks, operation)
+            await tasks.in_thread(copied, root, tree, picks, operation)
 
         return cache_keys.content_key(tree, picks), write
 
@@ -118,8 +119,8 @@ class CopyStep:
                 tree = git.Checkout(place.root, place.time_ns, keeps_git=source.keeps_git)
                 try:
                     whole = dataclasses.replace(operation, sources=(source.subdir or ".",), unpacks=False)
-                    picks = await asyncio.to_thread(self.selected, tree, whole)
-                    await asyncio.to_thread(copied, root, tree, picks, whole)
+                    picks = await tasks.in_thread(self.selected, tree, whole)
+                    await tasks.in_thread(copied, root, tree, picks, whole)
                 finally:
                     tree.close()
 
@@ -134,16 +135,16 @@ class CopyStep:
         record = tools.cache.find(memory) or await self._solve.running.imported.find(memory)
         if record is None:
             async with self._shown(source) as tree:
-                picks = await asyncio.to_thread(self.selected, tree, operation)
-                content = await asyncio.to_thread(cache_keys.content_key, tree, picks)
+                picks = await tasks.in_thread(self.selected, tree, operation)
+                content = await tasks.in_thread(cache_keys.content_key, tree, picks)
             record = Record(key=memory, content=content)
             tools.cache.put(record)
         self._solve.used.append((True, record))
 
         async def write(root: Path) -> None:
             async with self._shown(source) as tree:
-                picks = await asyncio.to_thread(self.selected, tree, operation)
-                await asyncio.to_thread(copied, root, tree, picks, operation)
+                picks = await tasks.in_thread(self.selected, tree, operation)
+                await tasks.in_thread(copied, root, tree, picks, operation)
 
         return record.content, write
 

@@ -66,7 +66,7 @@ class Downloads:
                 size += len(chunk)
                 if size > SIZE_MAX:
                     raise TooLarge(f"{url}: larger than {SIZE_MAX} bytes")
-                await asyncio.to_thread(writer.write, chunk)
+                await tasks.in_thread(writer.write, chunk)
             try:
                 digest = writer.commit(checksum)
             except Invalid as error:

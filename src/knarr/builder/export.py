@@ -4,11 +4,11 @@
 a directory of its own where there are several.
 """
 
-import asyncio
 import json
 import tarfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 
+from knarr.base import tasks
 from knarr.base.errors import NotFound
 from knarr.builder.layering import Layering
 from knarr.builder.output import Filesystem
@@ -66,7 +66,7 @@ async def tree(images: ImageStore, layering: Layering, digest: Digest) -> AsyncI
             yield header_bytes(header)
         async with layering.shown(Filesystem(parsed.layers, diff_ids)) as root:
             pieces = _pieces(layer_diff.tree_entries(root), prefix)
-            while piece := await asyncio.to_thread(next, pieces, b""):
+            while piece := await tasks.in_thread(next, pieces, b""):
                 yield piece
     yield _END
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from knarr.base import tasks
 from knarr.base.errors import AlreadyExists
 from knarr.base.failpoints import failpoint
 from knarr.base.ids import hex_id
@@ -44,7 +45,7 @@ class Layering:
         chain = chain_id(base.diff_ids)
         if chain and not self._images.snapshots.has(chain):
             async with self._unpacking:
-                await asyncio.to_thread(
+                await tasks.in_thread(
                     unpack.unpack_layers, self._images.content, self._images.snapshots, base.layers, base.diff_ids
                 )
         return chain
@@ -90,7 +91,7 @@ class Layering:
         mounting.unmount(draft.root)
         snapshots = self._images.snapshots
         upper = snapshots.upper(draft.key)
-        layer = await asyncio.to_thread(
+        layer = await tasks.in_thread(
             layer_diff.pack, upper, self._images.content, mtime_max=mtime_max, sets_times=sets_times
         )
         failpoint("builder.before_commit")

@@ -3,7 +3,6 @@
 How the container is made is steps/run.py's; cache, secret and agent mounts are steps/mounts.py's.
 """
 
-import asyncio
 import dataclasses
 import posixpath
 from collections.abc import Awaitable, Callable
@@ -11,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from knarr.base import tasks
 from knarr.base.errors import Forbidden, Invalid
 from knarr.base.ids import hex_id
 from knarr.base.removal import drop_tree
@@ -114,7 +114,7 @@ class RunStep:
             picks = self._copy.selected(tree, _selection(mount))
             await self._solve.need([pick.entry.content for pick in picks if pick.entry.kind == "file"])
             target = CopyFiles("", (), _context_target(tree, path))
-            await asyncio.to_thread(copied, place, tree, picks, target)
+            await tasks.in_thread(copied, place, tree, picks, target)
         rootfs = Rootfs(root)
         try:
             found = rootfs.resolve(clean_path(path))
@@ -133,8 +133,8 @@ class RunStep:
             tree = Rootfs(source)
             try:
                 whole = CopyFiles("", (".",), "/")
-                picks = await asyncio.to_thread(self._copy.selected, tree, whole)
-                await asyncio.to_thread(copied, place, tree, picks, whole)
+                picks = await tasks.in_thread(self._copy.selected, tree, whole)
+                await tasks.in_thread(copied, place, tree, picks, whole)
             finally:
                 tree.close()
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlencode
 
 from knarr.base.errors import Invalid
-from knarr.cli import build_values, node_client, transfer
+from knarr.cli import build_values, node_client, transfer, whole_file
 from knarr.cli.printing import EXIT_USAGE, Failure
 
 _PIECE = 1 << 20
@@ -64,14 +64,9 @@ def _put(arguments: argparse.Namespace, built: dict[str, Any], output: dict[str,
 
 
 def _stream(answer: node_client.Answer, target: Path) -> None:
-    draft = target.with_name(target.name + ".part")
-    try:
-        with open(draft, "wb") as file:
-            for piece in answer.pieces():
-                file.write(piece)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole_file.written(target) as file:
+        for piece in answer.pieces():
+            file.write(piece)
 
 
 def extract(stream: io.RawIOBase | BinaryIO, target: Path) -> None:
@@ -151,10 +146,5 @@ class _Pieces(io.RawIOBase):
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    draft = path.with_name(path.name + ".part")
-    try:
-        draft.write_bytes(content)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with whole_file.written(path) as file:
+        file.write(content)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlencode
 
-from knarr.cli import node_client, printing
+from knarr.cli import node_client, printing, whole_file
 from knarr.cli.printing import Failure
 
 
@@ -25,17 +25,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.output is None:
         _write(answer, sys.stdout.buffer)
         return 0
-    draft = arguments.output.with_name(arguments.output.name + ".part")
     try:
-        with open(draft, "wb") as file:
+        with whole_file.written(arguments.output) as file:
             _write(answer, file)
-        draft.replace(arguments.output)
     except OSError as error:
         raise Failure(
             f"{arguments.output} was not written", error.strerror or str(error), "give another path with -o"
         ) from error
-    finally:
-        draft.unlink(missing_ok=True)
     return 0
 
 

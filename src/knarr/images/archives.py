@@ -5,7 +5,6 @@ docker's `manifest.json`, which names the same blobs. Loading checks each blob's
 Layers of a docker archive are plain tars and stay so.
 """
 
-import asyncio
 import json
 import posixpath
 import re
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from knarr.base import tasks
 from knarr.base.errors import Invalid, TooLarge
 from knarr.images.compression import PlainReader
 from knarr.images.content import BlobInfo, ContentStore, read
@@ -73,9 +73,9 @@ async def load(store: ImageStore, chunks: AsyncIterator[bytes], spool: Path | No
     """Read an archive of either kind, gzipped or not; returns the names that it brought. Raises Invalid, TooLarge."""
     with tempfile.TemporaryFile(dir=spool) as archive:
         async for chunk in chunks:
-            await asyncio.to_thread(archive.write, chunk)
+            await tasks.in_thread(archive.write, chunk)
         archive.seek(0)
-        return await asyncio.to_thread(load_file, store, archive)
+        return await tasks.in_thread(load_file, store, archive)
 
 
 def load_file(store: ImageStore, archive: BinaryIO) -> list[Name]:

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from knarr.base import tasks
 from knarr.images.content import Ingest
 
 _BATCH = 1 << 20
@@ -21,7 +22,7 @@ async def copy_in(
     """Write all chunks into the ingest; returns how many bytes came. What came before a failure is written too."""
     if isinstance(chunks, bytes):
         if chunks:
-            await asyncio.to_thread(ingest.write, chunks)
+            await tasks.in_thread(ingest.write, chunks)
         return len(chunks)
     pending: asyncio.Future[None] | None = None
     batch, batch_size, total = [], 0, 0
@@ -34,7 +35,8 @@ async def copy_in(
             if batch_size < _BATCH:
                 continue
             if pending is not None:
-                await pending
+                # Cancelling the future would not stop its thread, and the next piece would come before this one.
+                await asyncio.shield(pending)
             pending = loop.run_in_executor(None, _write_all, ingest, batch)
             batch, batch_size = [], 0
             if progress is not None:
@@ -43,7 +45,7 @@ async def copy_in(
         if pending is not None:
             await asyncio.wait({pending})
         if batch:
-            await asyncio.to_thread(_write_all, ingest, batch)
+            await tasks.in_thread(_write_all, ingest, batch)
     if pending is not None:
         pending.result()
     if progress is not None:
@@ -64,7 +66,8 @@ async def file_chunks(path: Path, start: int = 0, size: int | None = None) -> As
     try:
         end = os.fstat(descriptor).st_size if size is None else start + size
         while start < end:
-            piece = await (ahead or loop.run_in_executor(None, os.pread, descriptor, min(_PIECE, end - start), start))
+            ahead = ahead or loop.run_in_executor(None, os.pread, descriptor, min(_PIECE, end - start), start)
+            piece = await asyncio.shield(ahead)
             ahead = None
             if not piece:
                 return

@@ -113,7 +113,7 @@ class Content:
         try:
             async for piece in reader.take(size):
                 if len(piece) > 1 << 16:
-                    await asyncio.to_thread(writer.write, piece)
+                    await tasks.in_thread(writer.write, piece)
                 else:
                     writer.write(piece)
             writer.commit(digest)

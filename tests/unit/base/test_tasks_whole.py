@@ -1,6 +1,7 @@
-"""Acts that run to their end although their caller gave up."""
+"""Acts and threads that run to their end although their caller gave up."""
 
 import asyncio
+import threading
 
 import pytest
 
@@ -34,3 +35,22 @@ async def test_its_result_and_its_failure_are_the_callers() -> None:
     assert await tasks.whole(answers(), "act") == 5
     with pytest.raises(ZeroDivisionError):
         await tasks.whole(fails(), "act")
+
+
+async def test_whoever_is_cancelled_waits_for_the_thread() -> None:
+    began, go, ended = asyncio.Event(), threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def act() -> None:
+        loop.call_soon_threadsafe(began.set)
+        go.wait(5)
+        ended.set()
+
+    caller = asyncio.create_task(tasks.in_thread(act))
+    await began.wait()
+    caller.cancel()
+    assert not (await asyncio.wait({caller}, timeout=0.01))[0]
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert ended.is_set()

@@ -19,10 +19,10 @@ async def test_a_directory_stays_for_the_next_command_and_goes_when_it_is_pruned
     caches = CacheMounts(tmp_path / "mounts")
     async with caches.use(mount(), _nothing) as first:
         (first / "f").write_bytes(b"1234")
-        assert caches.prune() == 0
+        assert await caches.prune() == 0
     async with caches.use(mount(id="/c"), _nothing) as second:
         assert (second, (second / "f").read_bytes()) == (first, b"1234")
-    assert caches.prune() == 4
+    assert await caches.prune() == 4
     assert list((tmp_path / "mounts").iterdir()) == []
 
 
@@ -31,7 +31,7 @@ async def test_a_draft_that_is_being_filled_is_not_pruned(tmp_path: Path) -> Non
 
     async def seed(_mount: RunMount, place: Path) -> None:
         (place / "seeded").touch()
-        caches.prune()
+        await caches.prune()
 
     async with caches.use(mount(**{"from": "x"}), seed) as directory:
         assert [path.name for path in directory.iterdir()] == ["seeded"]
@@ -42,9 +42,11 @@ async def test_private_gives_each_command_its_own_while_another_has_it(tmp_path:
     private = mount(sharing="private")
     async with caches.use(private, _nothing) as first, caches.use(private, _nothing) as second:
         assert first != second
-        assert caches.prune() == 0
+        assert await caches.prune() == 0
         assert first.is_dir()
         assert second.is_dir()
+    async with caches.use(private, _nothing) as third, caches.use(private, _nothing) as fourth:
+        assert (third, fourth) == (first, second)
 
 
 async def test_locked_lets_one_command_in_at_a_time(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ Secrets lie on the tmpfs of run_dir for as long as the command runs. Cache direc
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import os
 import secrets as random
 from collections import defaultdict
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from knarr.base import tasks
 from knarr.base.errors import Invalid
 from knarr.base.removal import drop_tree
 from knarr.builder.dockerfile.instructions import RunMount
@@ -65,10 +67,12 @@ class CacheMounts:
         async with contextlib.AsyncExitStack() as stack:
             key = hashlib.sha256(identifier.encode()).hexdigest()[:32]
             lock = self._locks[key]
-            if sharing == "private" and lock.locked():
-                # Somebody has it: this command gets one of its own, and leaves it behind for later.
-                key += random.token_hex(4)
-            elif sharing != "shared":
+            if sharing == "private":
+                # Somebody has the first: the next one that is free, which the commands after this one find too.
+                names = (f"{key}-{number}" if number else key for number in itertools.count())
+                key = next(name for name in names if not self._locks[name].locked())
+                lock = self._locks[key]
+            if sharing != "shared":
                 await stack.enter_async_context(lock)
             self._used[key] += 1
             try:
@@ -96,15 +100,21 @@ class CacheMounts:
             await asyncio.to_thread(drop_tree, draft)
         return path
 
-    def prune(self) -> int:
+    async def prune(self) -> int:
         """Remove every directory that no command uses now; the bytes freed."""
-        freed = 0
+        doomed: list[Path] = []
         for path in list(self._root.iterdir()):
             # A draft is called `.KEY.…`: it belongs to the command that uses the key.
             if path.name.removeprefix(".").partition(".")[0] not in self._used:
-                freed += _bytes_below(path)
-                drop_tree(path)
-        return freed
+                # From here on no command that begins finds it half removed.
+                doomed.append(path.rename(self._root / f".pruned.{random.token_hex(8)}"))
+        return sum([await tasks.in_thread(_removed, path) for path in doomed])
+
+
+def _removed(path: Path) -> int:
+    size = _bytes_below(path)
+    drop_tree(path)
+    return size
 
 
 def _bytes_below(path: Path) -> int:
