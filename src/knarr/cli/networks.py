@@ -1,9 +1,11 @@
 """Whether the networks that a cluster asks for can be its own: `up` asks before it starts anything. Pure but for
-`running`, which reads what other clusters on this machine have.
+`running`, which reads what other clusters on this machine have, and `reached`: whom the machine itself needs.
 """
 
-from collections.abc import Sequence
-from ipaddress import AddressValueError, IPv4Network, NetmaskValueError
+import sys
+from collections.abc import Mapping, Sequence
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from pathlib import Path
 
 from knarr.assembly import settings as settings_module
 from knarr.assembly import supervise
@@ -16,8 +18,9 @@ PREFIX_MAX = 28
 """A smaller network has no room for a node's pods."""
 
 
-def check(settings: Settings, others: Sequence[Settings]) -> None:
-    """Raises Failure where a network is none, or two of them, or two clusters' pods, would share addresses."""
+def check(settings: Settings, others: Sequence[Settings], neighbours: Mapping[IPv4Address, str]) -> None:
+    """Raises Failure where a network is none; where two of them, or two clusters' pods, would share addresses; or where
+    pods' addresses would hide one of `neighbours`, hosts that this machine needs, with what each is to it."""
     pods = _network("--pod-network", settings.pod_network)
     services = _network("--service-network", settings.service_network)
     if pods.overlaps(services):
@@ -27,12 +30,20 @@ def check(settings: Settings, others: Sequence[Settings]) -> None:
             "give another with --pod-network or --service-network",
             printing.EXIT_USAGE,
         )
+    for address, role in neighbours.items():
+        if address in pods:
+            raise Failure(
+                f"the pod network {pods} would hide {address}",
+                f"that is the {role} of this machine",
+                f"give another with --pod-network, say {_free(others, services, neighbours)}",
+                printing.EXIT_IN_USE,
+            )
     for other in others:
         if pods.overlaps(IPv4Network(other.pod_network)):
             raise Failure(
                 f"the pod network {pods} is in use",
                 f"the cluster {other.name!r} has {other.pod_network}",
-                f"give another with --pod-network, say {_free(others, services)}",
+                f"give another with --pod-network, say {_free(others, services, neighbours)}",
                 printing.EXIT_IN_USE,
             )
 
@@ -48,6 +59,37 @@ def running(settings: Settings) -> list[Settings]:
         if other and other.name != settings.name and not other.api_only and supervise.running_pid(other, "node"):
             found.append(other)
     return found
+
+
+def reached(
+    resolv_conf: Path = Path("/etc/resolv.conf"), routes: Path = Path("/proc/net/route")
+) -> dict[IPv4Address, str]:
+    """The name servers and gateways of this machine; a file that is not there names none."""
+    found = {}
+    for line in _lines(resolv_conf):
+        words = line.split()
+        if len(words) > 1 and words[0] == "nameserver" and _is_address(words[1]):
+            found[IPv4Address(words[1])] = "name server"
+    for line in _lines(routes)[1:]:
+        gateway = IPv4Address(int(line.split()[2], 16).to_bytes(4, sys.byteorder))
+        if int(gateway):
+            found[gateway] = "gateway"
+    return found
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        return False
+    return True
 
 
 def _network(flag: str, text: str) -> IPv4Network:
@@ -67,7 +109,11 @@ def _network(flag: str, text: str) -> IPv4Network:
     return network
 
 
-def _free(others: Sequence[Settings], services: IPv4Network) -> IPv4Network:
-    taken = [services, *(IPv4Network(other.pod_network) for other in others)]
+def _free(others: Sequence[Settings], services: IPv4Network, neighbours: Mapping[IPv4Address, str]) -> IPv4Network:
+    taken = [
+        services,
+        *(IPv4Network(other.pod_network) for other in others),
+        *(IPv4Network(each) for each in neighbours),
+    ]
     candidates = (IPv4Network(f"10.{second}.0.0/16") for second in range(244, 0, -1))
     return next(network for network in candidates if not any(network.overlaps(each) for each in taken))

@@ -192,7 +192,10 @@ def _check_machine(settings: Settings, *, is_fresh: bool) -> None:
     _check_audit(settings)
     _check_kubelet(settings)
     _check_scheduler(settings)
-    networks.check(settings, [] if settings.api_only else networks.running(settings))
+    if settings.api_only:
+        networks.check(settings, [], {})
+    else:
+        networks.check(settings, networks.running(settings), networks.reached())
     if is_fresh:
         ports = [("API", settings.port)]
         if not settings.api_only:
