@@ -122,6 +122,30 @@ async def test_an_exec_has_streams_and_a_code(subject: Subject) -> None:
         os.close(descriptor)
 
 
+async def test_an_exec_on_a_terminal_whose_caller_gives_up_ends(subject: Subject) -> None:
+    if isinstance(subject.runtime, MemoryRuntime):
+        pytest.skip("an exec in memory is over before anybody gives up")
+    await subject.runtime.create(subject.spec())
+    await subject.runtime.start(ONE)
+    before = len(os.listdir("/proc/self/fd"))
+    for milliseconds in range(0, 60, 5):
+        words = ExecSpec(("sleep", "4242"), has_terminal=True)
+        starting = asyncio.ensure_future(subject.runtime.exec(ONE, words, stdin=True, stdout=True, stderr=False))
+        await asyncio.wait({starting}, timeout=milliseconds / 1000)
+        starting.cancel()
+        (came,) = await asyncio.gather(starting, return_exceptions=True)
+        if not isinstance(came, BaseException):
+            came.kill()
+            for descriptor in (came.stdin_fd, came.stdout_fd):
+                os.close(descriptor or -1)
+    async with asyncio.timeout(SECONDS):
+        while list((subject.directory / "containers" / ONE).glob("exec-*")):
+            await asyncio.sleep(0.05)  # each is removed when its program has ended, which nobody is told
+        while len(Cgroups().members(f"/{real_node.NAME}/{ONE}")) > 1:
+            await asyncio.sleep(0.05)  # as are its processes
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 async def test_many_containers_start_at_once(subject: Subject) -> None:
     names = [ContainerId(f"c{number}") for number in range(10)]
 

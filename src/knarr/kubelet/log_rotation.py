@@ -4,6 +4,7 @@ The file is renamed and the runtime told to reopen it (ReopenContainerLog), so w
 renamed file. Sizes are looked at on a timer, as upstream's log manager does. Spec: docs "Logging Architecture".
 """
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -50,7 +51,9 @@ async def rotate(runtime: RuntimeService, one: OpenLog, *, files_max: int, now: 
     try:
         await runtime.reopen_container_log(ReopenContainerLogRequest(container_id=one.container_id))
     except (KnarrError, OSError):
-        os.rename(aside, one.path)
+        with contextlib.suppress(FileExistsError):  # it has begun a new one for all that, and goes on writing there
+            os.link(aside, one.path)
+            aside.unlink()
         raise
 
 

@@ -76,5 +76,7 @@ def control(bundle: Path, line: str) -> None:
         raise Unavailable(f"conmon does not listen: {error.strerror}") from error
     try:
         os.write(descriptor, line.encode())
+    except OSError as error:  # full: conmon hangs
+        raise Unavailable(f"conmon does not read: {error.strerror}") from error
     finally:
         os.close(descriptor)

@@ -112,6 +112,7 @@ class Session:
             child = await launcher.start(Command(arguments=arguments, files=files, hides_unified=hides_unified))
         except BaseException:
             _close(ours)
+            self._clean()
             raise
         finally:
             _close(theirs)
@@ -134,12 +135,16 @@ class Session:
                 child = await launcher.start(Command(arguments=arguments, files=files, hides_unified=hides_unified))
             except BaseException:
                 os.close(error_read)
+                self._clean()
                 raise
             finally:
                 os.close(error_write)
             child.when_ended(self._clean)
             try:
                 terminal = await _terminal_or_end(listener, child, error_read)
+            except BaseException:
+                _Process(child, self._pid_file).kill()  # nobody would ever read or end it
+                raise
             finally:
                 os.close(error_read)
         output = os.dup(terminal)
@@ -164,6 +169,10 @@ async def _terminal_or_end(listener: socket.socket, child: Child, errors: int) -
         with contextlib.suppress(BlockingIOError):
             raise Unavailable(os.read(errors, 4096).decode(errors="replace").strip() or "exec: no terminal came")
         raise Unavailable("exec: no terminal came")
+    except asyncio.CancelledError:
+        if received.done() and received.exception() is None:
+            os.close(received.result())
+        raise
     finally:
         received.cancel()
         ended.cancel()

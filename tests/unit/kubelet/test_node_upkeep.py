@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 
 from knarr.base.clock import SystemClock
+from knarr.base.errors import DeadlineExceeded
 from knarr.cri.memory import MemoryRuntime
 from knarr.cri.messages.config import ContainerConfig
-from knarr.cri.messages.container import CreateContainerRequest
+from knarr.cri.messages.container import (
+    CreateContainerRequest,
+    ReopenContainerLogRequest,
+    ReopenContainerLogResponse,
+)
 from knarr.cri.messages.image import AuthConfig, Image, UInt64Value
 from knarr.cri.messages.sandbox import RunPodSandboxRequest
 from knarr.cri.messages.stats import (
@@ -63,6 +68,22 @@ async def test_a_log_that_cannot_be_reopened_keeps_its_name(tmp_path: Path) -> N
     gone = OpenLog("absent", path)
     await log_rotation.rotate_all(runtime, [gone], bytes_max=10, files_max=5, now=NOW)
     assert (path.read_text(), log_rotation.rotated(path)) == ("x" * 20, [])
+
+
+class Late(MemoryRuntime):
+    """Begins the new log, and answers too late."""
+
+    async def reopen_container_log(self, request: ReopenContainerLogRequest) -> ReopenContainerLogResponse:
+        Path(request.container_id).write_text("new")
+        raise DeadlineExceeded("too late")
+
+
+async def test_a_log_that_was_reopened_after_all_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    path.write_text("x" * 20)
+    log = OpenLog(str(path), path)
+    await log_rotation.rotate_all(Late(SystemClock()), [log], bytes_max=10, files_max=5, now=NOW)
+    assert (path.read_text(), [p.read_text() for p in log_rotation.rotated(path)]) == ("new", ["x" * 20])
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
                 raise Invalid(f"sandbox {sandbox.id} was stopped meanwhile")
         except BaseException:
             await remove.remove_all(node, record)
+            node.locks.pop(container, None)
             raise
         node.containers.put(kept(replace(record, is_complete=True)))
     status.publish(node, container, ContainerEventType.CONTAINER_CREATED_EVENT)

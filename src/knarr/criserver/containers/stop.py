@@ -16,6 +16,9 @@ KILL_SECONDS: Final = 30.0
 
 async def stop(node: Node, request: StopContainerRequest) -> StopContainerResponse:
     record = node.containers.find(request.container_id)
+    if record is not None and record.id in node.locks:
+        async with node.locks[record.id]:  # a start under way ends first: it would outlive its stop
+            record = node.containers.find(record.id)
     if record is not None and record.started_at and record.ended is None:
         if request.timeout > 0 and await _ends_after(node, record, record.stop_signal, float(request.timeout)):
             return StopContainerResponse()

@@ -50,6 +50,7 @@ async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxRespons
             record = await _build(node, record)
         except BaseException:
             await teardown.remove_all(node, record)
+            node.locks.pop(sandbox, None)
             raise
         record = replace(record, is_complete=True, is_ready=True, runtime_handler=request.runtime_handler)
         node.sandboxes.put(record)
