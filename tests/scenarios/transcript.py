@@ -9,6 +9,7 @@ A blank line ends an entry; `#` begins a comment between entries. Output shows c
 """
 
 import asyncio
+import fnmatch
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -295,7 +296,7 @@ def conditions(one: Json) -> list[str]:
 
 
 async def events(client: Client, name: str) -> list[str]:
-    """What was told about an object, in order."""
-    found = [one for one in await objects(client, EVENT) if one["involvedObject"]["name"] == name]
+    """What was told about an object, in order; a `*` ends the beginning of a name."""
+    found = [one for one in await objects(client, EVENT) if fnmatch.fnmatchcase(one["involvedObject"]["name"], name)]
     found.sort(key=lambda one: int(one["metadata"]["resourceVersion"]))
     return [f"{one['type']} {one['reason']}: {one['message']} (x{one['count']})" for one in found]

@@ -21,12 +21,13 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class EventNote:
-    """A Kubernetes Event about the root object: what a *user* must know. In an action's note `{name}` stands for the
-    name that the server gave the object."""
+    """A Kubernetes Event: what a *user* must know. In an action's note `{name}` stands for the name that the server
+    gave the object. `regarding` is the ObjectReference of what it is about, if that is not the root."""
 
     type: Literal["Normal", "Warning"]
     reason: str
     message: str
+    regarding: Json | None = None
 
 
 @dataclass(frozen=True, slots=True)

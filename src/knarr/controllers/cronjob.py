@@ -50,7 +50,7 @@ class Due:
 
 def plan(cron_job: CronJob, view: View, now: Instant) -> Plan:
     """Note what ended, prune history, and start what is due."""
-    jobs = [job for job in view.owned(Job, cron_job.metadata.uid) if _is_ours(cron_job, job)]
+    jobs = owned(cron_job, view)
     running = [job for job in jobs if not ending.is_finished(job)]
     active = [job for job in running if _is_scheduled(job)]
     actions: list[Action] = [*pruned(cron_job, jobs)]
@@ -74,8 +74,9 @@ def plan(cron_job: CronJob, view: View, now: Instant) -> Plan:
     return Plan(actions, status=status(cron_job, jobs, active, last), events=told, again_at=again_at, why=why)
 
 
-def _is_ours(cron_job: CronJob, job: Job) -> bool:
-    return claims.is_controlled_by(job.metadata, cron_job.metadata.uid)
+def owned(cron_job: CronJob, view: View) -> Sequence[Job]:
+    uid = cron_job.metadata.uid
+    return [job for job in view.owned(Job, uid) if claims.is_controlled_by(job.metadata, uid)]
 
 
 def _is_scheduled(job: Job) -> bool:
@@ -216,10 +217,15 @@ def _reference(job: Job) -> Json:
     return {key: value for key, value in events.reference(JOB, job.metadata).items() if key != "resourceVersion"}
 
 
-def failed(_cron_job: CronJob, action: Action, error: KnarrError, _view: View, _now: Instant) -> Plan:
-    """A Job could not be created or deleted: an event says so."""
+def failed(cron_job: CronJob, action: Action, error: KnarrError, view: View, _now: Instant) -> Plan:
+    """A Job could not be created or deleted: an event says so, and the runs before are noted all the same."""
     verb = "create" if isinstance(action, Create) else "delete"
-    return Plan(events=[EventNote("Warning", f"Failed{verb.title()}", f"Error {verb[:-1]}ing job: {error}")])
+    jobs = owned(cron_job, view)
+    active = [job for job in jobs if _is_scheduled(job) and not ending.is_finished(job)]
+    return Plan(
+        status=status(cron_job, jobs, active, cron_job.status.last_schedule_time),
+        events=[EventNote("Warning", f"Failed{verb.title()}", f"Error {verb[:-1]}ing job: {error}")],
+    )
 
 
 CONTROLLER = Controller(

@@ -326,12 +326,16 @@ def why(picture: Picture) -> str:
     return f"no ready pod on {', '.join(sorted(lacking))}" if lacking else ""
 
 
-def failed(_daemon_set: DaemonSet, action: Action, error: KnarrError, _view: View, _now: Instant) -> Plan:
-    """A pod could not be created or deleted: an event says so."""
+def failed(
+    failures: Failures, daemon_set: DaemonSet, refused: tuple[Action, KnarrError], view: View, now: Instant
+) -> Plan:
+    """A pod could not be created or deleted: an event says so, and the others are counted all the same."""
+    action, error = refused
     if isinstance(action, Patch) or action.kind != POD:
         return Plan()
     reason, verb = ("FailedCreate", "creating") if isinstance(action, Create) else ("FailedDelete", "deleting")
-    return Plan(events=[EventNote("Warning", reason, f"Error {verb}: {error}")])
+    counted = plan(failures, daemon_set, view, now).status
+    return Plan(status=counted, events=[EventNote("Warning", reason, f"Error {verb}: {error}")])
 
 
 def node_keys(_node: Node, view: View) -> Sequence[Key]:
@@ -360,5 +364,5 @@ def controller() -> Controller:
         owns=(POD, CONTROLLERREVISION),
         watches={NODE: node_keys, POD: orphan_keys},
         writes=(POD, CONTROLLERREVISION),
-        failed=failed,
+        failed=lambda root, action, error, view, now: failed(failures, root, (action, error), view, now),
     )

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from knarr.base.clock import Instant, rfc3339
+from knarr.client import events
 from knarr.client.client import DeleteOptions, Json
 from knarr.client.view import View
 from knarr.controllers import conditions, pods
@@ -21,6 +22,7 @@ from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.events import Lease
 from knarr.kinds.lens.node import Node, NodeCondition
 from knarr.kinds.lens.pod import Pod
+from knarr.kinds.lens.pod_status import PodCondition
 from knarr.kinds.lens.scheduling import Taint
 from knarr.kinds.nodes import tolerates
 
@@ -74,7 +76,7 @@ def plan(node: Node, view: View, now: Instant, started: Instant) -> Plan:
     ready = conditions.find(found, "Ready")
     wanted = taints(node, found, now)
     actions: list[Action] = []
-    events: list[EventNote] = []
+    told: list[EventNote] = []
     if wanted != list(node.spec.taints):
         actions.append(tainting(node, wanted))
     if ready is not None and ready.status != "True":
@@ -82,14 +84,14 @@ def plan(node: Node, view: View, now: Instant, started: Instant) -> Plan:
         before = conditions.find(node.status.conditions, "Ready")
         if is_silent and before is not None and before.status == "True":
             text = f"Node {node.metadata.name} status is now: NodeNotReady"
-            events.append(EventNote("Normal", "NodeNotReady", text))
+            told.append(EventNote("Normal", "NodeNotReady", text))
     status = None
     if is_silent and found != node.status.conditions:
         raw = view.raw(Node, "", node.metadata.name)
         assert raw is not None
         status = msgspec.json.decode(raw).get("status", {}) | {"conditions": conditions.encode(found)}
     why = f"its kubelet has said nothing since {rfc3339(due - GRACE)}" if is_silent else ""
-    return Plan(actions, status=status, events=events, again_at=None if is_silent else due, why=why)
+    return Plan(actions, status=status, events=told, again_at=None if is_silent else due, why=why)
 
 
 def last_sign(node: Node, view: View, started: Instant) -> Instant:
@@ -177,15 +179,30 @@ def plan_evictions(node: Node, view: View, now: Instant) -> Plan:
     for pod in staying:
         due = evicted_at(pod, hard, now)
         if due is not None and due <= now:
-            note = EventNote(
-                "Normal", "TaintManagerEviction", f"Marking for deletion Pod {pod.metadata.namespace}/{{name}}"
-            )
-            actions.append(
-                Delete(POD, pod.metadata.namespace, pod.metadata.name, DeleteOptions(uid=pod.metadata.uid), note)
-            )
+            actions += eviction(pod, now)
         elif due is not None:
             moments.append(due)
     return Plan(actions, again_at=min(moments, default=None))
+
+
+def eviction(pod: Pod, now: Instant) -> Sequence[Action]:
+    """First the condition DisruptionTarget, which a Job's failure policy asks for; then the deletion."""
+    meta = pod.metadata
+    disrupted = PodCondition(
+        type="DisruptionTarget",
+        status="True",
+        reason="DeletionByTaintManager",
+        message="Taint manager: deleting due to NoExecute taint",
+        last_transition_time=conditions.moment(now),
+    )
+    found = conditions.encode(conditions.with_condition(pod.status.conditions, disrupted))
+    body = {"metadata": {"uid": meta.uid}, "status": {"conditions": found}}
+    text = f"Marking for deletion Pod {meta.namespace}/{meta.name}"
+    note = EventNote("Normal", "TaintManagerEviction", text, events.reference(POD, meta))
+    return [
+        Patch(POD, meta.namespace, meta.name, body, subresource="status", tolerate_absent=True),
+        Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note),
+    ]
 
 
 def dated(node: Node, now: Instant) -> Action:
@@ -215,9 +232,9 @@ def evicted_at(pod: Pod, hard: Sequence[Taint], now: Instant) -> Instant | None:
         tolerations = [one for one in pod.spec.tolerations if tolerates(one, taint)]
         if not tolerations:
             return now
-        limits = [one.toleration_seconds for one in tolerations if one.toleration_seconds is not None]
-        if limits:
-            moments.append(max(taint.time_added or now, since) + timedelta(seconds=max(0, min(limits))))
+        seconds = tolerations[0].toleration_seconds  # Of several the first decides, as upstream.
+        if seconds is not None:
+            moments.append(max(taint.time_added or now, since) + timedelta(seconds=max(0, seconds)))
     return min(moments, default=None)
 
 

@@ -18,7 +18,7 @@ import msgspec
 from knarr.base import logs
 from knarr.base.backoff import Backoff, BackoffRule
 from knarr.base.clock import Clock
-from knarr.base.errors import AlreadyExists, Conflict, DeadlineExceeded, KnarrError, NotFound, Unavailable
+from knarr.base.errors import AlreadyExists, Conflict, DeadlineExceeded, Forbidden, KnarrError, NotFound, Unavailable
 from knarr.base.failpoints import failpoint
 from knarr.base.ids import Revision
 from knarr.base.tasks import Ready
@@ -241,6 +241,8 @@ class Runner:
         try:
             written = await self._act(action, memory)
         except (KnarrError, OSError) as error:
+            if isinstance(action, Create) and _is_namespace_ending(error):
+                return None
             if isinstance(error, AMBIGUOUS) and action.kind in self._cache.kinds:
                 memory.doubts.append(action)
             return error
@@ -327,7 +329,13 @@ class Runner:
 
     def _tell(self, held: Held, note: EventNote) -> None:
         metadata = held.lens(self._lens).metadata  # type: ignore[attr-defined]  # every lens of a kind has it
-        self._recorder.record(events.reference(self._controller.kind, metadata), note.type, note.reason, note.message)
+        regarding = note.regarding or events.reference(self._controller.kind, metadata)
+        self._recorder.record(regarding, note.type, note.reason, note.message)
+
+
+def _is_namespace_ending(error: Exception) -> bool:
+    """Whether a create was refused for ever: what is in the namespace is about to go, its owner too."""
+    return isinstance(error, Forbidden) and str(error).endswith("because it is being terminated")
 
 
 def batches(actions: Sequence[Action]) -> Iterator[Sequence[Action]]:

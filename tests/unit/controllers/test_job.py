@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from knarr.controllers.job import counting, ending, indexes, members, policies
+from knarr.base.errors import Forbidden
+from knarr.base.ids import Revision
+from knarr.client.cache import Cache
+from knarr.controllers.controller import Create
+from knarr.controllers.job import counting, ending, indexes, members, policies, sync
 from knarr.controllers.job.counting import Counts
 from knarr.controllers.job.members import FINALIZER, Members
+from knarr.kinds.batch import JOB
+from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.batch import (
     Job,
     JobSpec,
@@ -220,3 +226,21 @@ def test_an_index_waits_for_its_own_failures_only() -> None:
     counted = [marked(each, FAILURE_COUNT=str(count)) for count, each in enumerate(failed)]
     found = sorted_members(one, *counted, pod("q", "Failed", index=2), pod("r", "Succeeded", index=0))
     assert ending.index_backoffs(found) == {1: NOW + timedelta(seconds=40), 2: NOW + timedelta(seconds=10)}
+
+
+def test_what_ended_is_noted_although_its_successor_is_refused() -> None:
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": "work", "uid": "j", "controller": True}
+    root = {"metadata": {"name": "work", "namespace": "a", "uid": "j"}, "spec": {"completions": 1, "parallelism": 1}}
+    ended = {
+        "metadata": {"name": "p", "namespace": "a", "uid": "p", "finalizers": [FINALIZER], "ownerReferences": [owner]},
+        "status": {"phase": "Failed"},
+    }
+    cache = Cache([JOB, POD])
+    for kind, content in ((JOB, root), (POD, ended)):
+        cache.replace(kind, [msgspec.json.encode(content)], Revision(1))
+    one = cache.get(Job, "a", "work")
+    assert one is not None
+    told = sync.failed(one, Create(POD, "a", {}), Forbidden("exceeded quota"), cache, NOW)
+    assert told.status is not None
+    assert told.status["uncountedTerminatedPods"] == {"failed": ["p"]}
+    assert [(note.reason, note.message) for note in told.events] == [("FailedCreate", "Error creating: exceeded quota")]

@@ -95,10 +95,24 @@ def test_a_pod_leaves_when_its_toleration_is_over(tolerations: tuple[Toleration,
     assert nodelifecycle.evicted_at(Pod(spec=PodSpec(tolerations=tolerations)), [HARD], NOW) == due
 
 
-def test_an_eviction_deletes_exactly_this_pod() -> None:
+def test_of_several_tolerations_the_first_decides() -> None:
+    both = (Toleration(operator="Exists"), Toleration(key="k", operator="Exists", toleration_seconds=5))
+    assert nodelifecycle.evicted_at(Pod(spec=PodSpec(tolerations=both)), [HARD], NOW) is None
+    seconds = nodelifecycle.evicted_at(Pod(spec=PodSpec(tolerations=both[::-1])), [HARD], NOW)
+    assert seconds == NOW + timedelta(seconds=5)
+
+
+def test_an_eviction_says_why_and_deletes_exactly_this_pod() -> None:
     cache = view(renewed=NOW)
     node = Node(metadata=node_of(cache).metadata, spec=NodeSpec(taints=(HARD,)))
     found = nodelifecycle.plan_evictions(node, cache, NOW)
-    (action,) = found.actions
+    reason, action = found.actions
+    assert isinstance(reason, Patch)
+    assert [one["reason"] for one in reason.body["status"]["conditions"] if one["type"] == "DisruptionTarget"] == [
+        "DeletionByTaintManager"
+    ]
     assert isinstance(action, Delete)
+    assert action.note is not None
+    assert action.note.regarding is not None
+    assert action.note.regarding["name"] == "p"
     assert (action.name, action.options.uid) == ("p", "p")

@@ -8,8 +8,6 @@ Not here: CronJobs (cronjob.py), pods of Jobs that are gone (tracking.py). Spec:
 from collections.abc import Sequence
 from datetime import timedelta
 
-import msgspec
-
 from knarr.base.clock import Instant, rfc3339
 from knarr.base.errors import KnarrError
 from knarr.client.client import DeleteOptions, Json
@@ -249,7 +247,8 @@ def status(job: Job, found: Members, counts: Counts, listed: Sequence[JobConditi
         started = now
     is_over = any(one.type in (ending.COMPLETE, ending.FAILED) and one.status == "True" for one in listed)
     is_complete = any(one.type == ending.COMPLETE and one.status == "True" for one in listed)
-    uncounted = conditions.pruned(msgspec.to_builtins(counts.uncounted))
+    # Lists, as the stored status has them: a tuple would never equal one and be written anew each time.
+    uncounted = {"succeeded": [*counts.uncounted.succeeded], "failed": [*counts.uncounted.failed]}
     told: Json = {
         "active": 0 if is_over else len(found.active),
         "succeeded": counts.succeeded,
@@ -263,7 +262,7 @@ def status(job: Job, found: Members, counts: Counts, listed: Sequence[JobConditi
     told |= {
         "ready": 0 if is_over else sum(pods.is_ready(pod) for pod in found.active),
         "terminating": len(found.terminating),
-        "uncountedTerminatedPods": uncounted,
+        "uncountedTerminatedPods": conditions.pruned(uncounted),
     }
     if job.spec.backoff_limit_per_index is not None:
         told["failedIndexes"] = render(counts.failed_indexes)
@@ -277,12 +276,13 @@ def why(job: Job, counts: Counts, found: Members) -> str:
     return f"{counts.succeeded_total} of {wanted or 1} pods succeeded, {len(found.active)} run"
 
 
-def failed(job: Job, action: Action, error: KnarrError, _view: View, _now: Instant) -> Plan:
-    """A pod could not be created or deleted: an event says so."""
+def failed(job: Job, action: Action, error: KnarrError, view: View, now: Instant) -> Plan:
+    """A pod could not be created or deleted: an event says so, and what ended meanwhile is counted all the same."""
     if action.kind != POD or not isinstance(action, Create | Delete):
         return Plan()
     reason, verb = ("FailedCreate", "creating") if isinstance(action, Create) else ("FailedDelete", "deleting")
-    return Plan(events=[EventNote("Warning", reason, f"Error {verb}: {error}")])
+    counted = plan(job, view, now).status
+    return Plan(status=counted, events=[EventNote("Warning", reason, f"Error {verb}: {error}")])
 
 
 def orphan_keys(pod: Pod, view: View) -> Sequence[Key]:

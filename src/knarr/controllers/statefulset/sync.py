@@ -299,8 +299,8 @@ def why(picture: Picture) -> str:
     return ""
 
 
-def failed(stateful_set: StatefulSet, action: Action, error: KnarrError, _view: View, _now: Instant) -> Plan:
-    """A pod or claim could not be created or deleted: an event says so."""
+def failed(stateful_set: StatefulSet, action: Action, error: KnarrError, view: View, now: Instant) -> Plan:
+    """A pod or claim could not be created or deleted: an event says so, and the others are counted all the same."""
     if isinstance(action, Patch) or action.kind not in (POD, PERSISTENTVOLUMECLAIM):
         return Plan()
     verb = "create" if isinstance(action, Create) else "delete"
@@ -310,7 +310,9 @@ def failed(stateful_set: StatefulSet, action: Action, error: KnarrError, _view: 
         set_name = stateful_set.metadata.name
         what = f"Claim {name} Pod {set_name}-{name.rpartition('-')[2]}"
     text = f"{verb} {what} in StatefulSet {stateful_set.metadata.name} failed error: {error}"
-    return Plan(events=[EventNote("Warning", f"Failed{verb.title()}", text)])
+    return Plan(
+        status=plan(stateful_set, view, now).status, events=[EventNote("Warning", f"Failed{verb.title()}", text)]
+    )
 
 
 def orphan_keys(pod: Pod, view: View) -> Sequence[Key]:
