@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from knarr.base.errors import BadRequest
 from knarr.images import layer_diff
 from knarr.images.content import add
 from knarr.images.image_store import ImageStore
@@ -94,6 +95,11 @@ class Gate:
     between: Callable[[], Awaitable[None]] | None = None
     hides_subjects: bool = False
     reads_slowly: bool = False
+    cuts_uploads_after: int = 0
+    resumes_elsewhere: bool = False
+    location: str = ""
+    elsewhere: str = ""
+    realm: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     registry: Registry | None = None
     port: int = 0
@@ -111,6 +117,8 @@ class Gate:
         if self.failures:
             self.failures -= 1
             return Response(503, (("retry-after", "0"),))
+        if self.elsewhere:
+            return Response(302, (("location", self.elsewhere),))
         if self.redirects_blobs and request.method == "GET" and "/blobs/sha256" in request.path:
             place = f"http://127.0.0.1:{self.port}/elsewhere{request.path}"
             return Response(307, (("location", place),))
@@ -120,7 +128,17 @@ class Gate:
         assert self.registry is not None
         if self.reads_slowly and not isinstance(request.body, bytes):
             request.body = _slowly(request.body)
+        if 0 < self.cuts_uploads_after < int(request.header("content-length") or 0):
+            assert not isinstance(request.body, bytes)
+            request.body = _cut_short(request.body, self.cuts_uploads_after)
+            self.cuts_uploads_after = 0
         response = await self.registry.handler(request)
+        if self.location and response.status == 202:
+            response.headers = tuple(field for field in response.headers if field[0] != "location")
+            response.headers = (*response.headers, ("location", self.location))
+        if self.resumes_elsewhere and response.status == 206:
+            response.headers = tuple(field for field in response.headers if field[0] != "content-range")
+            response.headers = (*response.headers, ("content-range", "bytes 0-1/2"))
         if self.cut_after and not isinstance(response.body, bytes):
             response.body = _cut(response.body, self.cut_after)
             self.cut_after = 0
@@ -148,7 +166,8 @@ class Gate:
     def _challenge(self) -> str:
         if self.scheme == "basic":
             return 'Basic realm="registry"'
-        return f'Bearer realm="http://{self.realm_host}:{self.port}/token",service="s",scope="repository:web:pull,push"'
+        realm = self.realm or f"http://{self.realm_host}:{self.port}/token"
+        return f'Bearer realm="{realm}",service="s",scope="repository:web:pull,push"'
 
 
 async def _halves(body: AsyncIterator[bytes], between: Callable[[], Awaitable[None]]) -> AsyncIterator[bytes]:
@@ -159,6 +178,15 @@ async def _halves(body: AsyncIterator[bytes], between: Callable[[], Awaitable[No
         if is_first:
             is_first = False
             await between()
+
+
+async def _cut_short(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """The start of what a client sends, then what the wire says of a client that left."""
+    async for chunk in body:
+        yield chunk
+        size -= len(chunk)
+        if size <= 0:
+            raise BadRequest("the body was cut short")
 
 
 async def _slowly(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -23,7 +23,9 @@ from knarr.oci import reference as references
 from knarr.oci.image_config import ImageConfig, RootFs
 from knarr.oci.manifest import Descriptor, Index, Manifest
 from knarr.oci.platform import Platform
+from knarr.wire.http import Request, Response
 from knarr.wire.http_client import Client
+from knarr.wire.http_server import Server
 from tests.conformance.registries import Gate, Served, build, open_store, served
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="layers have owners")
@@ -148,6 +150,51 @@ async def test_a_download_that_breaks_off_goes_on_where_it_stood(
         assert image.digest == digest
         layer = image.manifest.layers[0].digest
         assert len([path for _, path, _ in gate.asked if path.endswith(layer)]) >= 2
+
+
+async def test_an_upload_that_breaks_off_goes_on_where_it_stood(
+    tmp_path: Path, here: ImageStore, client: Client
+) -> None:
+    gate = Gate(scheme="basic", cuts_uploads_after=2 << 20)
+    async with served(tmp_path / "there", gate) as there:
+        name = references.parse(f"{there.domain}/web:v1")
+        digest = build(here, str(name), large())
+        assert await Pusher(here, client).push(name, ANN) == digest
+        assert there.store.image(digest).digest == digest
+        uploads = [method for method, path, _ in gate.asked if "/blobs/uploads/" in path and method != "POST"]
+        assert sorted(uploads) == ["GET", "PATCH", "PUT", "PUT", "PUT"]  # a configuration, and a layer in two parts
+
+
+async def test_a_piece_that_was_not_asked_for_is_not_taken(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    gate = Gate(scheme="basic", cut_after=1 << 20, resumes_elsewhere=True)
+    async with served(tmp_path / "there", gate) as there:
+        digest = build(there.store, f"{there.domain}/web:v1", large())
+        image = await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"), ANN)
+        assert image.digest == digest
+
+
+async def test_an_upload_is_not_sent_to_an_unsafe_place(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    gate = Gate(scheme="basic", location="http://192.0.2.1/elsewhere")
+    async with served(tmp_path / "there", gate) as there:
+        build(here, f"{there.domain}/web:v1", b"secret")
+        with pytest.raises(Forbidden, match=r"sends to http://192\.0\.2\.1, which is not safe"):
+            await Pusher(here, client).push(references.parse(f"{there.domain}/web:v1"), ANN)
+
+
+async def test_what_another_host_answers_is_not_told(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    """A hostile registry sends its clients to what only they reach (CVE-2020-8561): nobody reads the answer."""
+
+    async def internal(_request: Request) -> Response:
+        return Response(418, (), b'{"errors":[{"code":"KEY","message":"the internal secret"}]}')
+
+    server = Server(internal)
+    port = await server.listen_tcp("127.0.0.1", 0)
+    for gate in (Gate(scheme="basic", elsewhere=f"http://127.0.0.1:{port}/"), Gate(realm=f"http://127.0.0.1:{port}/")):
+        async with served(tmp_path / "there", gate) as there:
+            build(there.store, f"{there.domain}/web:v1", b"x")
+            with pytest.raises(Unavailable, match=r"no reason given \(status 418\)"):
+                await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"), ANN)
+    await server.close(grace_seconds=0.5)
 
 
 async def test_a_busy_registry_is_asked_again(tmp_path: Path, here: ImageStore, client: Client) -> None:

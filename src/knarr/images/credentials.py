@@ -88,12 +88,16 @@ def challenges(field: str) -> list[Challenge]:
 
 
 def may_send(registry_host: str, token_host: str) -> bool:
-    """Whether credentials for a registry may go to its token server: the same host, or the same domain above it."""
+    """Whether credentials for a registry may go to its token server: the same host, or the same domain above it.
+
+    Below endings like `co.uk` and `com.au` strangers register domains: there a domain has three labels."""
     if registry_host == token_host:
         return True
     if _is_address(registry_host) or _is_address(token_host):
         return False
-    site = ".".join(registry_host.split(".")[-2:])
+    labels = registry_host.split(".")
+    is_shared = len(labels[-1]) == 2 and len(labels[-2]) <= 3 if len(labels) > 1 else False
+    site = ".".join(labels[-3:] if is_shared else labels[-2:])
     return "." in site and (token_host == site or token_host.endswith("." + site))
 
 

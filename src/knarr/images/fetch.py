@@ -49,13 +49,13 @@ class Fetch:
             self.ingest.abort()
 
     async def _download(self, advance: Callable[[int], None]) -> None:
-        failures = 0
+        failures = furthest = 0
         while True:
-            before = self.ingest.size
             try:
                 return await self._attempt(advance)
             except (Unavailable, TimeoutError) as error:
-                failures = failures + 1 if self.ingest.size == before else 1
+                failures = failures + 1 if self.ingest.size <= furthest else 1
+                furthest = max(furthest, self.ingest.size)
                 if failures == _ATTEMPTS:
                     place = f"{self._remote.domain}/{self._remote.path}"
                     raise Unavailable(f"blob {self._part.digest} of {place}: {error}") from error
@@ -68,9 +68,12 @@ class Fetch:
             return
         headers = (("range", f"bytes={start}-"),) if start else ()
         response = await self._remote.request("GET", f"blobs/{self._part.digest}", headers=headers)
-        if start and response.status != 206:
+        if start and not _goes_on(response, start):
             self._begin_again()
             start = 0
+            if response.status == 206:  # another piece than the one asked for
+                response.close()
+                raise Unavailable(f"it resumes with {response.header('content-range')[:80]!r}")
         async with contextlib.aclosing(_bounded(response, self._part, start)) as chunks:
             await copy_in(chunks, self.ingest, progress=lambda done: advance(start + done))
 
@@ -79,6 +82,11 @@ class Fetch:
         self.ingest = self._content.ingest()
         if self._pipe is not None:
             self._pipe.cut()
+
+
+def _goes_on(response: ClientResponse, start: int) -> bool:
+    """Whether the registry sends what is missing, from there on."""
+    return response.status == 206 and response.header("content-range").startswith(f"bytes {start}-")
 
 
 async def _bounded(response: ClientResponse, part: Descriptor, start: int) -> AsyncGenerator[bytes, None]:

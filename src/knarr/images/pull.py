@@ -14,6 +14,7 @@ from knarr.base.errors import (
     Invalid,
     NotFound,
     TooLarge,
+    TooMany,
     Unauthenticated,
     Unavailable,
 )
@@ -41,6 +42,8 @@ _UNPACK_PARALLEL = 2
 _ARRIVING_SIZE_MIN = 1 << 20
 """Smaller layers are unpacked from disk: a thread would cost more than it saves."""
 _PULL_SECONDS = 3600.0
+_PASSED_OVER = (NotFound, Unavailable, DeadlineExceeded, Unauthenticated, Forbidden, TooMany, Invalid, TooLarge)
+"""A mirror that fails in any of these ways, or serves what is no image, keeps nobody from the registry itself."""
 
 
 class Puller:
@@ -97,7 +100,7 @@ class Puller:
             remote = Remote(self._client, domain, reference.path, settings=self._settings)
             try:
                 return await self._pull(remote, reference, report)
-            except (NotFound, Unavailable, DeadlineExceeded, Unauthenticated, Forbidden) as error:
+            except _PASSED_OVER as error:
                 _log.info("mirror passed over %s", logs.fields(image=reference, mirror=domain, reason=str(error)))
         return await self._pull(self._origin(reference, credentials), reference, report)
 

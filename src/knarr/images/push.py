@@ -5,19 +5,17 @@ node's own registry: it serves the same content store, so what has a name there 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from urllib.parse import urlencode
 
-from knarr.base.errors import KnarrError, NotFound, Unavailable
+from knarr.base.errors import KnarrError, NotFound
 from knarr.base.tasks import deadline
 from knarr.images import referrers
 from knarr.images.content import read
 from knarr.images.credentials import Credentials
 from knarr.images.image_store import ImageStore
-from knarr.images.ingestion import file_chunks
 from knarr.images.progress import Progress, Report, silent
 from knarr.images.registries import RemoteSettings
 from knarr.images.remote import UPLOAD_SECONDS, Remote
+from knarr.images.send import Send
 from knarr.oci import manifest
 from knarr.oci.digest import Digest
 from knarr.oci.manifest import Descriptor, Index, Manifest
@@ -25,7 +23,6 @@ from knarr.oci.reference import Reference
 from knarr.wire.http_client import Client
 
 _PARALLEL = 4
-_ATTEMPTS = 3
 _PUSH_SECONDS = 3600.0
 
 
@@ -132,40 +129,9 @@ class Pusher:
         if await _has(remote, part.digest):
             report(Progress(part.digest, "exists", part.size, part.size))
             return
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                await self._upload(remote, part, report)
-                break
-            except Unavailable:
-                if attempt == _ATTEMPTS:
-                    raise
-                await asyncio.sleep(0.5 * attempt)
-        report(Progress(part.digest, "done", part.size, part.size))
-
-    async def _upload(self, remote: Remote, part: Descriptor, report: Report) -> None:
         source = self._mountable(remote, part.digest)
-        query = urlencode({"mount": part.digest, "from": source}) if source else ""
-        opened = await remote.request("POST", "blobs/uploads/", query=query)
-        location = opened.header("location")
-        await opened.read(64 << 10)
-        if opened.status == 201:
-            return
-        if opened.status != 202 or not location:
-            raise Unavailable(f"{remote.domain}: opens no upload (status {opened.status})")
-        headers = (("content-type", "application/octet-stream"), ("content-length", str(part.size)))
-        path = self._store.content.path(part.digest)
-
-        async def stream() -> AsyncIterator[bytes]:
-            done = 0
-            async for chunk in file_chunks(path):
-                yield chunk
-                done += len(chunk)
-                report(Progress(part.digest, "uploading", done, part.size))
-
-        put = await remote.request(
-            "PUT", location, query=urlencode({"digest": part.digest}), headers=headers, body=stream, attempts=1
-        )
-        await put.read(64 << 10)
+        await Send(remote, part, self._store.content.path(part.digest), report, source).run()
+        report(Progress(part.digest, "done", part.size, part.size))
 
     def _mountable(self, remote: Remote, digest: Digest) -> str:
         """Another repository of the same registry, pulled from or pushed to here, that has the blob; "" for none."""

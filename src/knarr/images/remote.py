@@ -6,6 +6,7 @@ paths and status codes; what is fetched is the business of images/pull.py and im
 """
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -64,9 +65,10 @@ class Remote:
         `path` is below `/v2/<repository>/`, or absolute, as Location fields are.
         """
         url = self.url(path, query)
+        self._check_place(url, "sends to")
         for attempt in range(1, attempts + 1):
             try:
-                response = await self._authenticated(method, url, headers, body)
+                response, is_own = await self._authenticated(method, url, headers, body)
             except Unavailable:
                 if attempt >= min(attempts, _CONNECTION_ATTEMPTS):
                     raise
@@ -77,7 +79,7 @@ class Remote:
                 await asyncio.sleep(_delay(attempt, response.header("retry-after")))
                 continue
             if response.status >= 400:
-                raise await _failure(response, f"{method} {self.domain}{urlsplit(url).path}")
+                raise await _failure(response, f"{method} {self.domain}{urlsplit(url).path}", is_quoted=is_own)
             return response
         raise AssertionError("the loop returns or raises")
 
@@ -96,29 +98,38 @@ class Remote:
     def _host(self) -> str:
         return "registry-1.docker.io" if self.domain == DEFAULT_DOMAIN else self.domain
 
-    async def _authenticated(self, method: str, url: str, headers: Headers, body: Body) -> ClientResponse:
-        response = await self._follow(method, url, headers, body)
+    async def _authenticated(self, method: str, url: str, headers: Headers, body: Body) -> tuple[ClientResponse, bool]:
+        response, is_own = await self._follow(method, url, headers, body)
         if response.status != 401:
-            return response
+            return response, is_own
         offered = auth.challenges(", ".join(response.header_all("www-authenticate")))
         response.close()
         self._authorization = await self._answer(offered)
         return await self._follow(method, url, headers, body)
 
-    async def _follow(self, method: str, url: str, headers: Headers, body: Body) -> ClientResponse:
-        """The response at the end of redirects; credentials stay at the registry's own host."""
+    async def _follow(self, method: str, url: str, headers: Headers, body: Body) -> tuple[ClientResponse, bool]:
+        """The response at the end of redirects, and whether it is the registry's own: credentials stay with it."""
         for _ in range(_REDIRECTS_MAX):
             is_own = _origin(url) == _origin(self.url(""))
             sent = (*headers, ("authorization", self._authorization)) if self._authorization and is_own else headers
             response = await self._send(method, url, sent, body)
             if response.status not in _REDIRECTS or method not in ("GET", "HEAD"):
-                return response
+                return response, is_own
             following = urljoin(url, response.header("location"))
             response.close()
-            if urlsplit(following).scheme != "https" and not (self._scheme == "http" and _is_near(following)):
-                raise Forbidden(f"{self.domain}: redirects to {urlsplit(following).scheme}, which is not safe")
+            self._check_place(following, "redirects to")
             url = following
         raise Unavailable(f"{self.domain}: more than {_REDIRECTS_MAX} redirects")
+
+    def _check_place(self, url: str, said: str) -> None:
+        """Where the registry sends its clients: HTTPS, itself, or plain HTTP that the registry's own is as good as.
+        Raises Forbidden."""
+        parts = urlsplit(url)
+        if parts.scheme == "https" or _origin(url) == _origin(self.url("")):
+            return
+        is_allowed = parts.netloc in self.settings.insecure or auth.is_loopback(parts.hostname or "")
+        if parts.scheme != "http" or self._scheme != "http" or not is_allowed:
+            raise Forbidden(f"{self.domain}: {said} {parts.scheme}://{parts.netloc[:120]}, which is not safe")
 
     async def _send(self, method: str, url: str, headers: Headers, body: Body) -> ClientResponse:
         parts = urlsplit(url)
@@ -153,9 +164,8 @@ class Remote:
         host = parts.hostname or ""
         if parts.scheme != "https" and not (self._scheme == "http" and auth.is_loopback(host)):
             raise Forbidden(f"{self.domain}: names the token server {realm[:120]!r}, which is not safe")
-        known = self.credentials
-        if not auth.may_send(urlsplit("//" + self._host).hostname or "", host):
-            known = None
+        is_ours = auth.may_send(urlsplit("//" + self._host).hostname or "", host)
+        known = self.credentials if is_ours else None
         scope = challenge.parameters.get("scope") or f"repository:{self.path}:{self.actions}"
         fields = {"service": challenge.parameters.get("service", ""), "scope": scope}
         if known is not None and known.identity_token:
@@ -167,7 +177,7 @@ class Remote:
             joint = "&" if parts.query else "?"
             response = await self._send("GET", f"{realm}{joint}{urlencode(fields)}", basic, b"")
         if response.status != 200:
-            raise await _failure(response, f"token server {host}")
+            raise await _failure(response, f"token server {host}", is_quoted=is_ours)
         return _token_of(await response.read(_TOKEN_BODY_MAX), host)
 
 
@@ -188,12 +198,16 @@ def _token_of(body: bytes, host: str) -> str:
     return token
 
 
-async def _failure(response: ClientResponse, what: str) -> KnarrError:
-    """The error that a status above 399 means, with the registry's own message."""
-    try:
-        message = _message(await response.read(_ERROR_BODY_MAX))
-    except KnarrError:
-        message = ""
+async def _failure(response: ClientResponse, what: str, *, is_quoted: bool) -> KnarrError:
+    """The error that a status above 399 means, with the registry's own message.
+
+    What another host says is not quoted: a hostile registry could send its clients to one that only they reach, and
+    whoever reads the error, in a pod's events perhaps, would read that host's answer."""
+    message = ""
+    if is_quoted:
+        with contextlib.suppress(KnarrError):
+            message = _message(await response.read(_ERROR_BODY_MAX))
+    response.close()
     text = f"{what}: {message or 'no reason given'} (status {response.status})"
     match response.status:
         case 404:
@@ -221,10 +235,6 @@ def _message(body: bytes) -> str:
 def _origin(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc
-
-
-def _is_near(url: str) -> bool:
-    return auth.is_loopback(urlsplit(url).hostname or "")
 
 
 def _delay(attempt: int, retry_after: str = "") -> float:
