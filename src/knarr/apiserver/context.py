@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from knarr.apiserver.resources import Resource
-from knarr.apiserver.routes import TRUE, Route
+from knarr.apiserver.routes import FALSE, TRUE, Route
 from knarr.base.errors import BadRequest
 from knarr.wire import http
 
@@ -58,7 +58,7 @@ class RequestContext:
 
     @property
     def is_dry_run(self) -> bool:
-        return dry_run(self.query.get("dryRun", ""))
+        return self.query.get("dryRun") == "All"
 
     @property
     def field_manager(self) -> str:
@@ -66,13 +66,9 @@ class RequestContext:
         return self.query.get("fieldManager", "") or self.request.header("user-agent").partition("/")[0] or "unknown"
 
     def is_asked(self, name: str) -> bool:
-        return truth(name, self.query.get(name, ""))
-
-
-def dry_run(value: str) -> bool:
-    if value not in ("", "All"):
-        raise BadRequest(f'dryRun: Unsupported value: "{value}": supported values: "All"')
-    return value == "All"
+        """Whether a parameter is there and not false: as upstream's decoder reads it, `?watch` asks for a watch."""
+        value = self.query.get(name)
+        return value is not None and value.lower() not in FALSE
 
 
 def truth(name: str, value: str) -> bool:

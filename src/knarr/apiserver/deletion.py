@@ -9,11 +9,14 @@ from datetime import timedelta
 from typing import Any, Final
 
 from knarr.apiserver import bodies, status, writing
-from knarr.apiserver.context import RequestContext, dry_run, integer
+from knarr.apiserver import options as request_options
+from knarr.apiserver.context import RequestContext, integer
 from knarr.apiserver.resources import Json
 from knarr.apiserver.writing import Written
 from knarr.base import errors
 from knarr.base.clock import Instant, rfc3339
+from knarr.base.errors import BadRequest, Cause
+from knarr.objects import faults
 
 # Kinds whose DELETE answers with the object instead of a Status, as upstream.
 ANSWERS_OBJECT: Final = frozenset(
@@ -39,7 +42,9 @@ class Options:
 
 
 def options(context: RequestContext, body: Json) -> Options:
-    """From body and query; the query counts where the body is silent. Raises BadRequest or Invalid."""
+    """From body and query; the query counts where the body is silent. Raises BadRequest or a 422 Refusal."""
+    if body.get("kind", "DeleteOptions") != "DeleteOptions":
+        raise BadRequest(f'no kind "{body["kind"]}" is an option of a deletion: it must be DeleteOptions')
     query, body = context.query, bodies.typed(body, TYPE_NAME) if body else body
     grace = body.get("gracePeriodSeconds")
     if grace is None:
@@ -48,21 +53,28 @@ def options(context: RequestContext, body: Json) -> Options:
     orphan = body.get("orphanDependents")
     if orphan is None and "orphanDependents" in query:
         orphan = context.is_asked("orphanDependents")
-    if orphan is not None and not policy:
+    given: list[str] = body.get("dryRun") or []
+    request_options.refuse("DeleteOptions", _policy_faults(policy, orphan) + request_options.dry_run(given))
+    if orphan is not None:
         policy = "Orphan" if orphan else "Background"
-    if policy and policy not in POLICIES:
-        text = f'DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: Unsupported value: "{policy}": '
-        text += 'supported values: "Foreground", "Background", "Orphan", "nil"'
-        raise status.Refusal(422, "Invalid", text)
     wanted: dict[str, Any] = body.get("preconditions") or {}
-    dry = body.get("dryRun") or ([query["dryRun"]] if query.get("dryRun") else [])
     return Options(
         grace,
         policy,
         wanted.get("uid") or "",
         wanted.get("resourceVersion") or "",
-        any(dry_run(value) for value in dry),
+        bool(given) or context.is_dry_run,
     )
+
+
+def _policy_faults(policy: str, orphan: bool | None) -> list[Cause]:
+    if policy and orphan is not None:
+        text = "orphanDependents and deletionPropagation cannot be both set"
+        return [faults.invalid("propagationPolicy", policy, text)]
+    if policy and policy not in POLICIES:
+        text = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
+        return [Cause("propagationPolicy", "FieldValueNotSupported", text)]
+    return []
 
 
 async def delete(context: RequestContext, wanted: Options) -> Written:
@@ -77,7 +89,7 @@ async def delete(context: RequestContext, wanted: Options) -> Written:
         new = marked(context, old, wanted, server.clock.now())
         is_gone = writing.may_go(new)
         value = entry.value if is_gone else resource.encode(new)
-        if wanted.dry_run or context.is_dry_run or (value == entry.value and not is_gone):
+        if wanted.dry_run or (value == entry.value and not is_gone):
             return Written(resource, value, entry.modified, is_gone=is_gone)
         try:
             revision = await server.store.write(entry.key, None if is_gone else value, expect=entry.modified)

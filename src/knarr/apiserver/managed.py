@@ -5,16 +5,14 @@ An apply has made its own list (verbs/apply.py); every other write is tracked un
 
 from typing import Final
 
-from knarr.apiserver import bodies, status
+from knarr.apiserver import bodies, options
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 from knarr.base.clock import rfc3339
-from knarr.base.errors import Cause
 from knarr.kinds import schemas
 from knarr.objects import managed
 from knarr.objects.managed import Writer
 
-MANAGER_MAX: Final = 128
 APPLY: Final = "application/apply-patch+yaml"
 
 
@@ -34,22 +32,9 @@ def updated(context: RequestContext, new: Json, old: Json) -> Json:
 
 
 def writer(context: RequestContext) -> Writer:
-    _check_manager(context)
-    return Writer(context.field_manager[:MANAGER_MAX], context.resource.kind.api_version, context.route.subresource)
-
-
-def _check_manager(context: RequestContext) -> None:
-    """Raises a 422 Refusal for a field manager that cannot be kept."""
-    given = context.query.get("fieldManager", "")
-    if len(given) <= MANAGER_MAX and given.isprintable():
-        return
-    if len(given) > MANAGER_MAX:
-        fault = Cause("fieldManager", "FieldValueTooLong", f"Too long: may not be more than {MANAGER_MAX} bytes")
-    else:
-        text = f"Invalid value: {given!a}: should only contain printable characters"
-        fault = Cause("fieldManager", "FieldValueInvalid", text)
-    kind = "PatchOptions" if context.route.verb == "patch" else f"{context.route.verb.capitalize()}Options"
-    raise status.invalid(kind, "meta.k8s.io", "", [fault])
+    return Writer(
+        context.field_manager[: options.MANAGER_MAX], context.resource.kind.api_version, context.route.subresource
+    )
 
 
 def _tracked(context: RequestContext, new: Json, old: Json | None) -> Json:

@@ -12,6 +12,7 @@ from knarr.apiserver import (
     authorising,
     impersonation,
     nonresource,
+    options,
     reviews,
     routes,
     status,
@@ -110,6 +111,7 @@ async def _dispatch(context: RequestContext) -> http.Response:
     authorising.authorise(context)
     if not _is_offered(route):
         raise status.method_not_allowed()
+    options.check(context)
     if route.subresource:
         return await subresources.answer(context)
     row = UNSTORED.get((route.resource.group, route.resource.plural))

@@ -9,14 +9,22 @@ from dataclasses import dataclass
 
 import msgspec
 
-from knarr.apiserver import selecting
+from knarr.apiserver import options, selecting
 from knarr.apiserver.context import RequestContext, integer
 from knarr.apiserver.selecting import Selection
 from knarr.apiserver.status import Refusal
-from knarr.base.errors import BadRequest, Expired
+from knarr.base.errors import BadRequest, Expired, KnarrError
 from knarr.base.ids import Revision
 from knarr.store.store import Entry, Listing
 
+ANY_REVISION = -1
+"""In a token: continue in the present, though the list will not be of one moment."""
+TOO_OLD = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
+)
 TOKEN_VERSION = "meta.k8s.io/v1"  # noqa: S105  # names a format
 
 
@@ -38,6 +46,7 @@ class _Token(msgspec.Struct):
 
 def listing(context: RequestContext) -> Page:
     """The page that the request asks for. Raises BadRequest, Expired or a 504 Refusal."""
+    options.check_list(context)
     limit = integer("limit", context.query.get("limit", "")) or 0
     if limit < 0:
         raise BadRequest("limit: it must not be negative")
@@ -52,7 +61,7 @@ def listing(context: RequestContext) -> Page:
             return _single(context, chosen)
         listed = store.list(prefix, at=at, after=after)
     except Expired as error:
-        raise _expired(context, error) from error
+        raise _expired(context, error, after.removeprefix(prefix)) from error
     matching = [entry for entry in listed.entries if chosen.matches(entry.value)]
     if limit and len(matching) > limit:
         kept = tuple(matching[:limit])
@@ -77,20 +86,10 @@ def _start(context: RequestContext, prefix: str, limit: int) -> tuple[Revision |
     query = context.query
     version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     token = query.get("continue", "")
-    if match and match not in ("Exact", "NotOlderThan"):
-        raise BadRequest(
-            f'resourceVersionMatch: Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
-        )
     if token:
-        if match:
-            raise BadRequest("resourceVersionMatch is forbidden for continue")
         if version not in ("", "0"):
             raise BadRequest("specifying resource version is not allowed when using continue")
         return _continued(token, prefix)
-    if match and not version:
-        raise BadRequest("resourceVersionMatch is forbidden unless resourceVersion is provided")
-    if match == "Exact" and version == "0":
-        raise BadRequest('resourceVersionMatch "Exact" is forbidden for resourceVersion "0"')
     if version in ("", "0"):
         return None, ""
     asked = check_not_in_future(context)
@@ -107,7 +106,7 @@ def check_not_in_future(context: RequestContext) -> Revision:
         )
     asked, now = int(text), context.server.store.revision
     if asked > now:
-        message = f"Too large resource version: {asked}, current: {now}"
+        message = f"Timeout: Too large resource version: {asked}, current: {now}"
         details = {
             "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
             "retryAfterSeconds": 1,
@@ -116,7 +115,7 @@ def check_not_in_future(context: RequestContext) -> Revision:
     return Revision(asked)
 
 
-def _token(revision: Revision, last: str, prefix: str) -> str:
+def _token(revision: int, last: str, prefix: str) -> str:
     start = last.removeprefix(prefix)
     raw = msgspec.json.encode(_Token(TOKEN_VERSION, revision, start))
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
@@ -126,16 +125,16 @@ def _continued(token: str, prefix: str) -> tuple[Revision | None, str]:
     try:
         found = msgspec.json.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)), type=_Token)
     except (ValueError, msgspec.MsgspecError) as error:
-        raise BadRequest(f"continue key is not valid: {error}") from error
+        raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from error
     if found.v != TOKEN_VERSION or ".." in found.start.split("/"):
-        raise BadRequest("continue key is not valid: server does not recognize this encoded version")
+        raise BadRequest(
+            "invalid continue token: continue key is not valid: server does not recognize this encoded version"
+        )
     return (Revision(found.rv) if found.rv > 0 else None), prefix + found.start
 
 
-def _expired(context: RequestContext, error: Expired) -> Expired:
-    if "continue" not in context.query:
-        return error
-    return Expired(
-        "The provided continue parameter is too old to display a consistent list result. You must start a new list "
-        "without the continue parameter."
-    )
+def _expired(context: RequestContext, error: Expired, start: str) -> KnarrError:
+    """410; to who continues, with a token that goes on from there in the present, as upstream."""
+    if not context.query.get("continue"):
+        return Expired("The resourceVersion for the provided list is too old.", error.oldest)
+    return Refusal(410, "Expired", TOO_OLD, metadata={"continue": _token(ANY_REVISION, start, "")})

@@ -20,6 +20,8 @@ _VERB_OF_COLLECTION: Final = {
 
 TRUE: Final = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 """What Go's strconv.ParseBool takes for true: Python's clients write True."""
+FALSE: Final = frozenset(("0", "false"))
+"""What a boolean option that is there says no with; everything else, even nothing, is a yes, as upstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ MATCHED_PATH_MAX: Final = 512
 
 def match(resources: Resources, method: str, path: str, query: Mapping[str, str]) -> Route | Unknown:
     """The route of a request. Clients ask for the same few paths again and again, so answers are kept."""
-    key = (method, path, query.get("watch", "") in TRUE)
+    key = (method, path, _asks_watch(query))
     found: Route | Unknown | None = resources.matched.get(key)
     if found is None:
         found = _match(resources, method, path, query)
@@ -113,9 +115,14 @@ def _resource_route(resources: Resources, served: tuple[str, str], rest: list[st
 
 def _collection_verb(asked: _Asked, is_old_watch: bool) -> str:
     verb = _VERB_OF_COLLECTION.get(asked.method, "")
-    if verb == "list" and (is_old_watch or asked.query.get("watch", "") in TRUE):
+    if verb == "list" and (is_old_watch or _asks_watch(asked.query)):
         return "watch"
     return verb
+
+
+def _asks_watch(query: Mapping[str, str]) -> bool:
+    value = query.get("watch")
+    return value is not None and value.lower() not in FALSE
 
 
 def _text(part: str) -> str:

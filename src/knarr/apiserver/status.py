@@ -40,19 +40,28 @@ class Refusal(KnarrError):
     """A refusal that names its code, reason and details itself."""
 
     def __init__(
-        self, code: int, reason: str, message: str, *, details: Mapping[str, Any] | None = None, after: int = 0
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        *,
+        details: Mapping[str, Any] | None = None,
+        after: int = 0,
+        metadata: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.details = dict(details or {})
         self.after = after
+        self.metadata = dict(metadata or {})
+        """Of the Status itself: the token with which an expired list can go on."""
 
 
 def of(error: KnarrError, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The Status of an error; `details` are the route's (name, group, kind)."""
     if isinstance(error, Refusal):
-        return failure(error.code, error.reason, str(error), error.details or None)
+        return {**failure(error.code, error.reason, str(error), error.details or None), "metadata": error.metadata}
     code, reason = next((code, reason) for kind, code, reason in CODES if isinstance(error, kind))
     filled: dict[str, Any] = dict(details or {})
     if isinstance(error, errors.Invalid) and error.causes:

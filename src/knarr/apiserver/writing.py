@@ -57,11 +57,27 @@ def checked_kind(context: RequestContext, obj: Json) -> Json:
     if kind.is_namespaced:
         given = metadata.get("namespace") or context.route.namespace
         if given != context.route.namespace:
-            raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+            raise BadRequest(_wrong_namespace(context, given))
         metadata = {**metadata, "namespace": given}
     elif metadata.get("namespace"):
         raise BadRequest("namespace is not allowed on this type")
     return {**obj, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+
+
+def check_name(context: RequestContext, obj: Json) -> None:
+    """Raises BadRequest when the object of a named path has another name, or none."""
+    name, asked = obj["metadata"].get("name"), context.route.name
+    if not name:
+        raise BadRequest(f"the name of the object ({asked} based on URL) was undeterminable: name must be provided")
+    if name != asked:
+        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({asked})")
+
+
+def _wrong_namespace(context: RequestContext, given: str) -> str:
+    if context.route.verb == "create":
+        return "the namespace of the provided object does not match the namespace sent on the request"
+    asked = context.route.namespace
+    return f"the namespace of the object ({given}) does not match the namespace on the URL ({asked})"
 
 
 def _wrong_kind(context: RequestContext, obj: Json) -> str:
@@ -75,6 +91,8 @@ def _wrong_kind(context: RequestContext, obj: Json) -> str:
 async def create(context: RequestContext, obj: Json) -> Written:
     """Store a new object; the body was decoded and its kind checked."""
     resource = context.resource
+    if obj["metadata"].get("resourceVersion") and context.route.verb == "create":
+        raise BadRequest("resourceVersion should not be set on objects to be created")
     obj = strategy.stored(resource, obj)
     wants_name = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
     for _ in range(GENERATED_NAMES_MAX if wants_name else 1):

@@ -86,7 +86,7 @@ def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> 
     version = str(applied.config.get("apiVersion", "")).rpartition("/")[2]
     decoded = decoding.decoded(schema, str(applied.config.get("kind", "")), version, part)
     config = managed.without_stripped(part)
-    check_keys(schema, config, "")
+    _check_typed(schema, config, applied)
     mine = fields.of(schema, config)
     was = next((entry for entry in held if _is_applier(entry, applied.writer)), None)
     others = [entry for entry in held if entry is not was]
@@ -164,6 +164,17 @@ def _with_last_applied(made: Json, live: Json, applied: Applied) -> Json:
     return {**made, "metadata": {**made["metadata"], "annotations": held}}
 
 
+def _check_typed(schema: Schema, config: Json, applied: Applied) -> None:
+    try:
+        check_keys(schema, config, "")
+    except BadRequest as error:
+        whole = applied.config
+        metadata, version = whole.get("metadata") or {}, str(whole.get("apiVersion") or "")
+        place = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}"
+        kind = f"{version if '/' in version else f'/{version}'}, Kind={whole.get('kind', '')}"
+        raise BadRequest(f"failed to create typed patch object ({place}; {kind}): {error}") from error
+
+
 def check_keys(schema: Schema, value: Any, path: str) -> None:
     """Raises BadRequest where a list-map's entry cannot be named, or two have one name."""
     if schema.form in ("struct", "map") and isinstance(value, dict) and not schema.is_atomic:
@@ -172,7 +183,7 @@ def check_keys(schema: Schema, value: Any, path: str) -> None:
         for key, item in value.items():
             place = fields.below(schema, key)
             if place is None:
-                raise BadRequest(f"failed to create typed patch object: {path}.{key}: field not declared in schema")
+                raise BadRequest(f"{path}.{key}: field not declared in schema")
             if item is not None and place.form in ("struct", "map", "list"):
                 check_keys(place, item, f"{path}.{key}")
     elif schema.form == "list" and isinstance(value, list) and not schema.is_atomic:
@@ -184,21 +195,19 @@ def _check_entries(schema: Schema, items: list[Any], path: str) -> None:
     seen: set[str] = set()
     for index, item in enumerate(items):
         if schema.list_type == "map" and not isinstance(item, dict):
-            raise BadRequest(
-                f"failed to create typed patch object: {path}: element {index}: expected map, got {item!r}"
-            )
+            raise BadRequest(f"{path}: element {index}: expected map, got {item!r}")
+        if schema.list_type == "set" and item is None:
+            raise BadRequest(f"{path}: element {index}: a set may not contain null")
         if schema.list_type == "map":
             missing = [key for key in schema.keys if key not in item and key not in defaults]
             if len(missing) == len(schema.keys):
                 raise BadRequest(
-                    f"failed to create typed patch object: {path}: element {index}: associative list with keys has an "
+                    f"{path}: element {index}: associative list with keys has an "
                     f'element that omits key field "{missing[0]}" (and doesn\'t have default value)'
                 )
         named = next(iter(fields.entries(schema, [item]) or ()), "")
         if named in seen:
-            raise BadRequest(
-                f"failed to create typed patch object: {path}: duplicate entries for key {fields.element_text(named)}"
-            )
+            raise BadRequest(f"{path}: duplicate entries for key {fields.element_text(named)}")
         seen.add(named)
         check_keys(schema.element, item, path + fields.element_text(named))
 

@@ -123,6 +123,12 @@ def test_copying_in_a_loop_ends_at_the_limit() -> None:
 
 
 def test_what_is_no_patch_is_a_bad_request() -> None:
-    for value in ({}, [1], [{"op": "frobnicate", "path": "/a"}]):
+    for value in ({}, [1]):
         with pytest.raises(BadRequest):
             json_patch.patched({"a": 1}, value)
+
+
+def test_an_operation_that_is_none_does_not_apply() -> None:
+    for operation, word in (({"op": "frobnicate", "path": "/a"}, "frobnicate"), ({"path": "/a"}, "unknown")):
+        with pytest.raises(Invalid, match=f"Unexpected kind: {word}"):
+            json_patch.patched({"a": 1}, [operation])

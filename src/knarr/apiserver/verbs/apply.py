@@ -61,13 +61,16 @@ def _asked(context: RequestContext, config: Json, subresource: str) -> Applied:
     if not context.query.get("fieldManager"):
         cause = Cause("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
         raise status.invalid("PatchOptions", "meta.k8s.io", "", [cause])
+    version = config.get("apiVersion") or ""
+    if version != context.resource.kind.api_version:
+        text = f"Incorrect version specified in apply patch. Specified patch version: {version}, "
+        raise BadRequest(f"{text}expected: {context.resource.kind.api_version}")
     config = writing.checked_kind(context, config)
     metadata = config["metadata"]
     if metadata.get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
-    name = metadata.setdefault("name", context.route.name)
-    if name != context.route.name:
-        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({context.route.name})")
+    metadata.setdefault("name", context.route.name)
+    writing.check_name(context, config)
     bodies.report(context, walks.unknown_fields(context.resource.kind, config))
     if context.resource.is_converted:
         walks.decoded(context.resource.kind, config)  # a value of a wrong type is told of in the version that was sent

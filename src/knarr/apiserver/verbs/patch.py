@@ -56,6 +56,7 @@ def _patched(context: RequestContext, media: str, old: Json, value: Any) -> Json
     resource = context.resource
     served = conversions.served(resource, old)
     new = writing.checked_kind(context, patched_value(media, resource.kind.type_name, served, value))
+    writing.check_name(context, new)
     new = managed.without_unchanged(new, served)
     bodies.report(context, strategy.unknown_fields(resource, new))
     return strategy.stored(resource, new)

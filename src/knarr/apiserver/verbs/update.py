@@ -3,7 +3,6 @@
 from knarr.apiserver import authorising, bodies, presenting, status, strategy, writing
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
-from knarr.base.errors import BadRequest
 from knarr.objects import managed
 from knarr.wire import http
 
@@ -16,10 +15,8 @@ async def update(context: RequestContext, subresource: str = "") -> http.Respons
 
 async def replaced(context: RequestContext, obj: Json, subresource: str) -> writing.Written:
     """Put the object in the place of the live one."""
-    name = obj["metadata"].setdefault("name", context.route.name)
-    if name != context.route.name:
-        raise BadRequest(f"the name of the object ({name}) does not match the name on the URL ({context.route.name})")
-    resource = context.resource
+    writing.check_name(context, obj)
+    resource, name = context.resource, context.route.name
     facts = resource.kind.facts
     if not subresource and context.server.store.get(context.key) is None:
         if not facts.get("createOnUpdate") or obj["metadata"].get("resourceVersion"):

@@ -9,12 +9,12 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from knarr.apiserver import answers, presenting, reading, selecting, status
+from knarr.apiserver import answers, options, presenting, reading, selecting, status
 from knarr.apiserver.context import RequestContext, integer
 from knarr.apiserver.negotiation import Accepted, accepted
 from knarr.apiserver.resources import Resource
 from knarr.apiserver.selecting import Selection
-from knarr.base.errors import BadRequest, Expired
+from knarr.base.errors import Expired
 from knarr.base.ids import Revision
 from knarr.store.store import Change, Watcher
 from knarr.wire import http
@@ -76,6 +76,7 @@ class _Stream:
 
 async def watch(context: RequestContext) -> http.Response:
     """Answer with the endless body, or one of a lone 410 when the revision is compacted. Raises BadRequest."""
+    options.check_list(context)
     form = accepted(context.request.header("accept"))
     if form.form == "yaml":
         form = Accepted("json")
@@ -129,20 +130,8 @@ def _opened(context: RequestContext, form: Accepted, seconds: float) -> _Stream:
 
 
 def _wants_initial_events(context: RequestContext, version: str) -> bool:
-    query = context.query
-    match = query.get("resourceVersionMatch", "")
-    if "sendInitialEvents" in query:
-        if match != "NotOlderThan":
-            raise BadRequest(
-                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting resourceVersionMatch to "
-                "NotOlderThan"
-            )
+    if "sendInitialEvents" in context.query:
         return context.is_asked("sendInitialEvents")
-    if match:
-        raise BadRequest(
-            "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents "
-            "is provided"
-        )
     return version in ("", "0")
 
 
