@@ -12,12 +12,14 @@ from typing import Final
 from knarr.kinds import nodes
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
+from knarr.kinds.lens.scheduling import Taint
 from knarr.kubelet import demands, members, sysctls
 from knarr.kubelet.standing import Stop
 
 CRITICAL_PRIORITY: Final = 2_000_000_000
 AFFINITY: Final = "NodeAffinity"
 _STATIC: Final = "kubernetes.io/config.source"
+_SHORT_OF_MEMORY: Final = Taint(key="node.kubernetes.io/memory-pressure", effect="NoSchedule")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,11 @@ def is_static(pod: Pod) -> bool:
 
 
 def _pressed(pod: Pod, place: Place) -> Stop | None:
-    """Under pressure nothing new begins, except what asked for memory when only that is short."""
+    """Under pressure nothing new begins; when only memory is short, what asked for some or tolerates its want does."""
     if not place.pressures or is_critical(pod):
         return None
-    if place.pressures == {"MemoryPressure"} and members.qos_class(pod) != "BestEffort":
+    is_meant = members.qos_class(pod) != "BestEffort" or nodes.is_tolerated(_SHORT_OF_MEMORY, pod.spec.tolerations)
+    if place.pressures == {"MemoryPressure"} and is_meant:
         return None
     return Stop("Evicted", f"The node had condition: [{' '.join(sorted(place.pressures))}]. ")
 

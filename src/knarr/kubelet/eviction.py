@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from knarr.base.clock import Instant
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import admission, quantities
+from knarr.kubelet import admission, demands, quantities
 from knarr.kubelet.standing import Stop
 
 Condition = Literal["MemoryPressure", "DiskPressure", "PIDPressure"]
@@ -140,7 +140,7 @@ def victim(
 
 def _rank(candidate: Candidate, resource: str) -> tuple[bool, int, int]:
     """Sorted first: above its request, of low priority, far above its request."""
-    excess = _used(candidate, resource) - sum(_requests(candidate.pod, resource).values())
+    excess = _used(candidate, resource) - demands.requests(candidate.pod).get(resource, 0)
     return excess <= 0, candidate.pod.spec.priority or 0, -excess
 
 
@@ -157,7 +157,8 @@ def _used(candidate: Candidate, resource: str) -> int:
 
 
 def _requests(pod: Pod, resource: str) -> dict[str, int]:
-    return {c.name: quantities.whole(c.resources.requests.get(resource, "0")) for c in pod.spec.containers}
+    containers = (*pod.spec.init_containers, *pod.spec.containers)
+    return {c.name: quantities.whole(c.resources.requests.get(resource, "0")) for c in containers}
 
 
 def _message(threshold: Threshold, signal: Signal, candidate: Candidate) -> str:

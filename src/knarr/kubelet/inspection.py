@@ -4,14 +4,15 @@ Acts only: CRI calls and one small file. The picture itself is observed.py's.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from knarr.base.errors import NotFound
 from knarr.cri.messages import container as cri_container
 from knarr.cri.messages import sandbox as cri_sandbox
 from knarr.cri.protocol import RuntimeService
-from knarr.kubelet import observed
+from knarr.kinds.lens.pod import Pod
+from knarr.kubelet import members, observed
 from knarr.kubelet.observed import ObservedPod
 
 MESSAGE_BYTES_MAX = 4096
@@ -61,6 +62,21 @@ async def _container(runtime: RuntimeService, container_id: str) -> cri_sandbox.
         return (await runtime.container_status(request)).status
     except NotFound:
         return None
+
+
+def messages(
+    pod: Pod, seen: ObservedPod, known: Mapping[str, str], place: Callable[[str, int], Path], log_dir: Path
+) -> dict[str, str]:
+    """The termination messages by container id, those of newly ended containers read; `place` is where a container of
+    that name and attempt leaves one."""
+    found = {c.id: known[c.id] for c in seen.containers if c.id in known}
+    for ended in seen.containers:
+        if ended.is_exited and ended.id not in found:
+            container = members.find(pod, ended.name)
+            policy = container.termination_message_policy if container else ""
+            log = log_dir / ended.name / f"{ended.attempt}.log"
+            found[ended.id] = termination_message(place(ended.name, ended.attempt), log, policy, ended.exit_code)
+    return found
 
 
 def termination_message(path: Path, log: Path, policy: str, exit_code: int) -> str:

@@ -48,6 +48,16 @@ def pod_plan(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) 
     return _plan(pod, acts, standing, now, waits)
 
 
+def recovered_backoffs(pod: Pod, observed: ObservedPod) -> dict[str, Backoff]:
+    """The back-offs of containers that a kubelet finds when it starts."""
+    found = {container.name: observed.latest(container.name) for container in members.every(pod)}
+    return {
+        name: restarts.recovered(latest.attempt, latest.created_at)
+        for name, latest in found.items()
+        if latest is not None and latest.created_at is not None
+    }
+
+
 def _plan(pod: Pod, acts: list[Act], standing: Standing, now: Instant, waits: list[tuple[str, Instant]]) -> PodPlan:
     moments = [moment for _, moment in waits]
     moments += [p.retry_at for p in standing.problems.values() if p.retry_at is not None and p.retry_at > now]

@@ -101,6 +101,9 @@ class Relief:
         return eviction.is_met(threshold, node_signals.signals(self._settings.root_dir, self._settings.image_dir))
 
     async def _evict(self, threshold: Threshold) -> None:
+        """One pod at a time: while one is on its way, nobody knows yet whether it was enough."""
+        if any(worker.is_stopped and worker.observed.running for worker in self._workers()):
+            return
         signal = node_signals.signals(self._settings.root_dir, self._settings.image_dir)[threshold.signal]
         candidates = await self._candidates(is_disk=threshold.condition == "DiskPressure")
         chosen = eviction.victim(threshold, signal, candidates, self._settings.eviction_grace_seconds_max)
@@ -109,7 +112,7 @@ class Relief:
 
     async def _candidates(self, *, is_disk: bool) -> list[Candidate]:
         """The running pods and what they use."""
-        workers = [worker for worker in self._workers() if worker.observed.running]
+        workers = [worker for worker in self._workers() if worker.observed.running and not worker.is_ending]
         answer = await self._tools.runtime.list_container_stats(ListContainerStatsRequest())
         usages = stats.container_usages(answer.stats, stats.Rates())
         processes = await self._processes()

@@ -120,6 +120,15 @@ class PodWorker:
             self._standing = replace(self._standing, stop=stop)
             self.wake()
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether this node has decided to end it."""
+        return self._standing.stop is not None
+
+    @property
+    def is_ending(self) -> bool:
+        return ending.is_ending(self.pod, self.observed, self._standing)
+
     def sources_changed(self) -> None:
         """An object that the pod reads has changed: refresh files, retry what failed for lack of it."""
         problems = self._standing.problems.items()
@@ -401,15 +410,10 @@ class PodWorker:
     def _read_messages(self) -> None:
         """The termination messages of containers that ended since the last look."""
         present = {container.id for container in self.observed.containers}
-        messages = {key: text for key, text in self._standing.messages.items() if key in present}
         resized = {key: given for key, given in self._standing.resized.items() if key in present}
-        for ended in self.observed.containers:
-            if ended.is_exited and ended.id not in messages:
-                container = members.find(self.pod, ended.name)
-                policy = container.termination_message_policy if container else ""
-                log = self._log_dir() / ended.name / f"{ended.attempt}.log"
-                path = self._files.message_path(ended.name, ended.attempt)
-                messages[ended.id] = inspection.termination_message(path, log, policy, ended.exit_code)
+        messages = inspection.messages(
+            self.pod, self.observed, self._standing.messages, self._files.message_path, self._log_dir()
+        )
         self._standing = replace(self._standing, messages=messages, resized=resized)
 
     def _log_dir(self) -> Path:
@@ -417,12 +421,7 @@ class PodWorker:
         return self._shared.settings.log_dir(meta.namespace, meta.name, self.uid)
 
     def _recover_backoffs(self) -> None:
-        found = {}
-        for container in members.every(self.pod):
-            latest = self.observed.latest(container.name)
-            if latest is not None and latest.created_at is not None:
-                found[container.name] = restarts.recovered(latest.attempt, latest.created_at)
-        self._standing = replace(self._standing, backoffs=found)
+        self._standing = replace(self._standing, backoffs=pod_plan.recovered_backoffs(self.pod, self.observed))
 
     def _tell_back_offs(self, plan: PodPlan) -> None:
         for name, _due in plan.waiting:

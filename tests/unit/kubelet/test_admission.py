@@ -131,6 +131,16 @@ CASES: dict[str, tuple[Pod, Place, tuple[str, str] | None]] = {
         between(pressures=frozenset({"MemoryPressure"})),
         ("Evicted", "The node had condition: [MemoryPressure]. "),
     ),
+    "short of memory, who tolerates that runs": (
+        pod(tolerations=[{"key": "node.kubernetes.io/memory-pressure", "operator": "Exists"}]),
+        between(pressures=frozenset({"MemoryPressure"})),
+        None,
+    ),
+    "short of disk too, toleration of memory's want does not help": (
+        pod(tolerations=[{"operator": "Exists"}]),
+        between(pressures=frozenset({"MemoryPressure", "DiskPressure"})),
+        ("Evicted", "The node had condition: [DiskPressure MemoryPressure]. "),
+    ),
     "short of memory, others run": (asking("1m"), between(pressures=frozenset({"MemoryPressure"})), None),
     "a critical pod runs under pressure": (
         pod(priority=2_000_000_000),

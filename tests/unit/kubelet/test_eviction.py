@@ -1,5 +1,6 @@
 """Pressure on the node: when there is some, who goes first, and what is told; and how many events a pod may cause."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,20 @@ def test_the_message_is_upstreams() -> None:
         "The node was low on resource: memory. Threshold quantity: 102400Ki, available: 51200Ki. "
         "Container c was using 20480Ki, request is 10240Ki, has larger consumption of memory. ",
     )
+
+
+def test_what_sidecars_and_the_pod_itself_asked_for_counts() -> None:
+    sidecar = {"name": "proxy", "image": "i", "restartPolicy": "Always", "resources": {"requests": {"memory": "1Gi"}}}
+    used = {"c": 1 << 20, "proxy": 900 * MEGABYTE}
+    asked = Candidate(pod(initContainers=[sidecar], containers=[{"name": "c", "image": "i"}]), used, {})
+    small = {"name": "c", "image": "i", "resources": {"requests": {"memory": "1Mi"}}}
+    over = Candidate(pod(containers=[small]), {"c": 2 * MEGABYTE}, {})
+    chosen = eviction.victim(MEMORY, SHORT, [asked, over])
+    assert chosen is not None
+    assert chosen[0] is over.pod
+    proxy = eviction.victim(MEMORY, SHORT, [replace(asked, memory={"proxy": 2 << 30})])
+    assert proxy is not None
+    assert "Container proxy was using 2097152Ki, request is 1048576Ki" in proxy[1].message
 
 
 def test_a_hard_threshold_grants_a_second_and_a_soft_one_what_the_node_allows() -> None:
