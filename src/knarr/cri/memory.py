@@ -55,6 +55,7 @@ class MemoryRuntime:
         self.containers: dict[str, MemoryContainer] = {}
         self.sandboxes: dict[str, sandbox.PodSandboxStatus] = {}
         self.sandbox_configs: dict[str, config.PodSandboxConfig] = {}
+        self.has_user_namespaces = False
         self._clock = clock
         self._numbers = itertools.count(1)
         self._addresses = itertools.count(first_address)
@@ -250,7 +251,9 @@ class MemoryRuntime:
     async def status(self, request: runtime.StatusRequest) -> runtime.StatusResponse:
         ready = ("RuntimeReady", "NetworkReady")
         conditions = tuple(runtime.RuntimeCondition(type=name, status=True) for name in ready)
-        features = runtime.RuntimeHandlerFeatures(recursive_read_only_mounts=True)
+        features = runtime.RuntimeHandlerFeatures(
+            recursive_read_only_mounts=True, user_namespaces=self.has_user_namespaces
+        )
         return runtime.StatusResponse(
             status=runtime.RuntimeStatus(conditions=conditions),
             runtime_handlers=(runtime.RuntimeHandler(features=features),),

@@ -16,10 +16,11 @@ from knarr.base.errors import Invalid, KnarrError, Unimplemented
 from knarr.cri.messages import container as cri_container
 from knarr.cri.messages import runtime as cri_runtime
 from knarr.cri.messages import sandbox as cri_sandbox
+from knarr.cri.messages.config import PodSandboxConfig
 from knarr.cri.messages.stats import ContainerStatsRequest
 from knarr.kinds import registry
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import container_gc, cri_config, ending, hooks, members, resources
+from knarr.kubelet import container_gc, cri_config, ending, hooks, members, resources, user_namespaces
 from knarr.kubelet.images import StartFailed
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import RESOURCES, ObservedPod
@@ -48,10 +49,11 @@ class Acts:
 
     async def run_sandbox(self, pod: Pod, attempt: int) -> Problem | None:
         """Make the pod's sandbox."""
-        wanted = cri_config.sandbox_config(pod, attempt, self._shared.settings, self._shared.host_resolver)
         try:
+            handler = await self._handler(pod)
+            wanted = self._sandbox_config(pod, attempt)
             Path(wanted.log_directory).mkdir(parents=True, exist_ok=True)
-            request = cri_sandbox.RunPodSandboxRequest(config=wanted, runtime_handler=await self._handler(pod))
+            request = cri_sandbox.RunPodSandboxRequest(config=wanted, runtime_handler=handler)
             await self._shared.runtime.run_pod_sandbox(request)
         except (KnarrError, OSError) as error:
             self._tell("", "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
@@ -59,16 +61,22 @@ class Acts:
             return Problem("ContainerCreating", str(error), retry_at)
         return None
 
+    def _sandbox_config(self, pod: Pod, attempt: int) -> PodSandboxConfig:
+        wanted = cri_config.sandbox_config(pod, attempt, self._shared.settings, self._shared.host_resolver)
+        if pod.spec.host_users is not False:
+            return wanted
+        return user_namespaces.for_sandbox(wanted, self._shared.user_namespaces.mapping(pod.metadata.uid))
+
     async def _handler(self, pod: Pod) -> str:
         """The runtime handler that the pod's RuntimeClass names; what the runtime cannot do is refused, not ignored."""
+        handler = ""
+        if pod.spec.runtime_class_name:
+            found = await self._shared.client.get(RUNTIMECLASS, "", pod.spec.runtime_class_name)
+            handler = str(found.get("handler", ""))
         if pod.spec.host_users is False:
             answer = await self._shared.runtime.status(cri_runtime.StatusRequest())
-            if not any(one.features and one.features.user_namespaces for one in answer.runtime_handlers):
-                raise Unimplemented("the runtime cannot run a pod with hostUsers: false (no user namespaces)")
-        if not pod.spec.runtime_class_name:
-            return ""
-        found = await self._shared.client.get(RUNTIMECLASS, "", pod.spec.runtime_class_name)
-        return str(found.get("handler", ""))
+            user_namespaces.refuse_without(answer.runtime_handlers, handler)
+        return handler
 
     async def remove_sandbox(self, sandbox_id: str) -> None:
         request = cri_sandbox.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
@@ -92,7 +100,7 @@ class Acts:
         sandbox = observed.ready_sandbox
         if sandbox is None:
             return None  # it died since the plan was made; the next plan makes another
-        wanted = cri_config.sandbox_config(pod, sandbox.attempt, self._shared.settings, self._shared.host_resolver)
+        wanted = self._sandbox_config(pod, sandbox.attempt)
         try:
             container_id = await self._starter.start(pod, container, attempt, observed, wanted)
         except StartFailed as failed:

@@ -53,6 +53,7 @@ from knarr.kubelet.settings import KubeletSettings
 from knarr.kubelet.shared import Aside, Shared
 from knarr.kubelet.sources import ObjectSources
 from knarr.kubelet.standing import Stop
+from knarr.kubelet.user_namespaces import UserNamespaces
 from knarr.kubelet.worker import PodWorker
 
 _log = logs.log("kubelet")
@@ -362,6 +363,7 @@ class Kubelet:
             clock=self._clock,
             rule=self._rule,
             allocations=Allocations(self._place, self._admitted, self.heartbeat.fetch_node, self._end),
+            user_namespaces=UserNamespaces(self.settings.root_dir / "pods", self.settings.max_pods),
             runtime_name=runtime_name,
             can_recurse=can_recurse,
             host_resolver=resolver,

@@ -18,7 +18,7 @@ from knarr.kinds.core_config import CONFIGMAP, SECRET
 from knarr.kinds.lens.container import Container
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.registry import Kind
-from knarr.kubelet import cri_config, dns, env, env_files, members, security
+from knarr.kubelet import cri_config, dns, env, env_files, members, security, user_namespaces
 from knarr.kubelet.env import Sources
 from knarr.kubelet.fields import Place
 from knarr.kubelet.images import StartFailed
@@ -170,6 +170,9 @@ class Starter:
     ) -> str:
         runtime = self._shared.runtime
         wanted = cri_config.container_config(pod, container, attempt, prepared)
+        if pod.spec.host_users is False:
+            users = self._shared.user_namespaces.mapping(pod.metadata.uid)
+            wanted = user_namespaces.for_container(wanted, users)
         try:
             (Path(sandbox.log_directory) / wanted.log_path).parent.mkdir(parents=True, exist_ok=True)
             created = await runtime.create_container(

@@ -15,6 +15,7 @@ from knarr.kubelet.dns import Resolver
 from knarr.kubelet.images import ImagePuller
 from knarr.kubelet.settings import KubeletSettings
 from knarr.kubelet.sources import ObjectSources
+from knarr.kubelet.user_namespaces import UserNamespaces
 
 Aside = Callable[[Callable[[], None]], Awaitable[None]]
 """Runs slow file work beside the event loop: asyncio.to_thread, or at once where time is virtual."""
@@ -35,6 +36,7 @@ class Shared:
     clock: Clock
     rule: BackoffRule
     allocations: Allocations
+    user_namespaces: UserNamespaces
     runtime_name: str
     host_resolver: Resolver
     services: Callable[[], Sequence[Service]]

@@ -74,7 +74,7 @@ def options(config: PodSandboxConfig) -> NamespaceOption:
 def refuse_user_namespace(wanted: NamespaceOption) -> None:
     """Raises Invalid: this runtime cannot make one, and to ignore the wish would be to run as the host's root."""
     if wanted.userns_options is not None and wanted.userns_options.mode is not NamespaceMode.NODE:
-        raise Invalid("user namespaces (hostUsers: false) are not supported by this runtime")
+        raise Invalid("user namespaces (hostUsers: false) are not supported by this runtime: containerd 2.0 makes them")
 
 
 def new_namespaces(config: PodSandboxConfig) -> tuple[str, ...]:
