@@ -9,16 +9,15 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from knarr.objects import pod_level
+from knarr.objects import pod_level, quantity
 from knarr.objects.schema import ObjectType, Schema, Types, reachable, ways
 
 Json = dict[str, Any]
 Segments = tuple[str, ...]
-SKIPPED_RULES: Final = frozenset(
-    # Canonical quantities are already rounded; a DeviceTaint's time is the server's, not a value of the object.
-    ("round-up-to-milli", "now-truncated-to-second")
-)
-SKIPPED_GATES: Final = frozenset(("PodLevelResources", "MaxUnavailableStatefulSet", "PodLogsQuerySplitStreams"))
+# A DeviceTaint's time is the server's, not a value of the object.
+SKIPPED_RULES: Final = frozenset(("now-truncated-to-second",))
+# What is logged is not split by streams.
+SKIPPED_GATES: Final = frozenset(("PodLogsQuerySplitStreams",))
 
 
 class Plan:
@@ -84,11 +83,13 @@ def _rows(kind: ObjectType) -> tuple[Callable[[Json], None], ...]:
 
 
 def _row(row: Mapping[str, Any], kind: ObjectType, types: Types) -> Callable[[Json], None] | None:
-    if row.get("rule") == pod_level.REQUESTS:
-        return pod_level.fill_requests
+    if row.get("rule") in pod_level.RULES:
+        return pod_level.RULES[row["rule"]]
     if row.get("rule") in SKIPPED_RULES or row.get("gate") in SKIPPED_GATES:
         return None
     path = segments(row["field"])
+    if row.get("rule") == "round-up-to-milli":
+        return _rounding(path[0])
     leaf = _leaf(kind, path)
     if "value" in row and not row["value"] and leaf is not None and leaf.zero == "drop" and row["value"] is not None:
         return None
@@ -111,6 +112,19 @@ def _plain(key: str, value: Any, is_zero: bool) -> Callable[[Json], None]:
             obj[key] = value
 
     return fill
+
+
+def _rounding(key: str) -> Callable[[Json], None]:
+    """Rounds the quantities of a list of resources up to thousandths."""
+
+    def fill_rounded(obj: Json) -> None:
+        amounts = obj.get(key)
+        if amounts:
+            for name, amount in amounts.items():
+                if amount[-1] in "nu" or "e-" in amount:  # canonical: nothing else is finer
+                    amounts[name] = quantity.in_milli(amount)
+
+    return fill_rounded
 
 
 def _leaf(kind: ObjectType, path: Segments) -> Schema | None:

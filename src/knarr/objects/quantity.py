@@ -81,6 +81,13 @@ def _scaled(value: Fraction, is_exponent: bool = False) -> str:
     return f"{nano}{suffix}"
 
 
+def in_milli(text: str) -> str:
+    """The canonical quantity rounded up to thousandths, as Go rounds what it is given: away from zero."""
+    value = parse(text) * 1000
+    whole = math.ceil(value) if value >= 0 else math.floor(value)
+    return text if whole == value else _scaled(Fraction(whole, 1000))
+
+
 def text(value: Fraction, like: str = "") -> str:
     """The canonical text of a number, in the family (binary, decimal) of the quantity `like`."""
     return _binary(value) if like and _parts(like)[1] in _BINARY else _scaled(value)

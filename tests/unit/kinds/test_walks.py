@@ -83,7 +83,7 @@ def test_a_service_gets_ports_and_policies_of_its_type() -> None:
 
 def test_a_stateful_set_gets_its_partition_in_upstreams_order() -> None:
     found = walks.defaulted(STATEFULSET, {"metadata": {"name": "s"}, "spec": {}})["spec"]
-    assert found["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}
+    assert found["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"partition": 0, "maxUnavailable": 1}}
     assert found["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
 
 

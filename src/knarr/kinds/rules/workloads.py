@@ -112,6 +112,12 @@ def stateful_set(found: Json) -> Iterator[Cause]:
         yield faults.invalid("spec.podManagementPolicy", policy, detail)
     rolling = (spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
     yield from numbers.non_negative(rolling.get("partition"), "spec.updateStrategy.rollingUpdate.partition")
+    most, field = rolling.get("maxUnavailable"), "spec.updateStrategy.rollingUpdate.maxUnavailable"
+    if most is not None:
+        yield from numbers.count_or_percent(most, field)
+        yield from numbers.at_most_100_percent(most, field)
+        if numbers.is_zero(most):
+            yield faults.invalid(field, most, "cannot be 0")
     start = (spec.get("ordinals") or {}).get("start")
     yield from numbers.non_negative(start, "spec.ordinals.start")
     if spec.get("serviceName"):
