@@ -7,6 +7,8 @@ Spec: "Strategic Merge Patch" in the API conventions; texts are upstream's.
 
 from typing import Any, Final
 
+import msgspec
+
 from knarr.base.errors import BadRequest
 from knarr.objects import merge_patch
 from knarr.objects.schema import Schema
@@ -16,6 +18,7 @@ PATCH: Final = "$patch"
 RETAIN: Final = "$retainKeys"
 DELETE_FROM: Final = "$deleteFromPrimitiveList/"
 ORDER: Final = "$setElementOrder/"
+_GONE: Final = object()
 
 
 def merged(schema: Schema | None, target: Any, patch: Any) -> Any:
@@ -47,7 +50,8 @@ def _object(schema: Schema | None, target: Json, patch: Json) -> Json:
         elif key.startswith(DELETE_FROM):
             name = key[len(DELETE_FROM) :]
             if isinstance(result.get(name), list) and isinstance(value, list):
-                result[name] = [entry for entry in result[name] if entry not in value]
+                gone = {_token(entry) for entry in value}
+                result[name] = [entry for entry in result[name] if _token(entry) not in gone]
         elif value is None:
             result.pop(key, None)
         else:
@@ -76,10 +80,11 @@ def _retained(target: Json, patch: Json) -> Json:
     keys = patch[RETAIN]
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise BadRequest("retainKeys list contains non-string")
+    retained = frozenset(keys)
     for key, value in patch.items():
-        if not key.startswith("$") and key not in keys and value is not None:
+        if not key.startswith("$") and key not in retained and value is not None:
             raise BadRequest("patch contains fields not in retainKeys list")
-    return {key: value for key, value in target.items() if key in keys}
+    return {key: value for key, value in target.items() if key in retained}
 
 
 def _place(schema: Schema | None, key: str) -> Schema | None:
@@ -108,24 +113,35 @@ def _field(schema: Schema | None, old: Any, value: Any) -> Any:
 def _list(schema: Schema, old: list[Any], patch: list[Any]) -> list[Any]:
     key = schema.patch_key
     if not key:
-        added = [entry for entry in dict.fromkeys(map(_primitive, patch)) if entry not in old]
+        known = {_token(entry) for entry in old}
+        added = [entry for entry in dict.fromkeys(map(_primitive, patch)) if entry not in known]
         return _interleaved(old + added, patch, old, "")
     if any(isinstance(entry, dict) and entry.get(PATCH) == "replace" for entry in patch):
         return [_fresh(entry) for entry in patch if isinstance(entry, dict) and entry.get(PATCH) != "replace"]
-    result = list(old)
+    return _interleaved(_merged_list(schema, old, patch, key), [entry[key] for entry in patch], old, key)
+
+
+def _merged_list(schema: Schema, old: list[Any], patch: list[Any], key: str) -> list[Any]:
+    """The entries of both, those of one name merged, those to be deleted left out."""
+    result: list[Any] = list(old)
+    places: dict[Any, list[int]] = {}
+    for index, held in enumerate(result):
+        places.setdefault(_token(_name(held, key)), []).append(index)
     for entry in patch:
         if not isinstance(entry, dict):
             raise BadRequest(f"unable to merge a list that holds {entry!r}: its entries are objects named by {key}")
         if key not in entry:
             raise BadRequest(f"map: map[{' '.join(sorted(entry))}] does not contain declared merge key: {key}")
-        at = [index for index, held in enumerate(result) if _name(held, key) == entry[key]]
+        at = places.get(_token(entry[key]))
         if entry.get(PATCH) == "delete":
-            result = [held for index, held in enumerate(result) if index not in at]
+            for index in places.pop(_token(entry[key]), ()):
+                result[index] = _GONE
         elif at:
             result[at[0]] = _object(schema.element, result[at[0]], entry)
         else:
+            places[_token(entry[key])] = [len(result)]
             result.append(_fresh(entry))
-    return _interleaved(result, [entry[key] for entry in patch], old, key)
+    return [entry for entry in result if entry is not _GONE]
 
 
 def _primitive(entry: Any) -> Any:
@@ -143,15 +159,35 @@ def _interleaved(values: list[Any], wanted: list[Any], server: Any, key: str) ->
 
     One of the server's goes before the next of the client's if it was before it on the server, else after it.
     """
-    order = [_name(entry, key) for entry in server] if isinstance(server, list) else []
-    given = sorted((e for e in values if _name(e, key) in wanted), key=lambda entry: wanted.index(_name(entry, key)))
-    rest = [entry for entry in values if _name(entry, key) not in wanted]
+    order = _places([_name(entry, key) for entry in server] if isinstance(server, list) else [])
+    asked = _places(wanted)
+    names = [_token(_name(entry, key)) for entry in values]
+    given = sorted((index for index, name in enumerate(names) if name in asked), key=lambda index: asked[names[index]])
+    rest = [index for index, name in enumerate(names) if name not in asked]
     result: list[Any] = []
-    while given and rest:
-        ours, theirs = _name(given[0], key), _name(rest[0], key)
-        is_before = ours in order and theirs in order and order.index(theirs) < order.index(ours)
-        result.append(rest.pop(0) if is_before else given.pop(0))
-    return result + given + rest
+    ours = theirs = 0
+    while ours < len(given) and theirs < len(rest):
+        our_name, their_name = names[given[ours]], names[rest[theirs]]
+        if our_name in order and their_name in order and order[their_name] < order[our_name]:
+            result.append(values[rest[theirs]])
+            theirs += 1
+        else:
+            result.append(values[given[ours]])
+            ours += 1
+    return result + [values[index] for index in given[ours:] + rest[theirs:]]
+
+
+def _places(names: list[Any]) -> dict[Any, int]:
+    """Where each name stands first."""
+    found: dict[Any, int] = {}
+    for index, name in enumerate(names):
+        found.setdefault(_token(name), index)
+    return found
+
+
+def _token(name: Any) -> Any:
+    """A name as a key: lists are long, and looking through them for every entry takes long."""
+    return (msgspec.json.encode(name),) if isinstance(name, dict | list) else name
 
 
 def _fresh(value: Any) -> Any:

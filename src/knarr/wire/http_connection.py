@@ -179,7 +179,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._unframed = 0
         if exchange.header_size + len(exchange.target) > self._limits.header_bytes:
             raise http_request.Refused(431, "Request Header Fields Too Large")
-        exchange.is_old = self._parser.get_http_version() == "1.0"
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):  # llhttp takes a line without a version for HTTP/0.9
+            raise http_request.Refused(400, "Bad Request: unsupported version")
+        exchange.is_old = version == "1.0"
         exchange.is_last = not self._parser.should_keep_alive()
         request = http_request.request(self._parser.get_method().decode("ascii"), exchange, self._peer)
         length, expects = http_request.framing(request, is_old=exchange.is_old)

@@ -120,6 +120,13 @@ async def test_broken_framing_is_refused_and_ends_the_connection(message: bytes,
         assert answer.count(b"HTTP/1.1 ") == 1
 
 
+async def test_a_request_without_a_version_is_refused(tmp_path: Path) -> None:
+    async with serving(echo, tmp_path):
+        answer = await exchange(tmp_path, b"GET /\r\nHost: h\r\n\r\n" + GET)
+        assert status_of(answer) == 400
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+
 async def test_a_header_past_the_limit_is_refused(tmp_path: Path) -> None:
     async with serving(echo, tmp_path):
         for message in (
