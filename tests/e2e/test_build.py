@@ -14,6 +14,7 @@ from knarr.base import failpoints, linux
 from knarr.builder import cache_limits
 from knarr.builder.dockerfile.faults import DockerfileFault
 from knarr.builder.progress import Output, StepFailed
+from knarr.builder.request import Publication, RunSettings
 from knarr.images.image_store import Image
 from knarr.oci import digest
 from knarr.wire.http import Request, Response
@@ -120,6 +121,16 @@ async def test_a_failing_run_tells_line_command_code_and_output(node: Node, cont
         "its last output:",
         "  | before",
     ]
+
+
+async def test_predefined_arguments_reach_the_command(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(
+        BASE + "FROM base\nARG SOURCE_DATE_EPOCH\nRUN hostname > /name; echo $SOURCE_DATE_EPOCH > /epoch\n"
+    )
+    image = await node.build(context, epoch=1_000_000_000, run=RunSettings(hostname="box"))
+    assert tree(node, image, skip=2) == {"name": "644 0:0 box", "epoch": "644 0:0 1000000000"}
+    image = await node.build(context, epoch=1_000_000_000, publication=Publication(is_index=True))
+    assert image.name_digest != image.digest
 
 
 async def test_mounts_of_run_show_secret_cache_bind_and_tmpfs(node: Node, context: Path) -> None:

@@ -36,7 +36,8 @@ def publish(
     entries = [_image(tools, request, platform, result, now=now, annotations=extra) for platform, result in results]
     first = entries[0]
     digest = first.digest
-    if len(entries) > 1 or request.publication.provenance or request.publication.index_annotations:
+    publication = request.publication
+    if len(entries) > 1 or publication.is_index or publication.provenance or publication.index_annotations:
         digest = _index(tools, request, entries, now)
     for reference in request.names:
         name = tools.images.names.find(reference)

@@ -10,6 +10,10 @@ from knarr.builder.trees import ContextTree
 from knarr.oci.digest import Digest
 from knarr.oci.reference import Reference
 
+HOSTNAME = "buildkitsandbox"
+"""Build scripts that look at their host name know this one."""
+HOSTNAME_ARGUMENT, CACHE_NAMESPACE_ARGUMENT = "BUILDKIT_SANDBOX_HOSTNAME", "BUILDKIT_CACHE_MOUNT_NS"
+INDEX_ARGUMENT = "BUILDKIT_MULTI_PLATFORM"
 NETWORK_HOST, INSECURE = "network.host", "security.insecure"
 ENTITLEMENTS = (NETWORK_HOST, INSECURE)
 """What `--allow` may give to RUN; without it the Dockerfile cannot have it."""
@@ -20,6 +24,7 @@ class RunSettings:
     """What the command line says about every RUN.
 
     `hosts` are name and address; `ulimits` name → soft and hard limit; `network` is for a RUN that does not say.
+    `hostname` and `cache_namespace` (before the ids of cache mounts) come from predefined arguments.
     """
 
     hosts: tuple[tuple[str, str], ...] = ()
@@ -27,13 +32,15 @@ class RunSettings:
     ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     network: Network = "default"
     allows: frozenset[str] = frozenset()
+    hostname: str = HOSTNAME
+    cache_namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
     """What becomes of the result beside its names.
 
-    `is_docker`: Docker's media types instead of OCI's. `provenance` "" is none.
+    `is_docker`: Docker's media types instead of OCI's. `provenance` "" is none. `is_index`: an index even of one.
     """
 
     annotations: Mapping[str, str] = field(default_factory=dict)
@@ -41,6 +48,7 @@ class Publication:
     is_docker: bool = False
     provenance: Literal["", "min", "max"] = ""
     has_inline_cache: bool = False
+    is_index: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

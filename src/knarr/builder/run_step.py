@@ -61,7 +61,11 @@ class RunStep:
                 await self._run(operation, root, work, stack, number=number)
 
         times = self._solve.request.times
-        extra = [settings.hosts, settings.shm_bytes, sorted(settings.ulimits.items())]
+        extra: list[object] = [settings.hosts, settings.shm_bytes, sorted(settings.ulimits.items())]
+        if settings.hostname != request.HOSTNAME:
+            extra.append(settings.hostname)
+        if settings.cache_namespace and any(mount.type == "cache" for mount in operation.mounts):
+            extra.append(["cache", settings.cache_namespace])
         platform = "" if self._platform == emulation.HOST else str(self._platform)
         return cache_keys.run_key(filesystem.state, operation, mounted, [times, extra, platform]), act
 
@@ -74,7 +78,7 @@ class RunStep:
         async def seed(mount: RunMount, place: Path) -> None:
             await self._seed(mount, place)
 
-        given = mounts.Given(asked.secrets, asked.ssh, bind, seed)
+        given = mounts.Given(asked.secrets, asked.ssh, bind, seed, asked.run.cache_namespace)
         prepared = await stack.enter_async_context(mounts.prepared(operation, work, tools.cache_mounts, given))
         result = await running.run(
             tools.machine, root, operation, asked.run, prepared.mounts, env=prepared.env, write=self._writer(number)

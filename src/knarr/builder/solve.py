@@ -32,7 +32,13 @@ from knarr.builder.graph import Node
 from knarr.builder.layering import Layering
 from knarr.builder.output import StageResult
 from knarr.builder.progress import Report, Warned
-from knarr.builder.request import BuildRequest, Built
+from knarr.builder.request import (
+    CACHE_NAMESPACE_ARGUMENT,
+    HOSTNAME_ARGUMENT,
+    INDEX_ARGUMENT,
+    BuildRequest,
+    Built,
+)
 from knarr.builder.stage_run import StageRun
 from knarr.builder.steps.mounts import CacheMounts
 from knarr.builder.steps.run import Machine
@@ -196,7 +202,10 @@ class Solve:
 
     async def run(self) -> StageResult:
         dockerfile, request = self._dockerfile, self.request
-        arguments = Arguments(request.arguments, platform_arguments(self.platform, request.target))
+        predefined = dict(platform_arguments(self.platform, request.target))
+        if request.epoch is not None:
+            predefined["SOURCE_DATE_EPOCH"] = str(request.epoch)
+        arguments = Arguments(request.arguments, predefined)
         globals_ = global_arguments(dockerfile.arguments, arguments, dockerfile.escape)
         arguments = Arguments(arguments.given, arguments.platform, globals_)
         contexts = {
@@ -261,7 +270,11 @@ class Solve:
         return min(now, rfc3339(datetime.fromtimestamp(self.request.epoch, UTC)))
 
 
-SPECIAL_ARGUMENTS = ("SOURCE_DATE_EPOCH", "BUILDKIT_SYNTAX", "BUILDKIT_INLINE_CACHE", checks.DIRECTIVE_ARGUMENT)
+SPECIAL_ARGUMENTS = (
+    *("SOURCE_DATE_EPOCH", "BUILDKIT_SYNTAX", "BUILDKIT_INLINE_CACHE", checks.DIRECTIVE_ARGUMENT, HOSTNAME_ARGUMENT),
+    *(CACHE_NAMESPACE_ARGUMENT, INDEX_ARGUMENT, "BUILDKIT_CONTEXT_KEEP_GIT_DIR", "BUILDKIT_BUILD_NAME"),
+)
+"""Build arguments that say how to build; no ARG needs to ask for them."""
 
 
 def platform_arguments(target: Platform, stage: str) -> Mapping[str, str]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from knarr.cli.build_context import Source
 
 configure = build_flags.configure
+_EPOCH = "SOURCE_DATE_EPOCH"
 _EPOCH_MAX = 253402300799
 """The last second that a date of an image can say; the node holds to it too (nodeapi/messages.py)."""
 _READ_LATER = (
@@ -72,19 +73,20 @@ def _body(
     arguments: argparse.Namespace, source: Source, text: str, file: str, *, stack: contextlib.ExitStack
 ) -> tuple[dict[str, Any], list[Source]]:
     """What the node is asked, and where it can have content from."""
+    values = _pairs("--build-arg", arguments.build_arg, os.environ)
     body = {
         "dockerfile": text,
         "file": file,
         "context": source.rows,
         "ignored": source.ignored,
         "names": arguments.tag,
-        "arguments": _pairs("--build-arg", arguments.build_arg, os.environ),
+        "arguments": values,
         "labels": _pairs("--label", arguments.label, {}),
         "target": arguments.target,
         "network": arguments.network,
         "uses_cache": not arguments.no_cache,
         "pulls": arguments.pull,
-        "epoch": epoch("SOURCE_DATE_EPOCH", os.environ.get("SOURCE_DATE_EPOCH", "")),
+        "epoch": epoch(_EPOCH, values.get(_EPOCH, os.environ.get(_EPOCH, ""))),
         "auths": _auths(),
     }
     if not any(getattr(arguments, flag) for flag in _READ_LATER):

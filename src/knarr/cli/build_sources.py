@@ -47,7 +47,7 @@ def elsewhere(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> tup
         raise Failure("standard input is named twice", why, "give a directory", EXIT_USAGE)
     repository = git.parse(where)
     if repository is not None:
-        root = _cloned(repository, stack)
+        root = _cloned(repository, stack, keeps_git=_keeps_git(arguments))
         text, path = _file_in(arguments, root)
         return build_context.read(root, path), text
     stream = _spool(stack)
@@ -72,7 +72,8 @@ def named(arguments: argparse.Namespace, stack: contextlib.ExitStack) -> tuple[d
         elif where.startswith("oci-layout://"):
             images[name] = _loaded(arguments, where.removeprefix("oci-layout://"))
         elif (repository := git.parse(where)) is not None:
-            trees[name] = build_context.read(_cloned(repository, stack), None)
+            root = _cloned(repository, stack, keeps_git=_keeps_git(arguments))
+            trees[name] = build_context.read(root, None)
         elif "://" in where:
             stream = _spool(stack)
             _fetch(where, stream)
@@ -216,7 +217,11 @@ def _file_in(arguments: argparse.Namespace, root: Path) -> tuple[str, Path | Non
     return _text(path.read_bytes(), path.name), path
 
 
-def _cloned(source: git.GitSource, stack: contextlib.ExitStack) -> Path:
+def _keeps_git(arguments: argparse.Namespace) -> bool:
+    return any(f"BUILDKIT_CONTEXT_KEEP_GIT_DIR={value}" in arguments.build_arg for value in ("1", "true"))
+
+
+def _cloned(source: git.GitSource, stack: contextlib.ExitStack, *, keeps_git: bool) -> Path:
     """The directory that the source means, there until the stack ends."""
     work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="knarr-git-")))
     root = work / "tree"
@@ -224,7 +229,7 @@ def _cloned(source: git.GitSource, stack: contextlib.ExitStack) -> Path:
     place = root / source.subdir
     if not place.resolve().is_relative_to(root.resolve()) or not place.is_dir():
         raise Invalid(f"{source.remote}: there is no directory {source.subdir!r}")
-    if not source.keeps_git:
+    if not (source.keeps_git or keeps_git):
         _remove_git(root)
     return place
 

@@ -5,6 +5,7 @@ A build that lacks content says `need` with digests and its id; the CLI posts th
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from knarr.base import tasks
 from knarr.base.errors import BadRequest, Invalid, NotFound
 from knarr.base.ids import hex_id
+from knarr.builder import request as requests
 from knarr.builder.cache_exchange import Found
 from knarr.builder.context_store import ContextStore
 from knarr.builder.progress import Event, Output, StepEnded, StepStarted, Warned
@@ -30,6 +32,7 @@ from knarr.oci.reference import Reference
 
 CONTENT_SECONDS = 600.0
 _HEAD_MAX = 128
+_HOSTNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,62}[A-Za-z0-9])?")
 _KINDS = {"f": "file", "d": "directory", "l": "link"}
 
 
@@ -178,6 +181,7 @@ def _request(body: BuildBody, contexts: ContextStore) -> BuildRequest:
             is_docker=body.is_docker,
             provenance=body.provenance,
             has_inline_cache=body.has_inline_cache,
+            is_index=body.arguments.get(requests.INDEX_ARGUMENT, "").lower() in ("1", "true"),
         ),
         target=body.target,
         platforms=tuple(body.platforms),
@@ -199,12 +203,17 @@ def _run_settings(body: BuildBody) -> RunSettings:
     for name in body.allows:
         if name not in ENTITLEMENTS:
             raise Invalid(f"--allow {name}: it is none of {', '.join(ENTITLEMENTS)}")
+    hostname = body.arguments.get(requests.HOSTNAME_ARGUMENT) or requests.HOSTNAME
+    if not _HOSTNAME.fullmatch(hostname):
+        raise Invalid(f"--build-arg {requests.HOSTNAME_ARGUMENT}: {hostname[:80]!r} is not a host name")
     return RunSettings(
         hosts=tuple(body.hosts),
         shm_bytes=body.shm_bytes,
         ulimits=body.ulimits,
         network=body.network,
         allows=frozenset(body.allows),
+        hostname=hostname,
+        cache_namespace=body.arguments.get(requests.CACHE_NAMESPACE_ARGUMENT, ""),
     )
 
 

@@ -26,6 +26,12 @@ async def test_a_directory_stays_for_the_next_command_and_goes_when_it_is_pruned
     assert list((tmp_path / "mounts").iterdir()) == []
 
 
+async def test_namespaces_have_caches_of_their_own(tmp_path: Path) -> None:
+    caches = CacheMounts(tmp_path / "mounts")
+    async with caches.use(mount(), _nothing) as plain, caches.use(mount(), _nothing, "team") as named:
+        assert plain != named
+
+
 async def test_a_draft_that_is_being_filled_is_not_pruned(tmp_path: Path) -> None:
     caches = CacheMounts(tmp_path / "mounts")
 

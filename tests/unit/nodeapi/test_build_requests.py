@@ -68,6 +68,18 @@ def test_what_is_not_known_is_refused(tmp_path: Path) -> None:
         request(tmp_path, contexts={"d": [["../f", "f", 0o644, 1, 2, ""]]})
 
 
+def test_predefined_arguments_say_how_to_build(tmp_path: Path) -> None:
+    given = {
+        "BUILDKIT_SANDBOX_HOSTNAME": "box-1.example",
+        "BUILDKIT_CACHE_MOUNT_NS": "team",
+        "BUILDKIT_MULTI_PLATFORM": "true",
+    }
+    made = request(tmp_path, arguments=given)
+    assert (made.run.hostname, made.run.cache_namespace, made.publication.is_index) == ("box-1.example", "team", True)
+    with pytest.raises(Invalid, match="'a\\\\nb' is not a host name"):
+        request(tmp_path, arguments={"BUILDKIT_SANDBOX_HOSTNAME": "a\nb"})
+
+
 @pytest.mark.parametrize("epoch", [-1, 253402300800, 1 << 70])
 def test_a_time_that_no_date_can_say_is_refused(tmp_path: Path, epoch: int) -> None:
     with pytest.raises(BadRequest):

@@ -31,12 +31,16 @@ Seed = Callable[[RunMount, Path], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the request gives to mounts: secrets and agents' sockets by id, and who makes sources visible."""
+    """What the request gives to mounts: secrets and agents' sockets by id, and who makes sources visible.
+
+    `cache_namespace` stands before the ids of caches.
+    """
 
     secrets: Mapping[str, bytes]
     agents: Mapping[str, Path]
     bind: Bind
     seed: Seed
+    cache_namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,11 @@ class CacheMounts:
         self._used: defaultdict[str, int] = defaultdict(int)
 
     @contextlib.asynccontextmanager
-    async def use(self, mount: RunMount, seed: Seed) -> AsyncIterator[Path]:
+    async def use(self, mount: RunMount, seed: Seed, namespace: str = "") -> AsyncIterator[Path]:
         """The directory of that id, for one command."""
         options = mount.options
         identifier = options.get("id") or options["target"]
+        identifier = f"{namespace}/{identifier}" if namespace else identifier
         sharing = options.get("sharing", "shared")
         async with contextlib.AsyncExitStack() as stack:
             key = hashlib.sha256(identifier.encode()).hexdigest()[:32]
@@ -141,7 +146,7 @@ async def prepared(run: Run, work: Path, caches: CacheMounts, given: Given) -> A
                 source = await given.bind(mount, work / f"bind{number}")
                 mounted.mounts.append(VolumeMount(_target(options), str(source), _flags(options, is_readonly=True)))
             elif mount.type == "cache":
-                source = await stack.enter_async_context(caches.use(mount, given.seed))
+                source = await stack.enter_async_context(caches.use(mount, given.seed, given.cache_namespace))
                 mounted.mounts.append(VolumeMount(_target(options), str(source), _flags(options, is_readonly=False)))
             elif mount.type == "tmpfs":
                 mounted.mounts.append(_tmpfs(options))

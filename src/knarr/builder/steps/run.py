@@ -30,8 +30,6 @@ from knarr.runtime.cgroups import Resources
 from knarr.runtime.runtime import Attachment, ContainerSpec, Runtime
 from knarr.runtime.spec import ContainerSettings, VolumeMount
 
-HOSTNAME = "buildkitsandbox"
-"""Build scripts that look at their host name know this one."""
 TAIL_LINES = 20
 RUN_SECONDS = 6 * 3600.0
 PIDS_MAX = 16384
@@ -85,7 +83,7 @@ async def run(
         targets = [volume.target for volume in volumes]
         made_here = stubs.missing(rootfs, [*targets, *(target for target, *_ in defaults.MOUNTS)])
         user = users.identity(operation.user or "0", rootfs.read_text("etc/passwd"), rootfs.read_text("etc/group"))
-        async with _namespaces(machine, identifier, work, operation) as joined:
+        async with _namespaces(machine, identifier, work, operation, asked.hostname) as joined:
             settings = ContainerSettings(
                 rootfs=root,
                 arguments=operation.arguments,
@@ -93,7 +91,7 @@ async def run(
                 env=(*operation.env, *operation.hidden_env, *env),
                 cwd=operation.cwd,
                 user=spec.User(user.uid, user.gid, user.additional_gids),
-                hostname=HOSTNAME,
+                hostname=asked.hostname,
                 namespaces=joined,
                 mounts=volumes,
                 resources=Resources(pids_limit=PIDS_MAX),
@@ -172,7 +170,7 @@ def _inside(rootfs: Rootfs, volume: VolumeMount) -> VolumeMount:
 
 
 def _own_files(work: Path, operation: Run, asked: RunSettings) -> list[VolumeMount]:
-    hosts = f"127.0.0.1\tlocalhost {HOSTNAME}\n::1\tlocalhost\n"
+    hosts = f"127.0.0.1\tlocalhost {asked.hostname}\n::1\tlocalhost\n"
     hosts += "".join(f"{address}\t{name}\n" for name, address in asked.hosts)
     files = {"/etc/resolv.conf": _resolv_conf(), "/etc/hosts": hosts}
     mounts = []
@@ -209,7 +207,7 @@ def _is_loopback(line: str) -> bool:
 
 @contextlib.asynccontextmanager
 async def _namespaces(
-    machine: Machine, identifier: ContainerId, work: Path, operation: Run
+    machine: Machine, identifier: ContainerId, work: Path, operation: Run, hostname: str
 ) -> AsyncIterator[dict[str, str]]:
     """The namespaces of the container; its network is up inside."""
     kinds = dict(defaults.NEW_NAMESPACES)
@@ -219,7 +217,7 @@ async def _namespaces(
         return
     pin = work / "net"
     sandbox = SandboxId(identifier)
-    await namespaces.pin({"net": pin}, HOSTNAME, {"net.ipv4.ping_group_range": "0 2147483647"})
+    await namespaces.pin({"net": pin}, hostname, {"net.ipv4.ping_group_range": "0 2147483647"})
     try:
         if operation.network == "default" and machine.network is not None:
             await machine.network.attach(sandbox, pin)
