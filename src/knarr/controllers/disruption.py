@@ -1,7 +1,8 @@
 """PodDisruptionBudget: how many of the chosen pods may be disrupted now.
 
 The eviction subresource asks this status and notes what it lets go in `disruptedPods`. Expected pods come from the
-scale of the pods' controllers, so that a pod which is missing counts as unhealthy. Spec: "Pod disruption budgets".
+scale of the pods' controllers (of a Deployment's set: the Deployment), so that a pod which is missing counts as
+unhealthy. Spec: "Pod disruption budgets".
 """
 
 import math
@@ -9,14 +10,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+import msgspec
+
 from knarr.base.clock import Instant, rfc3339
 from knarr.client.client import Json
 from knarr.client.view import View
 from knarr.controllers import claims, conditions, pods, selectors
 from knarr.controllers.controller import Controller, EventNote, Key, Plan
-from knarr.kinds.apps import REPLICASET, REPLICATIONCONTROLLER, STATEFULSET
+from knarr.kinds.apps import DEPLOYMENT, REPLICASET, REPLICATIONCONTROLLER, STATEFULSET
 from knarr.kinds.core_pod import POD
-from knarr.kinds.lens.apps import ReplicaSet, ReplicationController
+from knarr.kinds.lens.apps import Deployment, ReplicaSet, ReplicationController
 from knarr.kinds.lens.meta import Condition
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.policy import PodDisruptionBudget
@@ -25,7 +28,12 @@ from knarr.kinds.policy import PODDISRUPTIONBUDGET
 
 DELETION_TIMEOUT: Final = timedelta(minutes=2)
 """A pod that was let go and is still there after this time counts again."""
-Scaled = ReplicaSet | ReplicationController | StatefulSet
+Scaled = Deployment | ReplicaSet | ReplicationController | StatefulSet
+UNMANAGED: Final = (
+    "Pods selected by this PodDisruptionBudget (selector: {selector}) were found to be unmanaged. As a result, the "
+    "status of the PDB cannot be calculated correctly, which may result in undefined behavior. To account for these "
+    'pods please set ".spec.minAvailable" field of the PDB to an integer value.'
+)
 ALWAYS: Final = frozenset({"disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"})
 
 
@@ -37,7 +45,10 @@ def plan(budget: PodDisruptionBudget, view: View, now: Instant) -> Plan:
         events = [EventNote("Normal", "NoPods", "No matching pods found")]
     else:
         events = []
-    expected, unmanaged = expected_pods(budget, chosen, view)
+    try:
+        expected, unmanaged = expected_pods(budget, chosen, view)
+    except NoScale as error:
+        return unsynced(budget, error, now)
     desired = desired_healthy(budget, expected)
     disrupted = {name: at for name, at in budget.status.disrupted_pods.items() if _is_on_its_way(name, at, chosen, now)}
     healthy = sum(
@@ -61,9 +72,33 @@ def plan(budget: PodDisruptionBudget, view: View, now: Instant) -> Plan:
     )
     again_at = min((at + DELETION_TIMEOUT for at in disrupted.values()), default=None)
     told = [] if chosen and budget.status.expected_pods == expected else events
+    if unmanaged:
+        told = [*told, EventNote("Warning", "UnmanagedPods", UNMANAGED.format(selector=selectors.text(spec.selector)))]
     why = "" if allowed else f"no pod may go: {healthy} of {expected} are healthy, {desired} must be"
     why = f"unmanaged pods are not counted: {unmanaged}" if unmanaged else why
     return Plan(status=status, events=told, again_at=again_at, why=why)
+
+
+class NoScale(Exception):
+    """A pod's controller cannot say how many pods there should be."""
+
+
+def unsynced(budget: PodDisruptionBudget, error: NoScale, now: Instant) -> Plan:
+    """Nobody may be disrupted while it is not known how many pods there should be."""
+    condition = Condition(
+        type="DisruptionAllowed",
+        status="False",
+        reason="SyncFailed",
+        message=str(error),
+        observed_generation=budget.metadata.generation,
+        last_transition_time=conditions.moment(now),
+    )
+    found = conditions.encode(conditions.with_condition(budget.status.conditions, condition))
+    plain: Json = msgspec.to_builtins(budget.status)
+    plain |= {"disruptedPods": {name: rfc3339(at) for name, at in budget.status.disrupted_pods.items()}}
+    status = conditions.pruned(plain | {"disruptionsAllowed": 0, "conditions": found}, keep=ALWAYS)
+    text = f"Failed to calculate the number of expected pods: {error}"
+    return Plan(status=status, events=[EventNote("Warning", "CalculateExpectedPodCountFailed", text)], why=f"{error}")
 
 
 def expected_pods(budget: PodDisruptionBudget, chosen: Sequence[Pod], view: View) -> tuple[int, int]:
@@ -83,7 +118,7 @@ def expected_pods(budget: PodDisruptionBudget, chosen: Sequence[Pod], view: View
 
 
 def _scale(pod: Pod, view: View) -> tuple[str, int] | None:
-    """(uid, wanted pods) of the pod's controller, where it is a kind with a scale."""
+    """(uid, wanted pods) of what scales the pod; None for a pod without a controller."""
     owner = claims.controller_of(pod.metadata)
     if owner is None:
         return None
@@ -91,16 +126,25 @@ def _scale(pod: Pod, view: View) -> tuple[str, int] | None:
     root: Scaled | None
     match owner.kind:
         case "ReplicaSet":
-            root = view.get(ReplicaSet, *key)
+            root = _above(view.get(ReplicaSet, *key), view)
         case "ReplicationController":
             root = view.get(ReplicationController, *key)
         case "StatefulSet":
             root = view.get(StatefulSet, *key)
-        case _:
-            return None
+        case kind:
+            resource = f"{kind.lower()}s.{owner.api_version.rpartition('/')[0]}".rstrip(".")
+            raise NoScale(f"{resource} does not implement the scale subresource")
     if root is None:
-        return None
-    return owner.uid, 1 if root.spec.replicas is None else root.spec.replicas
+        raise NoScale(f'found no controllers for pod "{pod.metadata.name}"')
+    return root.metadata.uid, 1 if root.spec.replicas is None else root.spec.replicas
+
+
+def _above(replica_set: ReplicaSet | None, view: View) -> ReplicaSet | Deployment | None:
+    """The Deployment of a set; the set itself where it has none."""
+    owner = claims.controller_of(replica_set.metadata) if replica_set is not None else None
+    if replica_set is None or owner is None or owner.kind != DEPLOYMENT.kind:
+        return replica_set
+    return view.get(Deployment, replica_set.metadata.namespace, owner.name)
 
 
 def desired_healthy(budget: PodDisruptionBudget, expected: int) -> int:
@@ -129,7 +173,11 @@ def allowed_condition(budget: PodDisruptionBudget, allowed: int, now: Instant) -
         observed_generation=budget.metadata.generation,
         last_transition_time=conditions.moment(now),
     )
-    return conditions.with_condition(budget.status.conditions, condition)
+    found = conditions.with_condition(budget.status.conditions, condition)
+    seen = budget.metadata.generation
+    return [
+        msgspec.structs.replace(one, observed_generation=seen) if one.type == condition.type else one for one in found
+    ]
 
 
 def pod_keys(pod: Pod, view: View) -> Sequence[Key]:
@@ -143,7 +191,10 @@ def pod_keys(pod: Pod, view: View) -> Sequence[Key]:
 
 def owner_keys(root: Scaled, view: View) -> Sequence[Key]:
     """The budgets that choose a pod of this root."""
-    keys = {key for pod in view.owned(Pod, root.metadata.uid) for key in pod_keys(pod, view)}
+    if not view.count(PODDISRUPTIONBUDGET, root.metadata.namespace):
+        return ()
+    holders = [root] if not isinstance(root, Deployment) else view.owned(ReplicaSet, root.metadata.uid)
+    keys = {key for one in holders for pod in view.owned(Pod, one.metadata.uid) for key in pod_keys(pod, view)}
     return sorted(keys)
 
 
@@ -151,5 +202,11 @@ CONTROLLER = Controller(
     "disruption-controller",
     kind=PODDISRUPTIONBUDGET,
     plan=plan,
-    watches={POD: pod_keys, REPLICASET: owner_keys, REPLICATIONCONTROLLER: owner_keys, STATEFULSET: owner_keys},
+    watches={
+        POD: pod_keys,
+        DEPLOYMENT: owner_keys,
+        REPLICASET: owner_keys,
+        REPLICATIONCONTROLLER: owner_keys,
+        STATEFULSET: owner_keys,
+    },
 )

@@ -4,7 +4,7 @@ One plan per Service, two controllers over it: slices of at most 100 endpoints (
 Endpoints object. A Service without a selector is somebody else's affair. Spec: "EndpointSlices", "Service".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,13 +15,19 @@ from knarr.client.client import DeleteOptions, Json
 from knarr.client.view import View
 from knarr.controllers import claims, conditions, pods
 from knarr.controllers.controller import Action, Controller, Create, Delete, Key, Patch, Plan
+from knarr.kinds.core_config import NODE
 from knarr.kinds.core_pod import POD
 from knarr.kinds.core_service import ENDPOINTS, ENDPOINTSLICE, SERVICE
+from knarr.kinds.lens.meta import ObjectMeta
+from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.policy import Endpoints
 from knarr.kinds.lens.service import EndpointSlice, Service, ServicePort
+from knarr.kinds.registry import Kind
 
 SLICE_MAX: Final = 100
+ZONE: Final = "topology.kubernetes.io/zone"
+HEADLESS: Final = "service.kubernetes.io/headless"
 MANAGER: Final = "endpointslice-controller.k8s.io"
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
@@ -48,6 +54,7 @@ class Backend:
     is_ready: bool
     is_serving: bool
     is_terminating: bool
+    zone: str = ""
 
 
 def backends(service: Service, view: View) -> Sequence[Backend]:
@@ -59,11 +66,13 @@ def backends(service: Service, view: View) -> Sequence[Backend]:
             continue
         if pod.status.phase in ("Succeeded", "Failed"):
             continue
-        serves = pods.is_ready(pod) or service.spec.publish_not_ready_addresses
+        serves = pods.is_ready(pod)
         is_terminating = pod.metadata.deletion_timestamp is not None
         ready = service.spec.publish_not_ready_addresses or (serves and not is_terminating)
         ports = tuple(port for one in service.spec.ports if (port := target(one, pod)) is not None)
-        found.append(Backend(pod, ports, ready, serves, is_terminating))
+        node = view.get(Node, "", pod.spec.node_name) if pod.spec.node_name else None
+        zone = node.metadata.labels.get(ZONE, "") if node is not None else ""
+        found.append(Backend(pod, ports, ready, serves, is_terminating, zone))
     return found
 
 
@@ -94,8 +103,30 @@ def plan_slices(service: Service, view: View, now: Instant) -> Plan:
         if one.metadata.labels.get(MANAGED_BY) == MANAGER and one.metadata.deletion_timestamp is None
     ]
     found = backends(service, view)
-    actions = slice_actions(present, wanted_slices(service, found), view, lambda each: slice_body(service, each, now))
+    labels = slice_labels(service)
+    actions = [
+        *slice_actions(present, wanted_slices(service, found), view, lambda each: slice_body(service, each, now)),
+        *(relabelling(ENDPOINTSLICE, one.metadata, labels) for one in present if one.metadata.labels != labels),
+    ]
     return Plan(actions, why=why(found))
+
+
+def slice_labels(service: Service) -> dict[str, str]:
+    """The Service's labels and ours; headless Services are marked, as upstream does for DNS."""
+    meta = service.metadata
+    labels = {**meta.labels, SERVICE_NAME: meta.name, MANAGED_BY: MANAGER}
+    return labels | _headless(service)
+
+
+def _headless(service: Service) -> dict[str, str]:
+    return {HEADLESS: ""} if service.spec.cluster_ip == "None" else {}
+
+
+def relabelling(kind: Kind, meta: ObjectMeta, labels: Mapping[str, str]) -> Action:
+    """Give an object exactly these labels."""
+    wanted = dict.fromkeys(meta.labels) | labels
+    body = {"metadata": {"uid": meta.uid, "labels": wanted}}
+    return Patch(kind, meta.namespace, meta.name, body, tolerate_absent=True)
 
 
 def why(found: Sequence[Backend]) -> str:
@@ -155,6 +186,8 @@ def _endpoint(service: Service, one: Backend) -> Json:
     }
     if pod.spec.node_name:
         found["nodeName"] = pod.spec.node_name
+    if one.zone:
+        found["zone"] = one.zone
     if pod.spec.hostname and pod.spec.subdomain == service.metadata.name:
         found["hostname"] = pod.spec.hostname
     return found
@@ -190,18 +223,15 @@ def _changed(old: EndpointSlice, content: Json) -> Json:
 
 
 def slice_body(service: Service, content: Json, now: Instant) -> Json:
-    """A new slice; headless Services are labelled, as upstream does for DNS."""
+    """A new slice."""
     meta = service.metadata
-    labels = {**meta.labels, SERVICE_NAME: meta.name, MANAGED_BY: MANAGER}
-    if service.spec.cluster_ip == "None":
-        labels["service.kubernetes.io/headless"] = ""
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": {
             "generateName": f"{meta.name}-",
             "namespace": meta.namespace,
-            "labels": labels,
+            "labels": slice_labels(service),
             "annotations": {TRIGGER: rfc3339(now)},
             "ownerReferences": [claims.controller_reference(SERVICE, meta)],
         },
@@ -219,7 +249,7 @@ def plan_endpoints(service: Service, view: View, now: Instant) -> Plan:
         return Plan()
     subsets = wanted_subsets(service, backends(service, view))
     present = view.get(Endpoints, meta.namespace, meta.name)
-    labels = {**meta.labels, OURS: "endpoint-controller"}
+    labels = {**meta.labels, OURS: "endpoint-controller", **_headless(service)}
     if present is None:
         metadata = {
             "name": meta.name,
@@ -232,10 +262,12 @@ def plan_endpoints(service: Service, view: View, now: Instant) -> Plan:
         )
         return Plan([Create(ENDPOINTS, meta.namespace, body, tolerate_existing=True)])
     raw: dict[str, Any] = msgspec.json.decode(view.raw(Endpoints, meta.namespace, meta.name) or b"{}")
+    relabelled = [relabelling(ENDPOINTS, present.metadata, labels)] if present.metadata.labels != labels else []
     if (raw.get("subsets") or []) == subsets:
-        return Plan()
+        return Plan(relabelled)
     guards = {"uid": present.metadata.uid, "resourceVersion": present.metadata.resource_version}
-    return Plan([Patch(ENDPOINTS, meta.namespace, meta.name, {"metadata": guards, "subsets": subsets or None})])
+    body = {"metadata": guards, "subsets": subsets or None}
+    return Plan([Patch(ENDPOINTS, meta.namespace, meta.name, body), *relabelled])
 
 
 def wanted_subsets(service: Service, found: Sequence[Backend]) -> Sequence[Json]:
@@ -303,6 +335,7 @@ SLICES = Controller(
     plan=plan_slices,
     owns=(ENDPOINTSLICE,),
     watches={POD: pod_keys},
+    reads=(NODE,),
     writes=(ENDPOINTSLICE,),
 )
 ENDPOINTS_CONTROLLER = Controller(
@@ -310,6 +343,7 @@ ENDPOINTS_CONTROLLER = Controller(
     kind=SERVICE,
     plan=plan_endpoints,
     watches={POD: pod_keys, ENDPOINTS: endpoints_keys},
+    reads=(NODE,),
     writes=(ENDPOINTS,),
 )
 LEFTOVERS = Controller(

@@ -82,26 +82,40 @@ def _service_count(name: str, services: Iterable[Service]) -> int:
 def counted_pods(quota: ResourceQuota, view: View) -> Sequence[Pod]:
     """The pods that have not ended and are in all scopes of the quota."""
     alive = [pod for pod in view.list(Pod, quota.metadata.namespace) if pod.status.phase not in ("Succeeded", "Failed")]
-    tests: list[Callable[[Pod], bool]] = [_scope(scope) for scope in quota.spec.scopes]
+    tests: list[Callable[[Pod], bool]] = [scope_test(scope) for scope in quota.spec.scopes]
     if quota.spec.scope_selector is not None:
         for one in quota.spec.scope_selector.match_expressions:
             tests.append(_selected(one.scope_name, one.operator, one.values))
     return [pod for pod in alive if all(test(pod) for test in tests)]
 
 
-def _scope(name: str) -> Callable[[Pod], bool]:
+def scope_test(name: str) -> Callable[[Pod], bool]:
     return {
         "Terminating": lambda pod: pod.spec.active_deadline_seconds is not None,
         "NotTerminating": lambda pod: pod.spec.active_deadline_seconds is None,
         "BestEffort": lambda pod: pod.status.qos_class == "BestEffort",
         "NotBestEffort": lambda pod: pod.status.qos_class != "BestEffort",
         "PriorityClass": lambda pod: bool(pod.spec.priority_class_name),
+        "CrossNamespacePodAffinity": _looks_elsewhere,
     }.get(name, lambda _pod: False)
+
+
+def _looks_elsewhere(pod: Pod) -> bool:
+    """Whether a term of affinity or anti-affinity names namespaces."""
+    affinity = pod.spec.affinity
+    kinds = (affinity.pod_affinity, affinity.pod_anti_affinity) if affinity is not None else ()
+    for one in kinds:
+        if one is not None:
+            preferred = (each.pod_affinity_term for each in one.preferred_during_scheduling_ignored_during_execution)
+            terms = (*one.required_during_scheduling_ignored_during_execution, *preferred)
+            if any(term.namespaces or term.namespace_selector is not None for term in terms):
+                return True
+    return False
 
 
 def _selected(scope: str, operator: str, values: Sequence[str]) -> Callable[[Pod], bool]:
     if scope != "PriorityClass" or operator == "Exists":
-        return _scope(scope)
+        return scope_test(scope)
     match operator:
         case "In":
             return lambda pod: pod.spec.priority_class_name in values

@@ -23,6 +23,22 @@ def is_empty(selector: LabelSelector | None) -> bool:
     return selector is None or (not selector.match_labels and not selector.match_expressions)
 
 
+def text(selector: LabelSelector | None) -> str:
+    """The selector as it is written on a command line."""
+    if is_empty(selector) or selector is None:
+        return "<none>" if selector is None else "<everything>"
+    parts = [f"{key}={value}" for key, value in sorted(selector.match_labels.items())]
+    for one in selector.match_expressions:
+        match one.operator:
+            case "In" | "NotIn":
+                parts.append(f"{one.key} {one.operator.lower()} ({','.join(sorted(one.values))})")
+            case "DoesNotExist":
+                parts.append(f"!{one.key}")
+            case _:
+                parts.append(one.key)
+    return ",".join(parts)
+
+
 def _holds(requirement: LabelSelectorRequirement, labels: Mapping[str, str]) -> bool:
     match requirement.operator:
         case "In":

@@ -1,5 +1,6 @@
 """What a Service's slices and Endpoints say about its pods."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -9,6 +10,7 @@ from knarr.client.cache import Cache
 from knarr.client.client import Json
 from knarr.controllers import endpoints
 from knarr.controllers.controller import Create, Delete, Patch
+from knarr.kinds.core_config import NODE
 from knarr.kinds.core_pod import POD
 from knarr.kinds.core_service import ENDPOINTS, ENDPOINTSLICE, SERVICE
 from knarr.kinds.lens.service import Service
@@ -35,8 +37,10 @@ def service(**spec: object) -> Json:
 
 
 def view(one: Json, pods: list[Json], slices: list[Json] | None = None) -> tuple[Service, Cache]:
-    cache = Cache([SERVICE, POD, ENDPOINTSLICE, ENDPOINTS])
-    for kind, items in ((SERVICE, [one]), (POD, pods), (ENDPOINTSLICE, slices or []), (ENDPOINTS, [])):
+    cache = Cache([SERVICE, POD, ENDPOINTSLICE, ENDPOINTS, NODE])
+    node = {"metadata": {"name": "n", "labels": {"topology.kubernetes.io/zone": "north"}}}
+    content = {SERVICE: [one], POD: pods, ENDPOINTSLICE: slices or [], ENDPOINTS: [], NODE: [node]}
+    for kind, items in content.items():
         cache.replace(kind, [msgspec.json.encode(item) for item in items], Revision(1))
     found = cache.get(Service, "a", "web")
     assert found is not None
@@ -88,3 +92,35 @@ def test_a_service_without_selector_is_somebody_elses() -> None:
     found, cache = view(service(selector={}), [pod("p")])
     assert list(endpoints.plan_slices(found, cache, NOW).actions) == []
     assert list(endpoints.plan_endpoints(found, cache, NOW).actions) == []
+
+
+def test_a_pod_that_is_not_ready_may_be_published_but_does_not_serve() -> None:
+    found, cache = view(service(publishNotReadyAddresses=True), [pod("p", ready=False)])
+    ((endpoint,),) = [one["endpoints"] for one in endpoints.wanted_slices(found, endpoints.backends(found, cache))]
+    assert endpoint["conditions"] == {"ready": True, "serving": False, "terminating": False}
+    assert endpoint["zone"] == "north"
+
+
+def test_slices_follow_the_labels_of_their_service() -> None:
+    headless = service(clusterIP="None")
+    headless["metadata"]["labels"] = {"team": "a"}
+    made = endpoints.wanted_slices(*_with_backends(*view(headless, [])))[0]
+    old = {"team": "b", "gone": "x", endpoints.SERVICE_NAME: "web", endpoints.MANAGED_BY: endpoints.MANAGER}
+    owner = {"apiVersion": "v1", "kind": "Service", "name": "web", "uid": "s", "controller": True}
+    one = {
+        "metadata": {"name": "web-1", "namespace": "a", "uid": "e", "labels": old, "ownerReferences": [owner]}
+    } | made
+    found, cache = view(headless, [], [one])
+    (action,) = endpoints.plan_slices(found, cache, NOW).actions
+    assert isinstance(action, Patch)
+    assert action.body["metadata"]["labels"] == {
+        "gone": None,
+        "team": "a",
+        endpoints.SERVICE_NAME: "web",
+        endpoints.MANAGED_BY: endpoints.MANAGER,
+        endpoints.HEADLESS: "",
+    }
+
+
+def _with_backends(found: Service, cache: Cache) -> tuple[Service, Sequence[endpoints.Backend]]:
+    return found, endpoints.backends(found, cache)

@@ -13,7 +13,15 @@ from knarr.kinds.lens.meta import ObjectMeta
 from knarr.kinds.lens.node import Node, NodeSpec
 from knarr.kinds.lens.pod import Pod, PodSpec, PodTemplateSpec
 from knarr.kinds.lens.policy import PodDisruptionBudget, PodDisruptionBudgetSpec
-from knarr.kinds.lens.scheduling import Taint, Toleration
+from knarr.kinds.lens.scheduling import (
+    Affinity,
+    PodAffinity,
+    PodAffinityTerm,
+    PodAntiAffinity,
+    Taint,
+    Toleration,
+    WeightedPodAffinityTerm,
+)
 from knarr.kinds.lens.sets import DaemonSet, DaemonSetSpec, StatefulSet, StatefulSetSpec
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -116,3 +124,11 @@ def test_a_pod_uses_its_containers_or_its_largest_init_container_and_overhead() 
     )
     assert quota.pod_amount(pod, "requests", "cpu") == Fraction(36, 100)
     assert quota.pod_amount(pod, "limits", "cpu") == Fraction(1, 100)
+
+
+def test_a_quota_counts_pods_that_look_into_other_namespaces() -> None:
+    near = Affinity(pod_affinity=PodAffinity(required_during_scheduling_ignored_during_execution=(PodAffinityTerm(),)))
+    weighted = WeightedPodAffinityTerm(pod_affinity_term=PodAffinityTerm(namespaces=("b",)))
+    far = Affinity(pod_anti_affinity=PodAntiAffinity(preferred_during_scheduling_ignored_during_execution=(weighted,)))
+    chosen = quota.scope_test("CrossNamespacePodAffinity")
+    assert [chosen(Pod(spec=PodSpec(affinity=one))) for one in (None, near, far)] == [False, False, True]
