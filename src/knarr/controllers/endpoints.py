@@ -124,7 +124,7 @@ def _headless(service: Service) -> dict[str, str]:
 
 def relabelling(kind: Kind, meta: ObjectMeta, labels: Mapping[str, str]) -> Action:
     """Give an object exactly these labels."""
-    wanted = dict.fromkeys(meta.labels) | labels
+    wanted: Json = {**dict.fromkeys(meta.labels), **labels}
     body = {"metadata": {"uid": meta.uid, "labels": wanted}}
     return Patch(kind, meta.namespace, meta.name, body, tolerate_absent=True)
 
@@ -266,8 +266,8 @@ def plan_endpoints(service: Service, view: View, now: Instant) -> Plan:
     if (raw.get("subsets") or []) == subsets:
         return Plan(relabelled)
     guards = {"uid": present.metadata.uid, "resourceVersion": present.metadata.resource_version}
-    body = {"metadata": guards, "subsets": subsets or None}
-    return Plan([Patch(ENDPOINTS, meta.namespace, meta.name, body), *relabelled])
+    change: Json = {"metadata": guards, "subsets": subsets or None}
+    return Plan([Patch(ENDPOINTS, meta.namespace, meta.name, change), *relabelled])
 
 
 def wanted_subsets(service: Service, found: Sequence[Backend]) -> Sequence[Json]:
