@@ -91,9 +91,10 @@ def _body(
     }
     if not any(getattr(arguments, flag) for flag in _READ_LATER):
         return body, [source]
-    from knarr.cli import build_sources, build_values
+    from knarr.cli import build_sources, build_ssh, build_values
 
     body |= build_values.body(arguments)
+    body["ssh"] = build_ssh.agents(arguments.ssh, stack)
     contexts, images = build_sources.named(arguments, stack)
     body |= {"contexts": {name: each.rows for name, each in contexts.items()}, "images": images}
     return body, [source, *contexts.values()]

@@ -10,7 +10,7 @@ REPEATED = (
     ("--label", "K=V", "a label for the image"),
     ("--annotation", "K=V", "an annotation for the manifest; index:K=V for the index"),
     ("--secret", "id=ID,src=FILE", "for RUN --mount=type=secret; env=NAME instead of src takes a variable"),
-    ("--ssh", "ID[=SOCKET]", "an SSH agent for RUN --mount=type=ssh and git; default means $SSH_AUTH_SOCK"),
+    ("--ssh", "ID[=SOCKET|KEY,…]", "an SSH agent, or keys, for RUN --mount=type=ssh and git; default: $SSH_AUTH_SOCK"),
     (
         "--build-context",
         "NAME=WHERE",

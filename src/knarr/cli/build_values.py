@@ -28,7 +28,6 @@ def body(arguments: argparse.Namespace) -> dict[str, Any]:
         "annotations": manifest,
         "index_annotations": index,
         "secrets": dict(secret(text) for text in arguments.secret),
-        "ssh": dict(ssh(text) for text in arguments.ssh),
         "platforms": words(arguments.platform),
         "uncached": words(arguments.no_cache_filter),
         "hosts": [host(text) for text in arguments.add_host],
@@ -96,19 +95,6 @@ def secret(given: str) -> tuple[str, str]:
     if len(content) > SECRET_MAX:
         raise Invalid(f"--secret id={name}: {len(content)} bytes are more than {SECRET_MAX}")
     return name, base64.b64encode(content).decode()
-
-
-def ssh(given: str) -> tuple[str, str]:
-    """`ID`, or `ID=SOCKET`; without a socket it is the one that the environment names."""
-    name, _, path = given.partition("=")
-    path = path or os.environ.get("SSH_AUTH_SOCK", "")
-    if not path:
-        raise Invalid(
-            f"--ssh {name}: no agent runs (SSH_AUTH_SOCK is not set); start one with ssh-agent, or name its socket"
-        )
-    if Path(path).is_file():
-        raise Invalid(f"--ssh {name}: {path} is a key, not an agent's socket; add it to an agent with ssh-add")
-    return name or "default", str(Path(path).absolute())
 
 
 def host(given: str) -> tuple[str, str]:

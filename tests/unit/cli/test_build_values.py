@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,20 +104,6 @@ def test_secrets_come_from_files_and_variables(tmp_path: Path, environment: None
     given = [f"id=a,src={tmp_path}/tok", "id=b,env=TOKEN", "id=TOKEN", f"type=file,src={tmp_path}/tok"]
     found = [build_values.secret(text) for text in given]
     assert found == [("a", "aHVzaA=="), ("b", "cHNzdA=="), ("TOKEN", "cHNzdA=="), ("tok", "aHVzaA==")]
-
-
-def test_an_agent_is_the_environments_or_a_socket_but_never_a_key(tmp_path: Path, environment: None) -> None:
-    os.environ["SSH_AUTH_SOCK"] = "/run/agent"
-    assert build_values.ssh("default") == ("default", "/run/agent")
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(tmp_path / "s"))
-        assert build_values.ssh(f"x={tmp_path}/s") == ("x", f"{tmp_path}/s")
-    (tmp_path / "key").touch()
-    with pytest.raises(Invalid, match="is a key, not an agent's socket"):
-        build_values.ssh(f"x={tmp_path}/key")
-    del os.environ["SSH_AUTH_SOCK"]
-    with pytest.raises(Invalid, match="SSH_AUTH_SOCK is not set"):
-        build_values.ssh("default")
 
 
 @pytest.mark.parametrize("text", ["253402300800", "-1", "1.5", "99999999999999", "\u0661"])
