@@ -3,6 +3,7 @@
 Client certificate (CN is the user, every O a group), bearer token of a ServiceAccount (tokens.py), else nobody.
 """
 
+import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ from knarr.wire import certificate as x509
 from knarr.wire import http
 
 AUTHENTICATED, UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
+CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 TokenCheck = Callable[[str], User | None]
 
@@ -48,4 +50,5 @@ def certificate_user(certificate: bytes) -> User:
     name, groups = x509.subject(certificate)
     if not name:
         raise Unauthenticated("Unauthorized")
-    return User(name, (*groups, AUTHENTICATED))
+    digest = hashlib.sha256(certificate).hexdigest()
+    return User(name, (*groups, AUTHENTICATED), extra={CREDENTIAL_ID: (f"X509SHA256={digest}",)})

@@ -1,74 +1,137 @@
-"""Metrics of the API server in Prometheus' text form: requests by verb, resource and code, their time, the store.
+"""Metrics of the API server in Prometheus' text form, by upstream's names: requests, their time, objects, the process.
 
 Counting is one dictionary look-up and a few additions per request; the text is made when it is asked for.
+Vocabulary: a *series* is what requests of one kind share: verb, resource, subresource, scope, dry run.
+Spec: "Kubernetes Metrics Reference". Not here: metrics of other parts, which come as lines.
 """
 
 import resource as limits
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
-from knarr.apiserver.routes import Route
+from knarr.apiserver.context import RequestContext
+from knarr.apiserver.resources import Resource
 
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds: this server answers in parts of a millisecond, upstream's first bucket is 5 ms."""
-Labels = tuple[str, str, str, int]
+# Verb of a route → the word that upstream's dashboards ask for.
+WORDS: Final = {"create": "POST", "update": "PUT", "": "OTHER"}
+APPLY: Final = "application/apply-patch+yaml"
+REQUESTS: Final = "apiserver_request_total"
+SECONDS: Final = "apiserver_request_duration_seconds"
+
+
+class Key(NamedTuple):
+    """What the requests of a series share; without a resource it is a path that is none, or none that is served."""
+
+    verb: str
+    resource: Resource | None = None
+    subresource: str = ""
+    scope: str = ""
+    dry_run: str = ""
+
+
+class Series:
+    """Answers by code, and how many took how long."""
+
+    __slots__ = ("buckets", "codes", "seconds")
+
+    def __init__(self) -> None:
+        self.codes: dict[int, int] = {}
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
 
 
 class Metrics:
     """Counters of one server."""
 
     def __init__(self) -> None:
-        self._requests: dict[Labels, int] = {}
-        self._times: dict[str, list[int]] = {}
-        self._sums: dict[str, float] = {}
+        self._series: dict[Key, Series] = {}
         self.started = time.time()
 
-    def count(self, route: Route | None, code: int, seconds: float) -> None:
+    def count(self, context: RequestContext | None, code: int, seconds: float) -> None:
         """Count one answered request; a watch counts when it begins."""
-        if route is None or route.resource is None:
-            verb, plural, sub = "other", "", ""
-        else:
-            verb, plural, sub = route.verb or "other", route.resource.plural, route.subresource
-        labels = (verb, plural, sub, code)
-        self._requests[labels] = self._requests.get(labels, 0) + 1
-        buckets = self._times.get(verb)
-        if buckets is None:
-            buckets = self._times[verb] = [0] * (len(BUCKETS) + 1)
-            self._sums[verb] = 0.0
-        buckets[bisect_left(BUCKETS, seconds)] += 1
-        self._sums[verb] += seconds
+        key = _key(context)
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = Series()
+        series.codes[code] = series.codes.get(code, 0) + 1
+        series.buckets[bisect_left(BUCKETS, seconds)] += 1
+        series.seconds += seconds
 
-    def text(self, revision: int, further: Sequence[str] = ()) -> bytes:
-        """All metrics now, and the further lines of other parts."""
-        lines = ["# TYPE apiserver_request_total counter"]
-        for (verb, plural, sub, code), count in sorted(self._requests.items()):
-            labels = f'code="{code}",resource="{plural}",subresource="{sub}",verb="{verb.upper()}"'
-            lines.append(f"apiserver_request_total{{{labels}}} {count}")
-        lines.append("# TYPE apiserver_request_duration_seconds histogram")
-        for verb, buckets in sorted(self._times.items()):
-            lines += self._histogram(verb.upper(), buckets, self._sums[verb])
-        usage = limits.getrusage(limits.RUSAGE_SELF)
-        lines += [
-            "# TYPE knarr_store_revision gauge",
-            f"knarr_store_revision {revision}",
-            "# TYPE process_cpu_seconds_total counter",
-            f"process_cpu_seconds_total {usage.ru_utime + usage.ru_stime:.3f}",
-            "# TYPE process_start_time_seconds gauge",
-            f"process_start_time_seconds {self.started:.3f}",
-            "# TYPE process_resident_memory_bytes gauge",
-            f"process_resident_memory_bytes {_resident()}",
-            *further,
+    def text(self, revision: int, objects: Iterable[tuple[Resource, int]], further: Sequence[str] = ()) -> bytes:
+        """All metrics now: with how many objects each resource has, and the further lines of other parts."""
+        shown = sorted((_labels(key), series) for key, series in self._series.items())
+        lines = [
+            f"# HELP {REQUESTS} Requests answered, by code.",
+            f"# TYPE {REQUESTS} counter",
+            *(f'{REQUESTS}{{code="{code}",{labels}}} {n}' for labels, each in shown for code, n in each.codes.items()),
+            f"# HELP {SECONDS} Seconds from a request to its answer.",
+            f"# TYPE {SECONDS} histogram",
         ]
-        return ("\n".join(lines) + "\n").encode()
+        for labels, series in shown:
+            lines += _histogram(labels, series)
+        lines += _object_lines(objects)
+        return ("\n".join([*lines, *_process_lines(self.started, revision), *further]) + "\n").encode()
 
-    def _histogram(self, verb: str, buckets: list[int], total: float) -> list[str]:
-        name, lines, count = "apiserver_request_duration_seconds", [], 0
-        for bound, within in zip((*map(str, BUCKETS), "+Inf"), buckets, strict=True):
-            count += within
-            lines.append(f'{name}_bucket{{verb="{verb}",le="{bound}"}} {count}')
-        return [*lines, f'{name}_sum{{verb="{verb}"}} {total:.6f}', f'{name}_count{{verb="{verb}"}} {count}']
+
+def _key(context: RequestContext | None) -> Key:
+    if context is None:
+        return Key("OTHER")
+    route = context.route
+    if route.resource is None:
+        return Key(route.verb)
+    verb = route.verb
+    if verb == "patch" and context.request.header("content-type") == APPLY:
+        verb = "apply"
+    scope = "resource" if route.name or verb == "create" else "namespace" if route.namespace else "cluster"
+    return Key(verb, route.resource, route.subresource, scope, context.query.get("dryRun", "") and "All")
+
+
+def _labels(key: Key) -> str:
+    kind = key.resource.kind if key.resource is not None else None
+    group, version, plural = (kind.group, kind.version, kind.plural) if kind is not None else ("", "", "")
+    component = "apiserver" if kind is not None else ""
+    return (
+        f'component="{component}",dry_run="{key.dry_run}",group="{group}",resource="{plural}",scope="{key.scope}",'
+        f'subresource="{key.subresource}",verb="{WORDS.get(key.verb, key.verb.upper())}",version="{version}"'
+    )
+
+
+def _histogram(labels: str, series: Series) -> list[str]:
+    lines, count = [], 0
+    for bound, within in zip((*map(str, BUCKETS), "+Inf"), series.buckets, strict=True):
+        count += within
+        lines.append(f'{SECONDS}_bucket{{{labels},le="{bound}"}} {count}')
+    return [*lines, f"{SECONDS}_sum{{{labels}}} {series.seconds:.6f}", f"{SECONDS}_count{{{labels}}} {count}"]
+
+
+def _object_lines(objects: Iterable[tuple[Resource, int]]) -> list[str]:
+    counted = sorted((resource.group, resource.plural, resource.qualified, count) for resource, count in objects)
+    return [
+        "# HELP apiserver_resource_objects Objects stored, by resource.",
+        "# TYPE apiserver_resource_objects gauge",
+        *(f'apiserver_resource_objects{{group="{g}",resource="{plural}"}} {n}' for g, plural, _, n in counted),
+        "# HELP apiserver_storage_objects Objects stored, by qualified resource.",
+        "# TYPE apiserver_storage_objects gauge",
+        *(f'apiserver_storage_objects{{resource="{qualified}"}} {n}' for _, _, qualified, n in counted),
+    ]
+
+
+def _process_lines(started: float, revision: int) -> list[str]:
+    usage = limits.getrusage(limits.RUSAGE_SELF)
+    return [
+        "# TYPE knarr_store_revision gauge",
+        f"knarr_store_revision {revision}",
+        "# TYPE process_cpu_seconds_total counter",
+        f"process_cpu_seconds_total {usage.ru_utime + usage.ru_stime:.3f}",
+        "# TYPE process_start_time_seconds gauge",
+        f"process_start_time_seconds {started:.3f}",
+        "# TYPE process_resident_memory_bytes gauge",
+        f"process_resident_memory_bytes {_resident()}",
+    ]
 
 
 def _resident() -> int:

@@ -71,8 +71,17 @@ async def health(context: RequestContext) -> http.Response:
 async def metrics(context: RequestContext) -> http.Response:
     """/metrics for Prometheus."""
     further = [line for lines in context.server.metric_lines for line in lines()]
-    body = context.server.metrics.text(context.server.store.revision, further)
+    store = context.server.store
+    stored = [each for each in context.server.resources.by_path.values() if not each.is_converted]
+    objects = [(each, len(entries)) for each in stored if (entries := store.list(each.prefix).entries)]
+    body = context.server.metrics.text(store.revision, objects, [*_build_lines(), *further])
     return http.Response(200, (("content-type", "text/plain; version=0.0.4; charset=utf-8"),), body)
+
+
+def _build_lines() -> list[str]:
+    shown = (("git_version", "gitVersion"), ("major", "major"), ("minor", "minor"))
+    labels = ",".join(f'{label}="{VERSION[key]}"' for label, key in shown)
+    return ["# TYPE kubernetes_build_info gauge", f"kubernetes_build_info{{{labels}}} 1"]
 
 
 async def issuer(context: RequestContext) -> http.Response:

@@ -88,7 +88,7 @@ class Pipeline:
         except Exception:
             log.exception("request failed %s", logs.fields(method=request.method, path=request.path))
             response = refusal(status.Refusal(500, "InternalError", CRASHED), {})
-        self.server.metrics.count(context.route if context else None, response.status, time.perf_counter() - start)
+        self.server.metrics.count(context, response.status, time.perf_counter() - start)
         return response
 
 

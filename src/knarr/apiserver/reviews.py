@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from knarr.apiserver import answers, bodies, writing
+from knarr.apiserver import answers, bodies, status, writing
 from knarr.apiserver.access import Attributes
 from knarr.apiserver.context import Json, RequestContext, User
-from knarr.apiserver.status import Refusal
 from knarr.apiserver.tokens import ISSUER
 from knarr.base import clock, errors
+from knarr.base.errors import Cause
 from knarr.kinds import walks
+from knarr.objects import faults
 from knarr.wire import http
 
 Answer = Callable[[RequestContext, Json], Json]
@@ -45,6 +46,8 @@ def token_review(context: RequestContext, obj: Json) -> Json:
     spec = obj.get("spec") or {}
     tokens = context.server.tokens
     token, audiences = spec.get("token") or "", spec.get("audiences") or [ISSUER]
+    if not token:
+        raise errors.BadRequest("token is required for TokenReview in authentication")
     checked = tokens.check(token, audiences) if tokens else None
     if checked is None and ISSUER in audiences:
         user = context.server.authenticator.token_user(token)  # one that is no ServiceAccount's
@@ -56,42 +59,43 @@ def token_review(context: RequestContext, obj: Json) -> Json:
 
 
 def self_access_review(context: RequestContext, obj: Json) -> Json:
+    _refuse(obj, _attribute_faults(obj.get("spec") or {}))
     return _access_reviewed(context, obj, context.user)
 
 
 def access_review(context: RequestContext, obj: Json) -> Json:
     spec = obj.get("spec") or {}
-    if not spec.get("user") and not spec.get("groups"):
-        raise _invalid(obj, "spec.user: Required value: at least one of user or group must be specified")
+    _refuse(obj, [*_attribute_faults(spec), *_user_faults(spec)])
     extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
     user = User(spec.get("user") or "", tuple(spec.get("groups") or ()), spec.get("uid") or "", extra)
     return _access_reviewed(context, obj, user)
 
 
 def local_access_review(context: RequestContext, obj: Json) -> Json:
-    asked = ((obj.get("spec") or {}).get("resourceAttributes") or {}).get("namespace") or ""
-    if asked != context.route.namespace:
-        raise _invalid(obj, "spec.resourceAttributes.namespace: Invalid value: must match metadata.namespace")
+    spec, found = obj.get("spec") or {}, []
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    asked = (resource or {}).get("namespace") or ""
+    if resource is not None and asked != context.route.namespace:
+        found.append(faults.invalid("spec.resourceAttributes.namespace", asked, "must match metadata.namespace"))
+    if path is not None:
+        found.append(faults.invalid("spec.nonResourceAttributes", path, "disallowed on this kind of request"))
+    _refuse(obj, [*_attribute_faults(spec), *_user_faults(spec), *found])
     return access_review(context, obj)
 
 
 def _access_reviewed(context: RequestContext, obj: Json, user: User) -> Json:
     decision = context.server.decide(user, _attributes(obj))
-    status: Json = {"allowed": decision.is_allowed}
+    decided: Json = {"allowed": decision.is_allowed}
     if decision.reason:
-        status["reason"] = decision.reason
-    return {**obj, "status": status}
+        decided["reason"] = decision.reason
+    return {**obj, "status": decided}
 
 
 def _attributes(obj: Json) -> Attributes:
     spec = obj.get("spec") or {}
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if (resource is None) == (path is None):
-        raise _invalid(
-            obj, "spec: Invalid value: exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        )
     if resource is None:
-        assert path is not None
+        assert path is not None, "judged by _attribute_faults"
         return Attributes(path.get("verb") or "", path=path.get("path") or "/")
     return Attributes(
         resource.get("verb") or "",
@@ -104,8 +108,27 @@ def _attributes(obj: Json) -> Attributes:
     )
 
 
-def _invalid(obj: Json, text: str) -> Refusal:
-    return Refusal(422, "Invalid", f'{obj["kind"]}.authorization.k8s.io "" is invalid: {text}')
+def _attribute_faults(spec: Json) -> list[Cause]:
+    resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    if resource is not None and path is not None:
+        text = "cannot be specified in combination with resourceAttributes"
+        return [faults.invalid("spec.nonResourceAttributes", path, text)]
+    if resource is None and path is None:
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        return [faults.invalid("spec.resourceAttributes", None, text)]
+    return []
+
+
+def _user_faults(spec: Json) -> list[Cause]:
+    if spec.get("user") or spec.get("groups"):
+        return []
+    return [faults.invalid("spec.user", "", "at least one of user or group must be specified")]
+
+
+def _refuse(obj: Json, found: list[Cause]) -> None:
+    """Raises a 422 Refusal for the faults of a review, if there are any."""
+    if found:
+        raise status.invalid(obj["kind"], _ACCESS, "", found)
 
 
 def rules_review(context: RequestContext, obj: Json) -> Json:
@@ -120,8 +143,8 @@ def rules_review(context: RequestContext, obj: Json) -> Json:
         else:
             value = {"verbs": rule.verbs, "apiGroups": rule.api_groups, "resources": rule.resources}
             resource_rules.append(value | ({"resourceNames": rule.resource_names} if rule.resource_names else {}))
-    status = {"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": False}
-    return {**obj, "status": status}
+    rules = {"resourceRules": resource_rules, "nonResourceRules": path_rules, "incomplete": False}
+    return {**obj, "status": rules}
 
 
 _IDENTITY: Final = "authentication.k8s.io"

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from knarr.apiserver import conversions
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Resource
 from knarr.base.errors import BadRequest, Invalid
@@ -33,6 +34,8 @@ class Selection:
     labels: Any = None
     fields: Any = None
     name: str = ""
+    served: Resource | None = None
+    """The resource whose version the fields are of, where that is not the stored one."""
 
     @property
     def is_everything(self) -> bool:
@@ -42,7 +45,12 @@ class Selection:
         """Whether stored bytes are chosen."""
         if self.labels is not None and not self.labels.matches(_labelled.decode(value).metadata.labels or {}):
             return False
-        return self.fields is None or self.fields.matches(_any.decode(value))
+        if self.fields is None:
+            return True
+        obj = _any.decode(value)
+        if self.served is not None:
+            obj = conversions.served(self.served, obj)
+        return bool(self.fields.matches(obj))
 
 
 EVERYTHING = Selection()
@@ -69,7 +77,8 @@ def _parsed(resource: Resource, label_text: str, field_text: str) -> Selection:
         fields = field_selectors.parse(resource.kind, field_text) if field_text else None
     except (Invalid, ValueError) as error:
         raise BadRequest(str(error)) from error
-    return Selection(chosen, fields, single_name(field_text))
+    served = resource if resource.is_converted else None
+    return Selection(chosen, fields, single_name(field_text), served)
 
 
 def single_name(field_text: str) -> str:

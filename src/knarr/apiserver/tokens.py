@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from knarr.apiserver.authn import AUTHENTICATED
+from knarr.apiserver.authn import AUTHENTICATED, CREDENTIAL_ID
 from knarr.apiserver.context import User
 from knarr.base import ids
 from knarr.store.store import Store
@@ -201,7 +201,7 @@ def load_key(path: Path) -> "EllipticCurvePrivateKey":
 def _user(claims: Json) -> User:
     private = claims["kubernetes.io"]
     namespace = private["namespace"]
-    extra: dict[str, tuple[str, ...]] = {"authentication.kubernetes.io/credential-id": (f"JTI={claims['jti']}",)}
+    extra: dict[str, tuple[str, ...]] = {CREDENTIAL_ID: (f"JTI={claims['jti']}",)}
     for kind in ("pod", "node"):
         if kind in private:
             extra[f"authentication.kubernetes.io/{kind}-name"] = (private[kind]["name"],)

@@ -14,7 +14,7 @@ import msgspec
 
 from knarr.base import errors
 from knarr.base.errors import BadRequest, Cause
-from knarr.objects import decoding, fields, managed
+from knarr.objects import decoding, faults, fields, managed
 from knarr.objects.fields import Fields
 from knarr.objects.managed import Entry, Writer
 from knarr.objects.schema import Schema
@@ -102,7 +102,9 @@ def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> 
         _check_conflicts(others, changed)
     kept = [_less(entry, changed, removed) for entry in others]
     kept.append(Entry(applied.writer, "Apply", applied.now, mine))
-    metadata = {**target["metadata"], "managedFields": managed.encoded(kept)}
+    metadata, entries = {**target["metadata"]}, managed.encoded(kept)
+    if entries:
+        metadata["managedFields"] = entries
     for key in ("name", "namespace"):
         if key in applied.config.get("metadata", {}) and key not in metadata:
             metadata[key] = applied.config["metadata"][key]
@@ -195,7 +197,7 @@ def _check_entries(schema: Schema, items: list[Any], path: str) -> None:
     seen: set[str] = set()
     for index, item in enumerate(items):
         if schema.list_type == "map" and not isinstance(item, dict):
-            raise BadRequest(f"{path}: element {index}: expected map, got {item!r}")
+            raise BadRequest(f"{path}: element {index}: expected map, got {faults.shown(item)}")
         if schema.list_type == "set" and item is None:
             raise BadRequest(f"{path}: element {index}: a set may not contain null")
         if schema.list_type == "map":

@@ -73,7 +73,8 @@ def _check_order(given: Any, wanted: list[Any], key: str) -> None:
     names = [_name(entry, key) for entry in given if not (isinstance(entry, dict) and PATCH in entry)]
     rest = iter(wanted)
     if not all(any(name == each for each in rest) for name in names):
-        raise BadRequest(f"The order in patch list:\n{names}\n doesn't match $setElementOrder list:\n{wanted}\n")
+        shown = [f"[{' '.join(map(str, each))}]" for each in (names, wanted)]
+        raise BadRequest(f"The order in patch list:\n{shown[0]}\n doesn't match $setElementOrder list:\n{shown[1]}\n")
 
 
 def _retained(target: Json, patch: Json) -> Json:

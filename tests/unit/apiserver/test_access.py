@@ -311,3 +311,23 @@ async def test_a_method_that_a_path_does_not_offer_does_nothing(ask: Asker, meth
     refused = await ask(method, f"{target}?command=x", {"metadata": {"name": "q"}, "target": {"name": "n"}})
     assert (refused["code"], refused["reason"]) == (405, "MethodNotAllowed")
     assert ask.server.store.revision == revision
+
+
+async def test_a_review_that_asks_nothing_or_too_much_says_so(ask: Asker) -> None:
+    path, spec = "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"resourceAttributes": {"verb": "get"}}
+    answer = await ask("POST", path, {"spec": spec})
+    assert answer["message"] == (
+        'SubjectAccessReview.authorization.k8s.io "" is invalid: spec.user: Invalid value: "": at least one of user or '
+        "group must be specified"
+    )
+    both = {**spec, "user": "u", "nonResourceAttributes": {"path": "/"}}
+    answer = await ask("POST", path, {"spec": both})
+    assert "cannot be specified in combination with resourceAttributes" in answer["message"]
+    local = "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews"
+    answer = await ask("POST", local, {"spec": {"user": "u", "nonResourceAttributes": {"path": "/"}}})
+    assert "disallowed on this kind of request" in answer["message"]
+
+
+async def test_a_token_review_needs_a_token(ask: Asker) -> None:
+    answer = await ask("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {}})
+    assert (answer["code"], answer["message"]) == (400, "token is required for TokenReview in authentication")

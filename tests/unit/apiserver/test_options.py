@@ -140,3 +140,25 @@ async def test_a_configuration_that_cannot_be_typed_is_named(ask: Asker) -> None
     answer = await ask("PATCH", f"{MAPS}/c?fieldManager=m", body, media=APPLY)
     text = "failed to create typed patch object (default/c; /v1, Kind=ConfigMap): .dat: field not declared in schema"
     assert (answer["code"], answer["message"]) == (400, text)
+
+
+async def test_the_last_owned_field_takes_the_list_of_owners_with_it(ask: Asker) -> None:
+    path, empty = f"{MAPS}/c?fieldManager=m", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    await ask("PATCH", path, configmap("c"), media=APPLY)
+    live = await ask("PATCH", path, empty, media=APPLY)
+    assert "data" not in live
+    assert "managedFields" not in live["metadata"]
+
+
+EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
+
+
+async def test_fields_of_an_event_are_selected_in_the_version_that_is_asked(ask: Asker) -> None:
+    event = {
+        "apiVersion": "events.k8s.io/v1", "kind": "Event", "metadata": {"name": "e"}, "action": "A", "reason": "R",
+        "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "x.io/c", "reportingInstance": "i",
+        "type": "Normal", "regarding": {"kind": "Pod", "name": "p", "namespace": "default"},
+    }  # fmt: skip
+    assert (await ask("POST", EVENTS, event))["kind"] == "Event"
+    for selector, count in (("regarding.kind=Pod", 1), ("regarding.kind=Job", 0), ("reportingController=x.io/c", 1)):
+        assert len((await ask("GET", f"{EVENTS}?fieldSelector={selector}"))["items"]) == count
