@@ -21,11 +21,14 @@ from knarr.base.failpoints import failpoint
 from knarr.base.tasks import Ready
 from knarr.client.cache import Cache, Changed, Held
 from knarr.client.client import Client, DeleteOptions, Json
+from knarr.client.events import EventRecorder
 from knarr.controllers.queue import WorkQueue
+from knarr.kinds.core_config import NAMESPACE
 from knarr.kinds.lens.meta import OwnerReference
 from knarr.kinds.registry import Kind
 
 _log = logs.log("controllers")
+NAME: Final = "garbage-collector"
 FOREGROUND: Final = "foregroundDeletion"
 ORPHAN: Final = "orphan"
 RETRY: Final = BackoffRule(first=0.01, cap=30.0, reset_after=120.0)
@@ -98,8 +101,10 @@ def verdict(held: Held, cache: Cache, kinds: Kinds) -> Verdict:
     if metadata.deletion_timestamp is not None:
         return Keep()
     # Below a foreground deletion dependents go first as well, all the way down.
-    has_dependents = bool(waiting) and bool(cache.held_owned(metadata.uid))
-    return Collect(_propagation(held, deep=has_dependents), tuple(absent))
+    dependents = cache.held_owned(metadata.uid) if waiting else ()
+    # One that ends in the foreground itself would wait for us in a circle.
+    is_circle = any(one.metadata.deletion_timestamp is not None and _ends(one) for one in dependents)
+    return Collect(_propagation(held, deep=bool(dependents) and not is_circle), tuple(absent))
 
 
 def blocking(held: Held, cache: Cache) -> Sequence[Held]:
@@ -131,6 +136,24 @@ def _sorted_owners(
         else:
             solid.append(reference)
     return solid, waiting, absent
+
+
+def misplaced(held: Held, cache: Cache, kinds: Kinds) -> Sequence[OwnerReference]:
+    """The references to owners in another namespace, which own nothing here."""
+    found: list[OwnerReference] = []
+    for reference in held.metadata.owner_references:
+        kind = kinds.of(reference)
+        if kind is None or not kind.is_namespaced:
+            continue
+        namespace = held.metadata.namespace
+        if not namespace:
+            found.append(reference)
+        elif cache.held(kind, namespace, reference.name) is None:
+            names = (one.metadata.name for one in cache.held_all(NAMESPACE))
+            elsewhere = (cache.held(kind, name, reference.name) for name in names if name != namespace)
+            if any(one is not None and one.metadata.uid == reference.uid for one in elsewhere):
+                found.append(reference)
+    return found
 
 
 def _propagation(held: Held, *, deep: bool) -> Propagation:
@@ -166,12 +189,13 @@ class GarbageCollector:
     client: Client
     cache: Cache
     clock: Clock
+    recorder: EventRecorder
     _queue: WorkQueue[Key] = field(init=False)
     _kinds: Kinds = field(init=False)
     _backoffs: dict[Key, Backoff] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._queue = WorkQueue("garbage-collector", self._work)
+        self._queue = WorkQueue(NAME, self._work)
         self._kinds = Kinds(self.cache.kinds)
         self.cache.listen(self._changed)
 
@@ -187,11 +211,28 @@ class GarbageCollector:
         await self._queue.run(ready)
 
     def _changed(self, changed: Changed) -> None:
+        old, new = changed.old, changed.new
+        if new is not None and (old is None or old.metadata.owner_references != new.metadata.owner_references):
+            for owner in misplaced(new, self.cache, self._kinds):
+                self._tell_misplaced(new, owner)
         for held in concerned(changed, self.cache):
             self._consider(held)
         for seen in (changed.old, changed.new):
             if seen is not None:
                 self._consider_owners(seen)
+
+    def _tell_misplaced(self, held: Held, owner: OwnerReference) -> None:
+        meta = held.metadata
+        regarding = {
+            "apiVersion": held.kind.api_version,
+            "kind": held.kind.kind,
+            "name": meta.name,
+            "namespace": meta.namespace,
+            "uid": meta.uid,
+        }
+        who = f"{owner.api_version}/{owner.kind}, namespace: {meta.namespace}, name: {owner.name}, uid: {owner.uid}"
+        text = f'ownerRef [{who}] does not exist in namespace "{meta.namespace}"'
+        self.recorder.record(regarding, "Warning", "OwnerRefInvalidNamespace", text)
 
     def _consider(self, held: Held) -> None:
         if not isinstance(verdict(held, self.cache, self._kinds), Keep):

@@ -10,6 +10,7 @@ from typing import Final
 from knarr.base.clock import Instant
 from knarr.client.view import View
 from knarr.controllers.controller import Action, Controller, Key, Patch, Plan
+from knarr.kinds import volumes
 from knarr.kinds.core_pod import POD
 from knarr.kinds.core_storage import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM
 from knarr.kinds.lens.meta import ObjectMeta
@@ -55,18 +56,13 @@ def finalizers(kind: Kind, meta: ObjectMeta, wanted: Sequence[str]) -> Action:
 
 def uses(pod: Pod, claim_name: str) -> bool:
     """Whether a pod that may still run names the claim."""
-    return pod.status.phase not in ("Succeeded", "Failed") and claim_name in claims_of(pod)
-
-
-def claims_of(pod: Pod) -> Sequence[str]:
-    """The claims in a pod's volumes."""
-    return [one.persistent_volume_claim.claim_name for one in pod.spec.volumes if one.persistent_volume_claim]
+    return pod.status.phase not in ("Succeeded", "Failed") and claim_name in volumes.claim_names(pod)
 
 
 def pod_keys(pod: Pod, view: View) -> Sequence[Key]:
     """The claims of a pod that wait for it."""
     namespace = pod.metadata.namespace
-    found = [(name, view.get(PersistentVolumeClaim, namespace, name)) for name in claims_of(pod)]
+    found = [(name, view.get(PersistentVolumeClaim, namespace, name)) for name in volumes.claim_names(pod)]
     return [(namespace, name) for name, one in found if one is not None and one.metadata.deletion_timestamp is not None]
 
 

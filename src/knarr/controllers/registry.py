@@ -24,6 +24,7 @@ from knarr.controllers import (
     disruption,
     endpointmirroring,
     endpoints,
+    ephemeral,
     flowschemas,
     garbage,
     namespace,
@@ -49,6 +50,7 @@ from knarr.kinds.batch import JOB
 from knarr.kinds.certificates import CERTIFICATESIGNINGREQUEST
 from knarr.kinds.core_config import NAMESPACE, NODE, SECRET, SERVICEACCOUNT
 from knarr.kinds.core_pod import POD
+from knarr.kinds.core_storage import PERSISTENTVOLUMECLAIM
 from knarr.kinds.registry import Kind
 from knarr.wire.tls import KeyPair
 
@@ -148,15 +150,20 @@ class Controllers:
         whole = dict.fromkeys([*kinds_of(chosen), NAMESPACE, NODE, POD, JOB, *requests, *kinds])
         self.cache = Cache(whole, metadata_only=swept, lens_only=(POD,))
         self._recorders = {one.name: EventRecorder(client, clock, one.name) for one in chosen}
+        self._recorders[garbage.NAME] = EventRecorder(client, clock, garbage.NAME)
+        self._recorders[ephemeral.NAME] = EventRecorder(client, clock, ephemeral.NAME)
         self._runners = {one.name: Runner(one, client, self.cache, clock, self._recorders[one.name]) for one in chosen}
         inside = [kind for kind in swept if kind.is_namespaced]
         self._parts: dict[str, Part] = {
-            "garbage-collector": garbage.GarbageCollector(client, self.cache, clock),
+            garbage.NAME: garbage.GarbageCollector(client, self.cache, clock, self._recorders[garbage.NAME]),
             "namespace-controller": namespace.NamespaceDeleter(client, self.cache, clock, inside),
             "job-tracking": tracking.LostPods(client, self.cache),
             "pod-garbage-collector": podgc.PodGarbage(client, self.cache, clock),
             **self._runners,
         }
+        if PERSISTENTVOLUMECLAIM in whole:
+            recorder = self._recorders[ephemeral.NAME]
+            self._parts[ephemeral.NAME] = ephemeral.EphemeralVolumes(client, self.cache, clock, recorder)
         if root_ca:
             self._parts["token-controller"] = tokens.LongTokens(client, self.cache, clock, root_ca)
         if authority is not None:

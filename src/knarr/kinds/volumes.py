@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from knarr.kinds.lens.node import Node
+from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.storage import PersistentVolume, PersistentVolumeClaim, StorageClass
 from knarr.kinds.nodes import matches
 from knarr.objects import labels, quantity
@@ -113,3 +114,29 @@ def _size(volume: PersistentVolume) -> Fraction:
 
 def _asked(claim: PersistentVolumeClaim) -> Fraction:
     return quantity.parse(claim.spec.resources.requests.get("storage", "0"))
+
+
+def claim_names(pod: Pod) -> list[str]:
+    """The claims in a pod's volumes; of an ephemeral volume the one that is made for it."""
+    found = []
+    for volume in pod.spec.volumes:
+        if volume.persistent_volume_claim is not None:
+            found.append(volume.persistent_volume_claim.claim_name)
+        elif volume.ephemeral is not None:
+            found.append(ephemeral_claim_name(pod, volume.name))
+    return found
+
+
+def ephemeral_claim_name(pod: Pod, volume_name: str) -> str:
+    return f"{pod.metadata.name}-{volume_name}"
+
+
+def ephemeral_claim_names(pod: Pod) -> list[str]:
+    """The claims that are made for the pod itself."""
+    return [ephemeral_claim_name(pod, volume.name) for volume in pod.spec.volumes if volume.ephemeral is not None]
+
+
+def not_owned(pod: Pod, claim_name: str) -> str:
+    """What is said of a claim that has an ephemeral volume's name and another owner."""
+    namespace = pod.metadata.namespace
+    return f"PVC {namespace}/{claim_name} was not created for pod {namespace}/{pod.metadata.name} (pod is not owner)"

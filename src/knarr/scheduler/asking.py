@@ -67,7 +67,7 @@ class Asking:
 
     @property
     def has_claims(self) -> bool:
-        return any(volume.persistent_volume_claim is not None for volume in self.pod.spec.volumes)
+        return any(one.persistent_volume_claim or one.ephemeral is not None for one in self.pod.spec.volumes)
 
     @cached_property
     def is_alone(self) -> bool:

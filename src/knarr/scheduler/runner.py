@@ -19,6 +19,7 @@ from knarr.client.events import EventRecorder
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.policy import PodDisruptionBudget
 from knarr.kinds.registry import Kind
+from knarr.kinds.volumes import claim_names
 from knarr.scheduler import acts, mirror
 from knarr.scheduler.acts import Acts
 from knarr.scheduler.mirror import Mirror
@@ -26,7 +27,7 @@ from knarr.scheduler.preemption import NoPreemption, Preemption, preempt, priori
 from knarr.scheduler.profile import DEFAULT_CONFIGURATION, DEFAULT_NAME, Configuration, Profile
 from knarr.scheduler.queue import Key, Queue
 from knarr.scheduler.schedule import Bound, Unschedulable, asking_of, schedule
-from knarr.scheduler.volumes import Promise, claim_names
+from knarr.scheduler.volumes import Promise
 
 _log = logs.log("scheduler")
 

@@ -97,18 +97,10 @@ class Volumes:
 
     def of(self, pod: Pod) -> list[PersistentVolumeClaim | None]:
         """The pod's claims; None for one that is not there."""
-        return [self.claims.get((pod.metadata.namespace, name)) for name in claim_names(pod)]
+        return [self.claims.get((pod.metadata.namespace, name)) for name in kinds.claim_names(pod)]
 
     def are_bound(self, pod: Pod) -> bool:
         return all(claim is not None and kinds.is_bound(claim) for claim in self.of(pod))
-
-
-def claim_names(pod: Pod) -> list[str]:
-    return [
-        volume.persistent_volume_claim.claim_name
-        for volume in pod.spec.volumes
-        if volume.persistent_volume_claim is not None
-    ]
 
 
 def _key(claim: PersistentVolumeClaim) -> Key:

@@ -9,7 +9,7 @@ from knarr.base.ids import Revision
 from knarr.client.cache import Cache, Held
 from knarr.controllers import garbage
 from knarr.kinds.apps import REPLICASET
-from knarr.kinds.core_config import NODE
+from knarr.kinds.core_config import NAMESPACE, NODE
 from knarr.kinds.core_pod import POD
 from knarr.kinds.registry import Kind
 
@@ -102,3 +102,29 @@ def test_middle_of_a_foreground_chain_is_deleted_in_the_foreground() -> None:
 def test_held_objects_know_their_owners() -> None:
     held = Held(POD, thing("p", owner("r")))
     assert held.owner_uids() == ["r", ""]
+
+
+def test_a_circle_of_foreground_deletions_is_cut() -> None:
+    first = thing("a", owner("b", blocks=True), ends=garbage.FOREGROUND)
+    found = verdict({REPLICASET: [first, thing("b", owner("a", blocks=True))]}, REPLICASET, "b")
+    assert isinstance(found, garbage.Collect)
+    assert found.propagation == "Background"
+
+
+def test_an_owner_in_another_namespace_is_told_and_none() -> None:
+    cache = Cache((), metadata_only=(POD, REPLICASET, NODE, NAMESPACE))
+    near, far = thing("r"), thing("far", namespace="b")
+    content = {
+        NAMESPACE: [thing("a", namespace=""), thing("b", namespace="")],
+        REPLICASET: [near, far],
+        POD: [thing("p", owner("far"), owner("r"), owner("gone"))],
+        NODE: [thing("n", owner("r"), namespace="")],
+    }
+    for kind, items in content.items():
+        cache.replace(kind, items, Revision(1))
+    kinds = garbage.Kinds(cache.kinds)
+    pod, node = cache.held(POD, "a", "p"), cache.held(NODE, "", "n")
+    assert pod is not None
+    assert node is not None
+    assert [one.name for one in garbage.misplaced(pod, cache, kinds)] == ["far"]
+    assert [one.name for one in garbage.misplaced(node, cache, kinds)] == ["r"]

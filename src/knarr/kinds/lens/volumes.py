@@ -93,6 +93,10 @@ class EmptyDirVolumeSource(Struct, frozen=True, kw_only=True, rename="camel"):
     size_limit: str | None = None
 
 
+class EphemeralVolumeSource(Struct, frozen=True, kw_only=True, rename="camel"):
+    """That it is there: its claim template is read whole, by who makes the claim."""
+
+
 class HostPathVolumeSource(Struct, frozen=True, kw_only=True, rename="camel"):
     path: str = ""
     type: str | None = None
@@ -112,6 +116,7 @@ class Volume(Struct, frozen=True, kw_only=True, rename="camel"):
     config_map: ConfigMapVolumeSource | None = None
     downward_api: DownwardAPIVolumeSource | None = field(default=None, name="downwardAPI")
     empty_dir: EmptyDirVolumeSource | None = None
+    ephemeral: EphemeralVolumeSource | None = None
     host_path: HostPathVolumeSource | None = None
     image: ImageVolumeSource | None = None
     name: str = ""

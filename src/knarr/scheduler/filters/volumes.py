@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from knarr.kinds import volumes as kinds
+from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.storage import PersistentVolume, PersistentVolumeClaim
 from knarr.scheduler.asking import Asking
 from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.snapshot import World
-from knarr.scheduler.volumes import Volumes, claim_names
+from knarr.scheduler.volumes import Volumes
 
 UNBOUND: Final = "pod has unbound immediate PersistentVolumeClaims"
 NODE_CONFLICT: Final = "node(s) had volume node affinity conflict"
@@ -36,11 +37,20 @@ def refusal(asking: Asking, volumes: Volumes) -> str:
     """Why the pod may go nowhere; "" when its claims are in order."""
     if "VolumeBinding" not in asking.profile.filters:
         return ""
-    faults = [
-        _fault(name, claim, volumes)
-        for name, claim in zip(claim_names(asking.pod), volumes.of(asking.pod), strict=True)
-    ]
+    named = zip(kinds.claim_names(asking.pod), volumes.of(asking.pod), strict=True)
+    faults = [_not_made(asking.pod, name, claim) or _fault(name, claim, volumes) for name, claim in named]
     return next((fault for fault in faults if fault and fault != UNBOUND), "") or next(filter(None, faults), "")
+
+
+def _not_made(pod: Pod, name: str, claim: PersistentVolumeClaim | None) -> str:
+    """What is wrong with a claim that is made for an ephemeral volume."""
+    if name not in kinds.ephemeral_claim_names(pod):
+        return ""
+    if claim is None:
+        return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
+    owners = claim.metadata.owner_references
+    is_owner = any(one.controller and one.uid == pod.metadata.uid for one in owners)
+    return "" if is_owner else kinds.not_owned(pod, name)
 
 
 def _fault(name: str, claim: PersistentVolumeClaim | None, volumes: Volumes) -> str:
@@ -110,7 +120,7 @@ def _restricted(asking: Asking, volumes: Volumes, state: NodeState) -> str:
     if not names:
         return ""
     others = (pod for pod in state.pods.values() if pod.spec.volumes and pod.metadata.namespace == namespace)
-    return ONE_POD if any(not names.isdisjoint(claim_names(pod)) for pod in others) else ""
+    return ONE_POD if any(not names.isdisjoint(kinds.claim_names(pod)) for pod in others) else ""
 
 
 def _over_limit(asking: Asking, volumes: Volumes, state: NodeState) -> str:
