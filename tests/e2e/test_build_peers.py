@@ -1,7 +1,8 @@
 """The same Dockerfiles built by buildah and by knarr: configuration and file tree must agree.
 
 Compared: path, kind, mode, owner, link and content of the merged tree; the configuration's members. Not compared:
-times, history, number of layers, and mount points that buildah leaves in the root.
+times, history, number of layers, and mount points that buildah leaves in the root. KNARR_TEST_BUILDAH names another
+buildah than the one that is installed.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from knarr.images.image_store import Image
 from tests.e2e import build_cases, build_node
 from tests.e2e.build_node import Node
 
-BUILDAH, BUSYBOX = shutil.which("buildah"), shutil.which("busybox")
+BUILDAH, BUSYBOX = shutil.which(os.environ.get("KNARR_TEST_BUILDAH", "buildah")), shutil.which("busybox")
 pytestmark = [
     pytest.mark.skipif(os.getuid() != 0 or not BUILDAH or not BUSYBOX, reason="needs root, buildah, busybox-static"),
     pytest.mark.timeout(900),

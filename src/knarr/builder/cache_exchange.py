@@ -6,24 +6,37 @@ that happens when a step wants it. Nothing of a secret is in a record (cache_key
 """
 
 import base64
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from knarr.base.errors import KnarrError
+from knarr.base.errors import Invalid, KnarrError
 from knarr.builder.cache import Record
 from knarr.builder.progress import Report, Warned
 from knarr.images.content import add
 from knarr.images.image_store import ImageStore
+from knarr.oci import digest as digests
 from knarr.oci.digest import Digest
-from knarr.oci.manifest import OCI_MANIFEST, Descriptor, Manifest
+from knarr.oci.manifest import (
+    DOCKER_LAYER_GZIP,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    OCI_MANIFEST,
+    Descriptor,
+    Manifest,
+)
 from knarr.oci.reference import Reference
 
 CONFIG_TYPE = "application/vnd.knarr.buildcache.config.v1+json"
 INLINE = "dev.knarr.buildcache.v1"
 """The annotation of an inline cache: base64 of the list."""
 LIST_MAX = 4 << 20
+_LAYER_TYPES = (OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, DOCKER_LAYER_GZIP)
+_KEY = re.compile(r"[0-9a-f]{64}")
+_TIME = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +93,33 @@ def encode(records: Sequence[Record]) -> bytes:
 
 
 def decode(listed: bytes) -> list[Record]:
-    """The records of a list that somebody else may have written; a list that is none holds nothing."""
+    """The records of a list that somebody else may have written; a list that is none holds nothing.
+
+    They are kept here and go into images: one that says anything odd is left out.
+    """
     try:
-        return msgspec.json.decode(listed, type=list[Record])
+        records = msgspec.json.decode(listed, type=list[Record])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return []
+    return [msgspec.structs.replace(record, used=0.0) for record in records if _is_sound(record)]
+
+
+def _is_sound(record: Record) -> bool:
+    if not (_KEY.fullmatch(record.key) and _TIME.fullmatch(record.created)):
+        return False
+    if record.layer is None:
+        return _KEY.fullmatch(record.content or record.key) is not None
+    try:
+        digests.parse(record.diff_id)
+        digests.parse(record.layer.digest)
+    except Invalid:
+        return False
+    return record.layer.size >= 0 and record.layer.media_type in (
+        OCI_LAYER,
+        OCI_LAYER_GZIP,
+        OCI_LAYER_ZSTD,
+        DOCKER_LAYER_GZIP,
+    )
 
 
 def annotation(records: Sequence[Record]) -> str:
