@@ -20,13 +20,17 @@ from knarr.wire.http_server import Server
 
 
 def kubectls() -> list[str]:
-    """Every kubectl: the one on the path and those beside it with a version in their name."""
+    """The kubectl on the path, or the oldest and newest beside it with a version in their name, and others by name.
+
+    KNARR_KUBECTLS names more of them, as PATH names directories.
+    """
+    more = [program for program in os.environ.get("KNARR_KUBECTLS", "").split(os.pathsep) if program]
     found = shutil.which("kubectl")
     if found is None:
-        return []
+        return more
     beside = sorted(Path(os.path.realpath(found)).parent.glob("kubectl.1.*"))
     chosen = [str(beside[0]), str(beside[-1])] if beside else []
-    return chosen or [found]
+    return [*(chosen or [found]), *more]
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,12 @@ async def kubectl(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         ready = asyncio.Event()
         task = group.create_task(controllers.run(ready.set))
         await ready.wait()
-        yield Kubectl(request.param, _kubeconfig(tmp_path, directory, port))
+        yield Kubectl(request.param, kubeconfig(tmp_path, directory, port))
         task.cancel()
         await server.close(0.1)
 
 
-def _kubeconfig(folder: Path, directory: Path, port: int) -> Path:
+def kubeconfig(folder: Path, directory: Path, port: int) -> Path:
     def pem(name: str) -> str:
         return base64.b64encode((directory / name).read_bytes()).decode()
 

@@ -17,7 +17,7 @@ from knarr.controllers.registry import Controllers
 from knarr.kinds.core_config import NODE
 from knarr.wire import tls
 from knarr.wire.http_server import Server
-from tests.conformance.conftest import Kubectl, _kubeconfig
+from tests.conformance.conftest import Kubectl, kubeconfig
 from tests.simulation.cluster import MemoryKubelet
 
 MANIFEST = """
@@ -71,7 +71,7 @@ async def rolling(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             await tasks.start(group, "controllers", Controllers(client, clock, root_ca="none").run),
             await tasks.start(group, "kubelet", kubelet.run),
         ]
-        yield Kubectl(request.param, _kubeconfig(tmp_path, directory, port))
+        yield Kubectl(request.param, kubeconfig(tmp_path, directory, port))
         for task in started:
             await tasks.cancel(task)
         await server.close(0.1)
