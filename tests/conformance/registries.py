@@ -99,6 +99,7 @@ class Gate:
     resumes_elsewhere: bool = False
     location: str = ""
     elsewhere: str = ""
+    has_referrers: bool = True
     realm: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     registry: Registry | None = None
@@ -117,6 +118,8 @@ class Gate:
         if self.failures:
             self.failures -= 1
             return Response(503, (("retry-after", "0"),))
+        if not self.has_referrers and "/referrers/" in request.path:
+            return Response(404, (), b"404 page not found")
         if self.elsewhere:
             return Response(302, (("location", self.elsewhere),))
         if self.redirects_blobs and request.method == "GET" and "/blobs/sha256" in request.path:

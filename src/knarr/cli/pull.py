@@ -3,10 +3,15 @@
 import argparse
 
 from knarr.cli import transfer
-from knarr.cli.transfer import configure
 
-__all__ = ["configure", "run"]
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    transfer.configure(parser)
+    parser.add_argument(
+        "--referrers", action="store_true", help="fetch signatures, SBOMs and attestations, too; a push sends them on"
+    )
+    parser.add_argument("--all-platforms", action="store_true", help="fetch the image of every platform, too")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    return transfer.run(arguments, "pull")
+    return transfer.run(arguments, "pull", referrers=arguments.referrers, all_platforms=arguments.all_platforms)

@@ -13,6 +13,7 @@ from knarr.cli.printing import Failure
 def configure(parser: argparse.ArgumentParser) -> None:
     node_client.configure(parser)
     parser.add_argument("-o", "--output", type=Path, default=None, help="the file to write (default: standard output)")
+    parser.add_argument("--referrers", action="store_true", help="with the signatures, SBOMs and such that are here")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="a name, digest or id")
 
 
@@ -21,7 +22,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise Failure(
             "an archive is not for a terminal", "its bytes would garble it", "knarr save -o FILE …", printing.EXIT_USAGE
         )
-    answer = node_client.call(arguments, "GET", "/save?" + urlencode([("image", image) for image in arguments.images]))
+    wanted = [("image", image) for image in arguments.images] + [("referrers", "1")] * arguments.referrers
+    answer = node_client.call(arguments, "GET", "/save?" + urlencode(wanted))
     if arguments.output is None:
         _write(answer, sys.stdout.buffer)
         return 0

@@ -16,26 +16,28 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", metavar="REF", help="the image's name")
 
 
-def run(arguments: argparse.Namespace, verb: str) -> int:
-    done = _transferred(arguments, verb, arguments.image)
+def run(arguments: argparse.Namespace, verb: str, **wanted: bool) -> int:
+    done = _transferred(arguments, verb, arguments.image, wanted)
     printing.show(done["digest"])
     return 0
 
 
 def push(arguments: argparse.Namespace, image: str) -> None:
     """Push an image that another verb made."""
-    _transferred(arguments, "push", image)
+    _transferred(arguments, "push", image, {})
 
 
-def _transferred(arguments: argparse.Namespace, verb: str, image: str) -> dict[str, Any]:
-    body = {"image": image, **_credentials(image)}
+def _transferred(arguments: argparse.Namespace, verb: str, image: str, wanted: dict[str, bool]) -> dict[str, Any]:
+    body = {"image": image, **_credentials(image), **wanted}
     progress = Progress(is_quiet=arguments.quiet)
     try:
         done: dict[str, Any] = node_client.result(node_client.call(arguments, "POST", f"/{verb}", body), progress.see)
     finally:
         progress.end()
     if not arguments.quiet:
-        printing.say(f"{verb}ed {done['name']}")
+        count = done.get("referrers")
+        more = f" with {count} {'referrer' if count == 1 else 'referrers'}" if wanted.get("referrers") else ""
+        printing.say(f"{verb}ed {done['name']}{more}")
     return done
 
 

@@ -5,12 +5,13 @@ docker's `manifest.json`, which names the same blobs. Loading checks each blob's
 Layers of a docker archive are plain tars and stay so.
 """
 
+import contextlib
 import json
 import posixpath
 import re
 import tarfile
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +19,8 @@ from typing import Any, BinaryIO
 import msgspec
 
 from knarr.base import tasks
-from knarr.base.errors import Invalid, TooLarge
+from knarr.base.errors import Invalid, NotFound, TooLarge, Unavailable
+from knarr.images import gc, referrers
 from knarr.images.compression import PlainReader
 from knarr.images.content import BlobInfo, ContentStore, read
 from knarr.images.image_store import Image, ImageStore
@@ -39,21 +41,25 @@ _BLOB = re.compile(r"blobs/(sha256|sha512)/([0-9a-f]+)")
 _CONTAINERD_NAME = "io.containerd.image.name"
 _REF_NAME = "org.opencontainers.image.ref.name"
 _SYMBOLIC_LINKS_MAX = 8
+_SPOOL = Path("/var/tmp")  # noqa: S108  a disk, where /tmp may be memory; the file has no name there
 UNNAMED = "docker.io/library/loaded"
 """The repository of images that an archive gives no name."""
 
 
-async def save(store: ImageStore, texts: Sequence[str]) -> AsyncIterator[bytes]:
-    """The archive of these images as a stream. Raises NotFound before the first byte."""
+async def save(store: ImageStore, texts: Sequence[str], *, with_referrers: bool = False) -> AsyncIterator[bytes]:
+    """The archive of these images as a stream: of all platforms that are here, and what refers to them if that is
+    wanted. Raises NotFound before the first byte."""
     chosen = [(text, store.resolve(text)) for text in texts]
     entries: list[Descriptor] = []
     docker: list[dict[str, Any]] = []
-    blobs: dict[Digest, int] = {}
     for text, image in chosen:
         name = store.find_name(text) if not digests_only(text) else None
-        entries.append(_index_entry(store, image, name))
+        top = _top(store, image)
+        entries.append(_described(store, top, name.reference if name is not None and name.parsed.tag else ""))
         docker.append(_docker_entry(image, name))
-        blobs.update(_parts(store, image))
+        if with_referrers:
+            entries += [found for found in _referrers(store, top, name) if found not in entries]
+    blobs = _sizes(store, [entry.digest for entry in entries])
     index = Index(schema_version=2, media_type=manifest.OCI_INDEX, manifests=tuple(entries))
     for path, body in (
         ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}'),
@@ -71,10 +77,13 @@ async def save(store: ImageStore, texts: Sequence[str]) -> AsyncIterator[bytes]:
 
 async def load(store: ImageStore, chunks: AsyncIterator[bytes], spool: Path | None = None) -> list[Name]:
     """Read an archive of either kind, gzipped or not; returns the names that it brought. Raises Invalid, TooLarge."""
-    with tempfile.TemporaryFile(dir=spool) as archive:
-        async for chunk in chunks:
-            await tasks.in_thread(archive.write, chunk)
-        archive.seek(0)
+    with tempfile.TemporaryFile(dir=spool or _SPOOL) as archive:
+        try:
+            async for chunk in chunks:
+                await tasks.in_thread(archive.write, chunk)
+            archive.seek(0)
+        except OSError as error:
+            raise Unavailable(f"archive: it cannot be kept in {spool or _SPOOL}: {error.strerror}") from error
         return await tasks.in_thread(load_file, store, archive)
 
 
@@ -89,14 +98,45 @@ def load_file(store: ImageStore, archive: BinaryIO) -> list[Name]:
         raise Invalid("archive: it holds neither index.json nor manifest.json, so it is no image archive")
     names = []
     for reference, digest in found:
-        image = store.image(digest)
-        for layer in image.manifest.layers:
-            if store.content.info(layer.digest).size != layer.size:
-                raise Invalid(f"archive: layer {layer.digest} has not the size {layer.size} that its manifest says")
+        if _subject(store, digest) is not None:
+            continue
+        if referrers.is_cosign_tag(reference.tag):
+            _sizes(store, [digest])
+        else:
+            _check_layers(store.image(digest), store.content)
         names.append(store.add(reference, digest, "loaded"))
     if not names:
         raise Invalid("archive: it holds no image")
+    return names + _load_referrers(store, [digest for _, digest in found], names)
+
+
+def _check_layers(image: Image, content: ContentStore) -> None:
+    for layer in image.manifest.layers:
+        if content.info(layer.digest).size != layer.size:
+            raise Invalid(f"archive: layer {layer.digest} has not the size {layer.size} that its manifest says")
+
+
+def _load_referrers(store: ImageStore, found: list[Digest], loaded: list[Name]) -> list[Name]:
+    """Name what refers to the loaded images, or to what does, in their repositories."""
+    repositories = {
+        subject: name.parsed for name in loaded for subject in referrers.subjects(store.content, name.digest)
+    }
+    pending = {digest: subject for digest in found if (subject := _subject(store, digest)) is not None}
+    names = []
+    while placed := [digest for digest, subject in pending.items() if subject in repositories]:
+        for digest in placed:
+            repositories[digest] = repositories[pending.pop(digest)]
+            _sizes(store, [digest])  # all of it is here
+            names.append(store.add(repositories[digest].at(digest), digest, "loaded"))
+    if pending:
+        digest, subject = next(iter(pending.items()))
+        raise Invalid(f"archive: {digest} refers to {subject}, which is not in it")
     return names
+
+
+def _subject(store: ImageStore, digest: Digest) -> Digest | None:
+    parsed = manifest.parse(read(store.content, digest, manifest.SIZE_MAX))
+    return None if parsed.subject is None else parsed.subject.digest
 
 
 def digests_only(text: str) -> bool:
@@ -209,15 +249,27 @@ def _layer(content: ContentStore, blob: BlobInfo) -> Descriptor:
     return Descriptor(media_type=kind, digest=blob.digest, size=blob.size)
 
 
-def _index_entry(store: ImageStore, image: Image, name: Name | None) -> Descriptor:
-    """The name's own manifest where all of it is here; of an index that is not, this platform's."""
-    body = read(store.content, image.digest, manifest.SIZE_MAX)
-    annotations = {}
-    if name is not None and name.parsed.tag:
-        annotations = {_CONTAINERD_NAME: name.reference, _REF_NAME: name.reference}
-    return Descriptor(
-        media_type=manifest.type_of(image.manifest), digest=image.digest, size=len(body), annotations=annotations
-    )
+def _top(store: ImageStore, image: Image) -> Digest:
+    """The index that the image was chosen from where all of it is here, else this platform's manifest."""
+    with contextlib.suppress(NotFound):
+        _sizes(store, [image.name_digest])
+        return image.name_digest
+    return image.digest
+
+
+def _referrers(store: ImageStore, top: Digest, name: Name | None) -> list[Descriptor]:
+    """What is known here to refer to the image; cosign's under their tags."""
+    found = [_described(store, digest, "") for digest, _ in referrers.known(store.content, store.names, top)]
+    for tag, digest in referrers.tagged(store.content, store.names, top):
+        found.append(_described(store, digest, str(name.parsed.tagged(tag)) if name is not None else ""))
+    return found
+
+
+def _described(store: ImageStore, digest: Digest, reference: str) -> Descriptor:
+    body = read(store.content, digest, manifest.SIZE_MAX)
+    annotations = {_CONTAINERD_NAME: reference, _REF_NAME: reference} if reference else {}
+    kind = manifest.type_of(manifest.parse(body))
+    return Descriptor(media_type=kind, digest=digest, size=len(body), annotations=annotations)
 
 
 def _docker_entry(image: Image, name: Name | None) -> dict[str, Any]:
@@ -228,9 +280,9 @@ def _docker_entry(image: Image, name: Name | None) -> dict[str, Any]:
     }
 
 
-def _parts(store: ImageStore, image: Image) -> dict[Digest, int]:
-    digests_of_image = (image.digest, image.id, *(layer.digest for layer in image.manifest.layers))
-    return {digest: store.content.info(digest).size for digest in digests_of_image}
+def _sizes(store: ImageStore, roots: Iterable[Digest]) -> dict[Digest, int]:
+    """The roots and every blob that they lead to, with sizes. Raises NotFound for one that is not here."""
+    return {digest: store.content.info(digest).size for digest in gc.reached(store.content, roots)}
 
 
 def _path(digest: Digest) -> str:

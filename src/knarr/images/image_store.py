@@ -13,7 +13,7 @@ from functools import partial
 
 from knarr.base import logs
 from knarr.base.errors import Conflict, Invalid, KnarrError, NotFound
-from knarr.images import gc, unpack
+from knarr.images import gc, referrers, unpack
 from knarr.images.content import ContentStore, DurableSnapshotter, read
 from knarr.images.keyed_locks import KeyedLocks
 from knarr.images.names import Name, Names, Origin
@@ -208,9 +208,24 @@ class ImageStore:
             tags = [reference for reference in doomed if reference.tag]
             if len(tags) > 1 and not all_names:
                 raise Conflict(f"image {text} has {len(tags)} names: {', '.join(t.familiar for t in tags)}")
+        digests = {n.digest for n in map(self.names.find, doomed) if n is not None}
         for reference in doomed:
             self.names.untag(reference)
+        for digest in digests - {name.digest for name in self.names}:
+            doomed += self._forget_referrers(digest)
         return tuple(doomed)
+
+    def _forget_referrers(self, digest: Digest) -> list[Reference]:
+        """Signatures of an image that has no name any more go with it, or they would stay for ever."""
+        try:
+            gone = {referrer for referrer, _ in referrers.known(self.content, self.names, digest)}
+            tags = {tag for tag, _ in referrers.tagged(self.content, self.names, digest)}
+        except KnarrError:
+            return []
+        doomed = [n.parsed for n in self.names if n.parsed.tag in tags or (n.digest in gone and not n.parsed.tag)]
+        for reference in doomed:
+            self.names.untag(reference)
+        return doomed
 
     def hold(self, roots: Callable[[], Roots]) -> None:
         """Let garbage collection ask `roots` what else is needed: the build cache's manifests and snapshots."""

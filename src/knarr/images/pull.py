@@ -5,7 +5,10 @@ digest and size that the manifest says. The name is set last, so that an image t
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
 
 from knarr.base import logs
 from knarr.base.errors import (
@@ -34,8 +37,9 @@ from knarr.oci.digest import Digest
 from knarr.oci.manifest import Descriptor, Index, Manifest
 from knarr.oci.platform import Platform
 from knarr.oci.reference import Reference
-from knarr.wire.http_client import Client
+from knarr.wire.http_client import Client, ClientResponse
 
+Fetched = TypeVar("Fetched")
 _log = logs.log("images")
 _PARALLEL = 4
 _UNPACK_PARALLEL = 2
@@ -62,9 +66,8 @@ class Puller:
         self, reference: Reference, credentials: Credentials | None = None, report: Report = silent
     ) -> Image:
         """The image, whole, named and unpacked. Raises NotFound, Unauthenticated, Forbidden, Unavailable, Invalid."""
-        digest = await deadline(
-            self._from_any(reference, credentials, report), _PULL_SECONDS, f"pull {reference.familiar}"
-        )
+        act = partial(self._pull, reference=reference, report=report)
+        digest = await self.from_any(reference, credentials, act)
         self._store.add(reference, digest, "pulled")
         return self._store.image(digest)
 
@@ -78,37 +81,44 @@ class Puller:
     async def manifest_of(self, reference: Reference, credentials: Credentials | None = None) -> Manifest:
         """The manifest alone, for this platform; it gets no name."""
         remote = self._origin(reference, credentials)
-        _, parsed = await self._manifest(remote, reference.digest or reference.tag)
+        _, parsed = await self.manifest(remote, reference.digest or reference.tag)
         if isinstance(parsed, Index):
-            _, parsed = await self._manifest(remote, manifest.select(parsed, self._store.platform).digest)
+            _, parsed = await self.manifest(remote, manifest.select(parsed, self._store.platform).digest)
         if isinstance(parsed, Index):
             raise Invalid(f"{reference.familiar}: an index inside an index")
         return parsed
 
     async def part(self, reference: Reference, part: Descriptor, credentials: Credentials | None = None) -> None:
         """One blob of that repository."""
-        await self._blob(self._origin(reference, credentials), part, silent)
+        await self.blob(self._origin(reference, credentials), part, silent)
 
     def _origin(self, reference: Reference, credentials: Credentials | None) -> Remote:
         origin = self._settings.places(reference.domain)[-1]
         return Remote(self._client, origin, reference.path, credentials=credentials, settings=self._settings)
 
-    async def _from_any(self, reference: Reference, credentials: Credentials | None, report: Report) -> Digest:
-        """From the first mirror that has it, or the registry itself, which alone gets the credentials."""
+    async def from_any(
+        self,
+        reference: Reference,
+        credentials: Credentials | None,
+        act: Callable[[Remote], Coroutine[Any, Any, Fetched]],
+    ) -> Fetched:
+        """What `act` fetches from the first mirror that has it, or the registry itself, which alone gets the
+        credentials."""
         *mirrors, _ = self._settings.places(reference.domain)
+        what = f"pull {reference.familiar}"
         for domain in mirrors:
             remote = Remote(self._client, domain, reference.path, settings=self._settings)
             try:
-                return await self._pull(remote, reference, report)
+                return await deadline(act(remote), _PULL_SECONDS, what)
             except _PASSED_OVER as error:
                 _log.info("mirror passed over %s", logs.fields(image=reference, mirror=domain, reason=str(error)))
-        return await self._pull(self._origin(reference, credentials), reference, report)
+        return await deadline(act(self._origin(reference, credentials)), _PULL_SECONDS, what)
 
-    async def _pull(self, remote: Remote, reference: Reference, report: Report) -> Digest:
-        top_digest, parsed = await self._manifest(remote, reference.digest or reference.tag)
+    async def _pull(self, remote: Remote, *, reference: Reference, report: Report) -> Digest:
+        top_digest, parsed = await self.manifest(remote, reference.digest or reference.tag)
         if isinstance(parsed, Index):
             chosen = manifest.select(parsed, self._store.platform)
-            _, parsed = await self._manifest(remote, chosen.digest)
+            _, parsed = await self.manifest(remote, chosen.digest)
         if isinstance(parsed, Index):
             raise Invalid(f"image {reference.familiar}: an index inside an index")
         try:
@@ -117,29 +127,31 @@ class Puller:
             raise _first(group) from group
         return top_digest
 
-    async def _manifest(self, remote: Remote, wanted: str) -> tuple[Digest, Manifest | Index]:
+    async def manifest(self, remote: Remote, wanted: str) -> tuple[Digest, Manifest | Index]:
+        """The manifest of a tag or digest, in the store now. Raises Invalid if it is not what was asked for."""
         accept = tuple(("accept", kind) for kind in manifest.ACCEPTED)
         response = await remote.request("GET", f"manifests/{wanted}", headers=accept)
         body = await response.read(manifest.SIZE_MAX)
-        actual = digests.of(body)
-        expected = wanted if ":" in wanted else response.header("docker-content-digest") or actual
-        if expected.startswith("sha256:") and expected != actual:
-            raise Invalid(f"manifest {wanted} of {remote.domain}/{remote.path}: its content is {actual}")
         parsed = manifest.parse(body, response.header("content-type"))
-        return add(self._store.content, body).digest, parsed
+        expected = Digest(wanted) if ":" in wanted else _said(response)
+        try:
+            blob = await asyncio.to_thread(add, self._store.content, body, expected)
+        except Invalid as error:
+            raise Invalid(f"manifest {wanted} of {remote.domain}/{remote.path}: {error}") from error
+        return blob.digest, parsed
 
     async def _parts(self, remote: Remote, parsed: Manifest, report: Report) -> None:
         """Configuration first, then the layers at once; each is unpacked as soon as it and those below are there."""
         if parsed.config.size > image_config.SIZE_MAX:
             raise TooLarge(f"image configuration {parsed.config.digest}: {parsed.config.size} bytes")
-        await self._blob(remote, parsed.config, report)
+        await self.blob(remote, parsed.config, report)
         config = image_config.parse(self._store.content.path(parsed.config.digest).read_bytes())
         diff_ids = config.rootfs.diff_ids
         if len(diff_ids) != len(parsed.layers):
             raise Invalid(f"image {parsed.config.digest}: {len(parsed.layers)} layers, {len(diff_ids)} diffIDs")
         async with asyncio.TaskGroup() as group:
             fetches = [
-                group.create_task(self._blob(remote, layer, report, diff_ids[:number]), name=f"fetch {layer.digest}")
+                group.create_task(self.blob(remote, layer, report, diff_ids[:number]), name=f"fetch {layer.digest}")
                 for number, layer in enumerate(parsed.layers, start=1)
             ]
             for number, (layer, fetch) in enumerate(zip(parsed.layers, fetches, strict=True), start=1):
@@ -150,7 +162,7 @@ class Puller:
                 await self._store.unpack(parsed.layers[:number], diff_ids[:number])
                 report(Progress(layer.digest, "done", layer.size, layer.size))
 
-    async def _blob(self, remote: Remote, part: Descriptor, report: Report, diff_ids: tuple[Digest, ...] = ()) -> None:
+    async def blob(self, remote: Remote, part: Descriptor, report: Report, diff_ids: tuple[Digest, ...] = ()) -> None:
         """Fetch a blob that is not here. `diff_ids`, of a layer, are its own and those below it."""
         async with self._blob_locks.hold(part.digest):
             if self._store.content.touch(part.digest):
@@ -182,6 +194,12 @@ class Puller:
             report(Progress(part.digest, "downloading", done, part.size))
 
         await Fetch(remote, part, self._store.content, pipe).run(advance)
+
+
+def _said(response: ClientResponse) -> Digest | None:
+    """The digest that the registry says a tag has now."""
+    said = response.header("docker-content-digest")
+    return digests.parse(said) if said.startswith("sha256:") else None
 
 
 def _first(group: ExceptionGroup) -> Exception:

@@ -67,6 +67,8 @@ class Pusher:
             listed = await self._push(remote, referrer, its, referrer, report)
             if not listed and its.subject is not None:
                 await self._list(remote, its.subject.digest, referrer, its)
+        for its_tag, tagged in referrers.tagged(self._store.content, self._store.names, digest):
+            await self._push(remote, tagged, self._parse(tagged), its_tag, report)
 
     async def _list(self, remote: Remote, subject: Digest, referrer: Digest, parsed: Manifest | Index) -> None:
         """Keep the list that a registry does not keep: an index under the subject's fallback tag."""

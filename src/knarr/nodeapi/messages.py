@@ -88,12 +88,15 @@ class RemoveBody(msgspec.Struct, frozen=True):
 
 
 class TransferBody(msgspec.Struct, frozen=True):
-    """Of push and pull. `username` and `password` come from a credential helper, `auths` from the user's file."""
+    """Of push and pull. `username` and `password` come from a credential helper, `auths` from the user's file. A pull
+    fetches `referrers` and all platforms if it is told to."""
 
     image: str
     auths: dict[str, Any] = {}
     username: str = ""
     password: str = ""
+    referrers: bool = False
+    all_platforms: bool = False
 
     def __repr__(self) -> str:
         return f"TransferBody({self.image!r}, …)"

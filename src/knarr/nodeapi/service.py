@@ -16,6 +16,7 @@ from knarr.base.errors import BadRequest, Forbidden, KnarrError, NotFound
 from knarr.builder import export
 from knarr.builder.solve import Builder
 from knarr.images import archives
+from knarr.images.companions import Companions
 from knarr.images.image_store import ImageStore
 from knarr.images.overlay import OverlaySnapshots
 from knarr.images.pull import Puller
@@ -55,6 +56,7 @@ class NodeService:
         self._builder = builder
         self._builds = Builds(builder, puller)
         self._puller = puller
+        self._companions = Companions(images, puller)
         self._pusher = pusher
 
     async def handler(self, request: Request) -> Response:
@@ -110,13 +112,17 @@ class NodeService:
 
     async def _pull(self, request: Request) -> Response:
         body: TransferBody = decode(await request.read(SMALL_MAX), TransferBody)
-        return Response(200, LINES, streams.lines("pull", lambda say: transfers.pull(self._puller, body, say)))
+        return Response(
+            200, LINES, streams.lines("pull", lambda say: transfers.pull(self._puller, self._companions, body, say))
+        )
 
     async def _save(self, request: Request) -> Response:
         texts = _images_of(request)
         for text in texts:
             self._images.resolve(text)
-        return Response(200, (("content-type", "application/x-tar"),), archives.save(self._images, texts))
+        is_signed = "referrers" in parse_qs(request.query)
+        archive = archives.save(self._images, texts, with_referrers=is_signed)
+        return Response(200, (("content-type", "application/x-tar"),), archive)
 
     async def _export(self, request: Request) -> Response:
         asked = parse_qs(request.query)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from knarr.images.companions import Companions
 from knarr.images.credentials import Credentials, from_docker_config
 from knarr.images.progress import Progress, Report
 from knarr.images.pull import Puller
@@ -18,10 +19,14 @@ async def push(pusher: Pusher, body: TransferBody, say: Say) -> dict[str, Any]:
     return {"name": reference.familiar, "digest": digest}
 
 
-async def pull(puller: Puller, body: TransferBody, say: Say) -> dict[str, Any]:
+async def pull(puller: Puller, companions: Companions, body: TransferBody, say: Say) -> dict[str, Any]:
     reference = references.parse(body.image)
-    image = await puller.pull(reference, _credentials(body, reference), _reporter(say))
-    return {"name": reference.familiar, "digest": image.name_digest}
+    credentials, report = _credentials(body, reference), _reporter(say)
+    image = await puller.pull(reference, credentials, report)
+    if body.all_platforms:
+        await companions.platforms(reference, credentials, report)
+    count = await companions.referrers(reference, credentials, report) if body.referrers else 0
+    return {"name": reference.familiar, "digest": image.name_digest, "referrers": count}
 
 
 def _credentials(body: TransferBody, reference: Reference) -> Credentials | None:

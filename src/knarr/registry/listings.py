@@ -52,6 +52,10 @@ async def referrers(state: State, call: Call) -> Response:
             found.append(
                 msgspec.structs.replace(described, artifact_type=artifact_type, annotations=parsed.annotations)
             )
+    if state.upstream is not None:
+        known = {entry.digest for entry in found}
+        more = await state.upstream.referrers(call.name, call.query.get("ns", ""), subject)
+        found += [e for e in more if e.digest not in known and wanted in ("", e.artifact_type)]
     headers: Headers = (("content-type", OCI_INDEX),)
     if wanted:
         headers = (*headers, ("oci-filters-applied", "artifactType"))

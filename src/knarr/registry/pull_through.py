@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 from knarr.base import logs
-from knarr.base.errors import DeadlineExceeded, Forbidden, NotFound, TooMany, Unauthenticated, Unavailable
+from knarr.base.errors import DeadlineExceeded, Forbidden, Invalid, NotFound, TooMany, Unauthenticated, Unavailable
 from knarr.images.content import ContentStore, add
 from knarr.images.credentials import Credentials
 from knarr.images.fetch import Fetch
@@ -25,7 +25,7 @@ from knarr.images.remote import Remote
 from knarr.oci import digest as digests
 from knarr.oci import manifest
 from knarr.oci.digest import Digest
-from knarr.oci.manifest import Descriptor
+from knarr.oci.manifest import Descriptor, Index
 from knarr.oci.reference import Reference, is_tag
 from knarr.registry.errors import Failure
 from knarr.wire.http import Headers
@@ -119,6 +119,16 @@ class PullThrough:
             raise Failure("NAME_UNKNOWN", str(error)) from error
         return _tags(await response.read(_TAGS_MAX))
 
+    async def referrers(self, path: str, ns: str, subject: Digest) -> tuple[Descriptor, ...]:
+        """The first page of what upstream lists under a subject; nothing if it has no such list."""
+        try:
+            response = await _request(self._remote(path, ns), "GET", f"referrers/{subject}")
+            parsed = manifest.parse(await response.read(manifest.SIZE_MAX), manifest.OCI_INDEX)
+        except (NotFound, Invalid, *_EXCUSED) as error:
+            _log.info("upstream lists no referrers %s", logs.fields(subject=subject, upstream_said=str(error)))
+            return ()
+        return parsed.manifests if isinstance(parsed, Index) else ()
+
     async def close(self) -> None:
         """Give up what is on its way."""
         for arrival in list(self._arriving.values()):
@@ -200,6 +210,7 @@ class Arrival:
         """Fetch in a task that outlives the reader who began it."""
         self._task = asyncio.create_task(self._run(), name=f"fetch {self._part.digest}")
         self._task.add_done_callback(lambda _: ended())
+        self._task.add_done_callback(_seen)
 
     async def cancel(self) -> None:
         if self._task is not None:
@@ -235,6 +246,12 @@ class Arrival:
         """Wake all who wait, each once."""
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+
+
+def _seen(ended: asyncio.Task[None]) -> None:
+    """A failure that nobody reads about any more is none of the event loop's."""
+    if not ended.cancelled():
+        ended.exception()
 
 
 async def _request(remote: Remote, method: str, path: str, headers: Headers = ()) -> ClientResponse:
