@@ -11,6 +11,7 @@ import msgspec
 from knarr.apiserver.resources import Json, Resource
 
 METRICS: Final = "autoscaling.alpha.kubernetes.io/metrics"
+BEHAVIOR: Final = "autoscaling.alpha.kubernetes.io/behavior"
 # events.k8s.io/v1 field → core/v1 field; all others have the same name.
 EVENT_FIELDS: Final = {
     "regarding": "involvedObject",
@@ -44,7 +45,7 @@ def _renamed(obj: Json, names: Mapping[str, str]) -> Json:
 
 
 def autoscaler_from_v2(obj: Json) -> Json:
-    """autoscaling/v1: the CPU metric is a field, all others an annotation."""
+    """autoscaling/v1: the CPU metric is a field, all others and the behavior are annotations."""
     spec, metadata = dict(obj.get("spec") or {}), dict(obj["metadata"])
     metrics: list[Json] = spec.pop("metrics", None) or []
     others = []
@@ -54,10 +55,10 @@ def autoscaler_from_v2(obj: Json) -> Json:
             spec["targetCPUUtilizationPercentage"] = target
         else:
             others.append(metric)
-    spec.pop("behavior", None)
-    if others:
-        text = msgspec.json.encode(others).decode()
-        metadata["annotations"] = {**(metadata.get("annotations") or {}), METRICS: text}
+    for name, value in ((METRICS, others), (BEHAVIOR, spec.pop("behavior", None))):
+        if value:
+            text = msgspec.json.encode(value).decode()
+            metadata["annotations"] = {**(metadata.get("annotations") or {}), name: text}
     return {**obj, "metadata": metadata, "spec": spec, "status": _status_v1(obj.get("status") or {})}
 
 
@@ -85,16 +86,26 @@ def autoscaler_to_v2(obj: Json) -> Json:
     if percentage is not None:
         target = {"type": "Utilization", "averageUtilization": percentage}
         metrics.append({"type": "Resource", "resource": {"name": "cpu", "target": target}})
-    annotations = dict(metadata.get("annotations") or {})
-    if METRICS in annotations:
-        try:
-            metrics += msgspec.json.decode(annotations.pop(METRICS), type=list[dict[str, Any]])
-        except msgspec.MsgspecError:
-            annotations = dict(metadata["annotations"])
-        metadata["annotations"] = annotations
+    metrics += _unpacked(metadata, METRICS, list[dict[str, Any]]) or []
+    behavior = _unpacked(metadata, BEHAVIOR, dict[str, Any])
     if metrics:
         spec["metrics"] = metrics
+    if behavior:
+        spec["behavior"] = behavior
     return {**obj, "metadata": metadata, "spec": spec, "status": _status_v2(obj.get("status") or {})}
+
+
+def _unpacked(metadata: Json, name: str, form: Any) -> Any:
+    """What an annotation holds, which is taken out of the caller's metadata; None when it holds nothing of the form."""
+    annotations = metadata.get("annotations") or {}
+    if name not in annotations:
+        return None
+    try:
+        held = msgspec.json.decode(annotations[name], type=form)
+    except msgspec.MsgspecError:
+        return None
+    metadata["annotations"] = {key: value for key, value in annotations.items() if key != name}
+    return held
 
 
 def _status_v2(status: Json) -> Json:

@@ -32,6 +32,9 @@ PARTS: Final = {
     ),
 }
 
+# (group, kind) → fields that no update changes, without a fault: what a client sends there is passed over.
+KEPT: Final = {("certificates.k8s.io", "CertificateSigningRequest"): ("spec",)}
+
 
 def prepared_create(resource: Resource, obj: Json, now: Instant) -> Json:
     """The object with the metadata of a new one and without a status that its kind does not let clients set."""
@@ -66,6 +69,8 @@ def prepared_update(resource: Resource, new: Json, old: Json, subresource: str) 
         else:
             metadata.pop(key, None)
     prepared = {**new, "metadata": metadata}
+    for part in KEPT.get((resource.stored.group, resource.stored.kind), ()):
+        prepared[part] = old[part]
     if subresource in PARTS:
         prepared = only_part(prepared, old, PARTS[subresource])
     elif "status" in resource.kind.subresources and not subresource:

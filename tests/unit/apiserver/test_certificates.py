@@ -118,3 +118,10 @@ async def test_a_status_write_approves_nothing_and_signing_needs_its_right(ask: 
 
     assert not written.get("status", {}).get("conditions")
     assert "user not permitted to sign requests" in refused["message"]
+
+
+async def test_an_update_leaves_what_was_asked_as_it_is(ask: Asker) -> None:
+    await ask("POST", REQUESTS, csr())
+    body = {"spec": {"usages": ["server auth"]}, "metadata": {"labels": {"a": "b"}}}
+    changed = await ask("PATCH", f"{REQUESTS}/c", body, media="application/merge-patch+json")
+    assert (changed["spec"]["usages"], changed["metadata"]["labels"]) == (["client auth"], {"a": "b"})

@@ -90,3 +90,34 @@ async def test_the_servers_default_holds_without_a_label(ask: Any) -> None:
     ask.server.pod_security = "baseline"
     bad = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": with_security(privileged=True)}
     assert (await ask("POST", PODS, bad))["code"] == 403
+
+
+NAMESPACE = "/api/v1/namespaces/default"
+MERGE = "application/merge-patch+json"
+
+
+async def test_a_level_that_is_none_is_refused_when_it_is_new(ask: Any) -> None:
+    label, version = "pod-security.kubernetes.io/enforce", "pod-security.kubernetes.io/warn-version"
+    refused = await ask("PATCH", NAMESPACE, {"metadata": {"labels": {label: "nope", version: "1"}}}, media=MERGE)
+    assert (refused["code"], refused["message"]) == (
+        422,
+        f'Namespace "default" is invalid: [metadata.labels[{label}]: Invalid value: "nope": must be one of privileged, '
+        f'baseline, restricted, metadata.labels[{version}]: Invalid value: "1": must be "latest" or "v1.x"]',
+    )
+    new = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n", "labels": {label: "nope"}}}
+    assert (await ask("POST", "/api/v1/namespaces", new))["code"] == 422
+
+
+async def test_who_tightens_a_namespace_hears_which_pods_would_not_pass(ask: Any) -> None:
+    for name in ("a", "b"):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": with_security(privileged=True)}
+        await ask("POST", PODS, pod)
+    body = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}}
+    answer = await ask.send("PATCH", NAMESPACE, body, media=MERGE)
+    assert [value for key, value in answer.headers if key == "warning"] == [
+        '299 - "existing pods in namespace \\"default\\" violate the new PodSecurity enforce level '
+        '\\"baseline:latest\\""',
+        '299 - "a (and 1 other pod): privileged"',
+    ]
+    again = await ask.send("PATCH", NAMESPACE, {"metadata": {"labels": {"x": "y"}}}, media=MERGE)
+    assert not [value for key, value in again.headers if key == "warning"]

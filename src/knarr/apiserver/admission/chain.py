@@ -16,6 +16,7 @@ from knarr.apiserver.admission import (
     namespaces,
     node_restriction,
     pod_security,
+    pod_security_labels,
     pods,
     quota,
     runtime_class,
@@ -64,6 +65,7 @@ MUTATING: Final[tuple[tuple[Step, Kinds], ...]] = (
 VALIDATING: Final[tuple[tuple[Step, Kinds], ...]] = (
     (node_restriction.check, EVERY),
     (pod_security.admit, frozenset(pod_security.TEMPLATES)),
+    (pod_security_labels.check, frozenset({"Namespace"})),
     (escalation.check, _RBAC),
     (certificates.check, _CERTIFICATES),
     (storage.resize, _CLAIM),

@@ -1,6 +1,7 @@
 """PodSecurity: the levels of the Pod Security Standards, by the labels of a namespace.
 
-`enforce` refuses pods, `warn` answers with warnings for pods and the templates of workloads. Without a label the
+`enforce` refuses pods, `warn` answers with warnings for pods and the templates of workloads, `audit` annotates the
+event of the audit log. Without a label the
 server's default level holds. Versions of the standards are not told apart: the latest holds. Pure but for the look-up.
 Spec: "Pod Security Standards"; texts as upstream's.
 """
@@ -11,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from knarr.apiserver import status
+from knarr.apiserver.audit import annotations
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 
@@ -263,9 +265,19 @@ TEMPLATES: Final[dict[str, tuple[str, ...]]] = {
 
 def violations(level: str, spec: Json) -> str:
     """What a pod's spec has against a level, in one line; "" when nothing."""
+    return ", ".join(f"{what} ({where})" for what, where in _findings(level, spec))
+
+
+def reasons(level: str, spec: Json) -> list[str]:
+    """The same without the places."""
+    return [what for what, _ in _findings(level, spec)]
+
+
+def _findings(level: str, spec: Json) -> Iterator[Finding]:
     fields = ("initContainers", "containers", "ephemeralContainers")
     containers = [container for field in fields for container in spec.get(field) or ()]
-    return ", ".join(f"{what} ({where})" for check in CHECKS[level] for what, where in check(spec, containers))
+    for check in CHECKS[level]:
+        yield from check(spec, containers)
 
 
 def admit(context: RequestContext, obj: Json, old: Json | None) -> Json:
@@ -273,14 +285,18 @@ def admit(context: RequestContext, obj: Json, old: Json | None) -> Json:
     path = TEMPLATES.get(context.resource.stored.kind)
     if path is None or context.route.subresource not in ("", "ephemeralcontainers", "resize"):
         return obj
-    enforced, warned = levels(context)
-    if enforced == warned == "privileged":
+    enforced, audited, warned = levels(context)
+    if enforced == audited == warned == "privileged":
         return obj
     spec: Any = obj
     for part in path:
         spec = (spec or {}).get(part)
     if not isinstance(spec, dict):
         return obj
+    if found := violations(audited, spec):
+        annotations.annotate(f"{LABEL}audit-violations", f'would violate PodSecurity "{audited}:latest": {found}')
+    if path == ("spec",):
+        annotations.annotate(f"{LABEL}enforce-policy", f"{enforced}:latest")
     if path == ("spec",) and (found := violations(enforced, spec)):
         why = f'violates PodSecurity "{enforced}:latest": {found}'
         raise status.forbidden("pods", obj["metadata"].get("name", ""), why)
@@ -300,17 +316,18 @@ class _Namespace(msgspec.Struct):
 _namespace = msgspec.json.Decoder(_Namespace)
 
 
-def levels(context: RequestContext) -> tuple[str, str]:
-    """(enforce, warn) of the request's namespace."""
+def levels(context: RequestContext) -> tuple[str, str, str]:
+    """(enforce, audit, warn) of the request's namespace."""
     default = context.server.pod_security
     name = context.route.namespace
     entry = context.server.store.get(f"/registry/namespaces/{name}")
     if entry is None or name in EXEMPT:
-        return "privileged", "privileged"
+        return "privileged", "privileged", "privileged"
     if LABEL.encode() not in entry.value:
-        return default, "privileged"
+        return default, "privileged", "privileged"
     labels = _namespace.decode(entry.value).metadata.labels or {}
-    chosen = [labels.get(f"{LABEL}{mode}", other) for mode, other in (("enforce", default), ("warn", "privileged"))]
+    defaults = (("enforce", default), ("audit", "privileged"), ("warn", "privileged"))
+    chosen = [labels.get(f"{LABEL}{mode}", other) for mode, other in defaults]
     # A level that nobody knows is treated as the strictest, as upstream does.
-    enforced, warned = (level if level in LEVELS else "restricted" for level in chosen)
-    return enforced, warned
+    enforced, audited, warned = (level if level in LEVELS else "restricted" for level in chosen)
+    return enforced, audited, warned

@@ -11,6 +11,7 @@ import msgspec
 
 from knarr.apiserver import authn, bodies, impersonation, routes
 from knarr.apiserver.access import Attributes
+from knarr.apiserver.audit import annotations
 from knarr.apiserver.audit import policy as policies
 from knarr.apiserver.audit.events import Answered, Asking
 from knarr.apiserver.audit.log import AuditLog
@@ -88,8 +89,10 @@ class AuditedPipeline(Pipeline):
                 self._put(asking, policies.COMPLETE, response)
                 return response
             asking = replace(asking, body=request.body)
-        response = await super().handle_as(request, user)
-        annotated = self._annotated(request, user, asking.asked)
+        with annotations.collecting() as collected:
+            response = await super().handle_as(request, user)
+        impersonated, decided = self._annotated(request, user, asking.asked)
+        annotated = (impersonated, {**decided, **collected})
         if _is_crash(response):
             self._put(asking, policies.PANIC, response, annotated)
         elif isinstance(response.body, bytes) and response.upgrade is None:

@@ -22,6 +22,7 @@ from tests.unit.apiserver.conftest import ADMIN, Asker
 
 JANE = User("jane", ("system:authenticated",))
 SECRETS = "/api/v1/namespaces/default/secrets"
+CONTAINERS = [{"name": "c", "image": "x"}]
 EVERYTHING = Policy((Rule("RequestResponse"),), omit_managed_fields=True)
 
 
@@ -148,3 +149,18 @@ async def test_a_file_that_has_grown_is_put_aside(server: ApiServer, tmp_path: P
     assert len(names) == 3
     assert all(path.stat().st_size <= 2000 for path in tmp_path.iterdir())
     assert log.dropped == 0
+
+
+async def test_pod_security_says_in_the_event_what_it_would_refuse(server: ApiServer, tmp_path: Path) -> None:
+    audited = Audited(server, tmp_path / "audit.log", policies.DEFAULT)
+    labels = {"metadata": {"labels": {"pod-security.kubernetes.io/audit": "baseline"}}}
+    await audited.ask("PATCH", "/api/v1/namespaces/default", labels, media="application/merge-patch+json")
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"hostNetwork": True, "containers": CONTAINERS}}
+    body = {"metadata": {"name": "t"}, "template": template}
+    await audited.ask("POST", "/api/v1/namespaces/default/podtemplates", body)
+
+    event = audited.events()[-1]
+
+    assert event["annotations"]["pod-security.kubernetes.io/audit-violations"] == (
+        'would violate PodSecurity "baseline:latest": host namespaces (hostNetwork=true)'
+    )
