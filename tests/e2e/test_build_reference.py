@@ -46,6 +46,8 @@ EXAMPLES: dict[str, tuple[str, dict[str, str]]] = {
     "parents from a pivot": ("COPY --parents ./x/./*.txt /yes/\n", {"yes/a.txt": "xa"}),
     "parents from a deep pivot": ("COPY --parents ./deep/./er/est/z.txt /yes/\n", {"yes/er/est/z.txt": "z"}),
     "parents of a wildcard": ("COPY --parents */a.txt /yes/\n", {"yes/x/a.txt": "xa", "yes/y/a.txt": "ya"}),
+    "parents at any depth": ("COPY --parents **/a.txt /yes/\n", {"yes/x/a.txt": "xa", "yes/y/a.txt": "ya"}),
+    "a wildcard that means nothing": ("COPY x/a.txt *.lock /w/\nCOPY none* /nothing/\n", {"w/a.txt": "xa"}),
     "parents from a stage": (
         "FROM base AS one\nRUN mkdir -p /p/q && echo r > /p/q/r\nFROM base\nCOPY --parents --from=one /p/q/r /got/\n",
         {"got/p/q/r": "r"},

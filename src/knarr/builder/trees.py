@@ -5,6 +5,7 @@ entries the sources of a COPY mean. Vocabulary: a *pick* is one entry with the p
 """
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -68,12 +69,15 @@ class Pick:
 def select(tree: Tree, sources: Sequence[str], exclude: Ignore, *, keeps_parents: bool = False) -> list[Pick]:
     """What the sources mean, parents first. Raises Invalid naming a source that is not there.
 
-    A directory stands for its content; a file keeps its name.
+    A directory stands for its content; a file keeps its name. A source with a wildcard may mean nothing, as BuildKit
+    has it (`COPY package.json yarn.lock* ./`); with --parents it may hold `**`.
     """
     picks: list[Pick] = []
     for source in sources:
-        found = _matches(tree, source)
-        if not found:
+        is_wild = any(character in source for character in _WILD)
+        is_deep = keeps_parents and "**" in source
+        found = _deep_matches(tree, clean_path(source)) if is_deep else _matches(tree, source)
+        if not found and not is_wild:
             raise Invalid(f"{source!r} is not there")
         for path in found:
             picks += _picks(tree, source, path, exclude, keeps_parents)
@@ -102,6 +106,31 @@ def _matching_names(tree: Tree, directory: str, part: str) -> Iterator[str]:
             raise Invalid(f"{part!r}: {error}") from error
         if is_match:
             yield posixpath.join(directory, name)
+
+
+def _deep_matches(tree: Tree, source: str) -> list[str]:
+    """Paths that a pattern with `**` fits; what lies in a directory that it fits comes with that."""
+    expression = _expression(source)
+    start = source[: source.index("**")].rpartition("/")[0]
+    while any(character in start for character in _WILD):
+        start = start.rpartition("/")[0]
+    resolved = tree.resolve(start)
+    entry = None if resolved is None else tree.entry(resolved)
+    if resolved is None or entry is None or entry.kind != "directory":
+        return []
+    found: list[str] = []
+    for pick in _below(tree, resolved, start, Ignore()):
+        is_inside = bool(found) and pick.place.startswith(f"{found[-1]}/")
+        if not is_inside and expression.fullmatch(pick.place):
+            found.append(pick.place)
+    return found
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(ignore.glob_regex(pattern), re.DOTALL)
+    except ValueError as error:
+        raise Invalid(f"{pattern!r}: {error}") from error
 
 
 def _picks(tree: Tree, source: str, path: str, exclude: Ignore, keeps_parents: bool) -> Iterator[Pick]:
@@ -147,7 +176,11 @@ def _kept_place(source: str, path: str) -> str:
     if "/./" not in source:
         return path
     pivot = clean_path(source.partition("/./")[0])
-    return "/".join(path.split("/")[len(pivot.split("/")) if pivot else 0 :])
+    parts, count = path.split("/"), len(pivot.split("/")) if pivot else 0
+    if "**" in pivot:
+        expression = _expression(pivot)
+        count = next((n for n in range(1, len(parts)) if expression.fullmatch("/".join(parts[:n]))), 0)
+    return "/".join(parts[count:])
 
 
 def _parents(tree: Tree, path: str, place: str) -> Iterator[Pick]:
