@@ -28,16 +28,14 @@ from knarr.cri.messages.container import (
     AttachRequest,
     AttachResponse,
     Container,
-    ContainerEventResponse,
     ContainerStatusRequest,
     ContainerStatusResponse,
     ExecRequest,
     ExecResponse,
-    GetEventsRequest,
     ListContainersRequest,
     ListContainersResponse,
 )
-from knarr.cri.messages.enums import ContainerEventType, ContainerState, PodSandboxState
+from knarr.cri.messages.enums import ContainerState, PodSandboxState
 from knarr.cri.messages.sandbox import (
     ContainerStatus,
     ListPodSandboxRequest,
@@ -48,6 +46,7 @@ from knarr.cri.messages.sandbox import (
 )
 from knarr.cri.protocol import RuntimeService
 from knarr.criserver.streaming import StreamingServer
+from knarr.kubelet.ends import Ends
 from knarr.kubelet.server import KubeletServer
 from knarr.runtime.runtime import ExecSpec, Monitor, Runtime
 from knarr.store.memory import MemoryStore
@@ -153,13 +152,13 @@ class HostService:
         self._streaming = streaming
         self._log = log
         self.state = {"c": ContainerState.CONTAINER_RUNNING, "d": ContainerState.CONTAINER_RUNNING}
-        self.followers: list[asyncio.Queue[str]] = []
+        self.ends = Ends()
+        self.asked = 0
 
     def stop(self, name: str) -> None:
         """The container ends."""
         self.state[name] = ContainerState.CONTAINER_EXITED
-        for follower in self.followers:
-            follower.put_nowait(name)
+        self.ends.heard(name)
 
     async def list_containers(self, request: ListContainersRequest) -> ListContainersResponse:
         assert request.filter is not None
@@ -173,19 +172,11 @@ class HostService:
         return ListPodSandboxResponse(items=(PodSandbox(id="s", state=PodSandboxState.SANDBOX_READY),))
 
     async def container_status(self, request: ContainerStatusRequest) -> ContainerStatusResponse:
+        self.asked += 1
         state = self.state[request.container_id]
         return ContainerStatusResponse(
             status=ContainerStatus(id=request.container_id, state=state, log_path=str(self._log))
         )
-
-    async def get_container_events(self, request: GetEventsRequest) -> AsyncIterator[ContainerEventResponse]:
-        stopped: asyncio.Queue[str] = asyncio.Queue()
-        self.followers.append(stopped)
-        while True:
-            name = await stopped.get()
-            yield ContainerEventResponse(
-                container_id=name, container_event_type=ContainerEventType.CONTAINER_STOPPED_EVENT
-            )
 
     async def exec(self, request: ExecRequest) -> ExecResponse:
         return ExecResponse(url=self._streaming.exec_url(request))
@@ -221,7 +212,7 @@ async def stage(directory: Path, *, is_in_process: bool = False) -> AsyncIterato
     log.touch()
     service = HostService(streaming, log)
     own = streaming.answer if is_in_process else None
-    kubelet = KubeletServer(cast(RuntimeService, service), directory / "logs", streaming=own)
+    kubelet = KubeletServer(cast(RuntimeService, service), directory / "logs", streaming=own, ends=service.ends)
     kubelet_server = Server(kubelet.answer)
     context = tls.server_context(
         directory / "kubelet.crt", directory / "kubelet.key", client_authority=directory / "ca.crt"

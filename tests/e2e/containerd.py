@@ -1,6 +1,11 @@
-"""A containerd of the tests' own: configuration, state, socket and pod network of its own, nothing of the machine's."""
+"""A containerd of the tests' own: configuration, state, socket and pod network of its own, nothing of the machine's.
+
+KNARR_CONTAINERD names the folder of another containerd's programs (containerd, ctr, its shim) than those in PATH; the
+configuration is of version 2, which 1.6 to 2.1 read.
+"""
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -9,6 +14,11 @@ from pathlib import Path
 
 PLUGINS = Path("/usr/lib/cni")
 START_SECONDS = 20.0
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": os.pathsep.join(filter(None, (os.environ.get("KNARR_CONTAINERD"), os.environ["PATH"]))),
+}
+"""containerd finds its shim there, too."""
 
 CONFIGURATION = """\
 version = 2
@@ -63,8 +73,10 @@ class Containerd:
     def run(self) -> None:
         """Start it over the state that there is."""
         with (self.place / "log").open("ab") as log:
-            words = ["containerd", "--config", str(self.place / "config.toml")]
-            running = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            words = [_program("containerd"), "--config", str(self.place / "config.toml")]
+            running = subprocess.Popen(
+                words, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, env=ENVIRONMENT
+            )
         self.running = running
         end = time.monotonic() + START_SECONDS
         while self._asks("version").returncode != 0:
@@ -94,7 +106,7 @@ class Containerd:
         return sorted(self.ctr("containers", "list", "--quiet").split())
 
     def _asks(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        command = ["ctr", "--address", str(self.socket), "--namespace", "k8s.io", *words]
+        command = [_program("ctr"), "--address", str(self.socket), "--namespace", "k8s.io", *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     def _conflist(self) -> object:
@@ -110,7 +122,17 @@ class Containerd:
 
 
 def is_installed() -> bool:
-    return bool(shutil.which("containerd") and shutil.which("ctr") and (PLUGINS / "bridge").exists())
+    return all(map(_found, ("containerd", "ctr"))) and (PLUGINS / "bridge").exists()
+
+
+def _found(name: str) -> str | None:
+    return shutil.which(name, path=ENVIRONMENT["PATH"])
+
+
+def _program(name: str) -> str:
+    found = _found(name)
+    assert found is not None, f"{name} is not installed"
+    return found
 
 
 def _snapshotter(place: Path) -> str:

@@ -45,6 +45,7 @@ from knarr.kubelet import (
     static_source,
 )
 from knarr.kubelet.allocations import Allocations
+from knarr.kubelet.ends import Ends
 from knarr.kubelet.heartbeat import Heartbeat
 from knarr.kubelet.image_gc import ImageCollector
 from knarr.kubelet.images import ImagePuller
@@ -92,6 +93,7 @@ class Kubelet:
         tools = relief.Tools(runtime, collector, self.heartbeat, clock, aside, self._tell_node)
         self._relief = relief.Relief(settings, tools, lambda: list(self._workers.values()), self._end)
         self._rule = rule
+        self.ends = Ends()
         self._workers: dict[str, PodWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._shared: Shared | None = None
@@ -304,10 +306,12 @@ class Kubelet:
             except (KnarrError, OSError) as error:
                 _log.info("runtime events ended %s", logs.fields(error=error))
                 await asyncio.sleep(RELIST_SECONDS)
+            self.ends.look()
             for worker in self._workers.values():
                 worker.look()
 
     def _heard(self, event: cri_container.ContainerEventResponse) -> None:
+        self.ends.heard(event.container_id)
         uids = {observed.pod_uid(status.labels) for status in event.containers_statuses}
         if event.pod_sandbox_status is not None:
             uids.add(observed.pod_uid(event.pod_sandbox_status.labels))

@@ -18,6 +18,7 @@ from knarr.base.tasks import Ready
 from knarr.cri.protocol import RuntimeService
 from knarr.kubelet import authorisation, log_lines, streams
 from knarr.kubelet.authorisation import Administrators, Guard
+from knarr.kubelet.ends import Ends
 from knarr.kubelet.relay import Relay
 from knarr.kubelet.streams import Named
 from knarr.wire import http, http_head
@@ -47,7 +48,8 @@ def no_previous(_namespace: str, _pod: str, _container: str) -> None:
 class KubeletServer:
     """`pages` are further GET paths, e.g. /pods, /metrics, /stats/summary, /metrics/resource.
 
-    `is_spdy_only` and `streaming` are relay.py's; `previous` says whose log `--previous` asks for.
+    `is_spdy_only` and `streaming` are relay.py's; `previous` says whose log `--previous` asks for, `ends` when one that
+    is followed has ended.
     """
 
     runtime: RuntimeService
@@ -59,6 +61,7 @@ class KubeletServer:
     is_spdy_only: bool = False
     streaming: http.Handler | None = None
     previous: Previous = no_previous
+    ends: Ends = field(default_factory=Ends)
 
     async def run(self, ready: Ready, *, host: str, port: int, context: ssl.SSLContext) -> None:
         """Serve until cancelled."""
@@ -102,7 +105,7 @@ class KubeletServer:
                 wanted = log_lines.options(request.query, self.clock.now())
                 named = Named(namespace, pod, container)
                 previous = self.previous(namespace, pod, container) if wanted.previous else None
-                return await streams.logs(self.runtime, self.log_root, named, wanted, previous=previous)
+                return await streams.logs(self.runtime, self.log_root, named, wanted, ends=self.ends, previous=previous)
         page = self.pages.get(request.path)
         if page is None or request.method not in ("GET", "HEAD"):
             return http_head.plain(404, "page not found")

@@ -4,36 +4,32 @@ Containers are found by asking the runtime, which is never behind; the runtime's
 brings the client. Who may ask is decided in server.py.
 """
 
-import asyncio
 import functools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs
 
-from knarr.base.errors import BadRequest, NotFound, Unavailable, Unimplemented
+from knarr.base.errors import BadRequest, NotFound
 from knarr.cri.messages.container import (
     AttachRequest,
     Container,
-    ContainerEventResponse,
     ContainerFilter,
     ContainerStatusRequest,
     ExecRequest,
-    GetEventsRequest,
     ListContainersRequest,
 )
-from knarr.cri.messages.enums import ContainerEventType, ContainerState, PodSandboxState
+from knarr.cri.messages.enums import ContainerState, PodSandboxState
 from knarr.cri.messages.sandbox import ListPodSandboxRequest, PodSandboxFilter, PortForwardRequest
 from knarr.cri.protocol import RuntimeService
 from knarr.kubelet import container_logs, log_lines, observed
+from knarr.kubelet.ends import Ends
 from knarr.kubelet.relay import Relay
 from knarr.wire import http
 from knarr.wire.channels import Wanted
 
 STREAMS_REFUSED: Final = "you must specify at least 1 of stdin, stdout, stderr"
-RELIST_SECONDS: Final = 1.0
-_ENDS: Final = (ContainerEventType.CONTAINER_STOPPED_EVENT, ContainerEventType.CONTAINER_DELETED_EVENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +77,16 @@ async def port_forward(runtime: RuntimeService, relay: Relay, request: http.Requ
 
 
 async def logs(
-    runtime: RuntimeService, root: Path, named: Named, wanted: log_lines.LogOptions, *, previous: str | None = None
+    runtime: RuntimeService,
+    root: Path,
+    named: Named,
+    wanted: log_lines.LogOptions,
+    *,
+    ends: Ends,
+    previous: str | None = None,
 ) -> http.Response:
-    """The log of a container; `root` is the folder of all pod logs, `previous` the id of the run before."""
+    """The log of a container; `root` is the folder of all pod logs, `previous` the id of the run before; `ends` tells
+    a follower when there is no more to come."""
     runs = await containers(runtime, named)
     found = earlier(runs, named, previous) if wanted.previous else newest(runs, named)
     answer = await runtime.container_status(ContainerStatusRequest(container_id=found.id))
@@ -91,7 +94,7 @@ async def logs(
         raise NotFound(f'container "{named.container}" in pod "{named.pod}" has no log')
     path = Path(answer.status.log_path)
     container_logs.check(root, path)
-    ended = functools.partial(_ended, runtime, found.id)
+    ended = functools.partial(ends.wait, runtime, found.id)
     body = container_logs.read_log(root, path, wanted, ended if wanted.follows else None)
     return http.Response(200, (("content-type", "text/plain; charset=utf-8"),), body)
 
@@ -130,46 +133,6 @@ def newest(found: Sequence[Container], named: Named) -> Container:
     # A container that is created and not started has no log yet; its predecessor's is what there is to see.
     started = [container for container in found if container.state != ContainerState.CONTAINER_CREATED]
     return (started or found)[0]
-
-
-async def _ended(runtime: RuntimeService, container: str) -> None:
-    """Return once the container runs no more. Events are listened to before the state is asked: none is missed."""
-    events = runtime.get_container_events(GetEventsRequest())
-    listening = asyncio.ensure_future(_until_end(events, container))
-    try:
-        await asyncio.sleep(0)  # the stream subscribes at its first step
-        try:
-            answer = await runtime.container_status(ContainerStatusRequest(container_id=container))
-        except NotFound:
-            return
-        if answer.status is not None and answer.status.state == ContainerState.CONTAINER_EXITED:
-            return
-        try:
-            await listening
-        except Unimplemented:
-            await _asked_until_end(runtime, container)
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
-
-
-async def _asked_until_end(runtime: RuntimeService, container: str) -> None:
-    """The same for a runtime without an event stream (containerd before 1.7): it has to be asked again and again."""
-    while True:
-        await asyncio.sleep(RELIST_SECONDS)
-        try:
-            answer = await runtime.container_status(ContainerStatusRequest(container_id=container))
-        except NotFound:
-            return
-        if answer.status is None or answer.status.state == ContainerState.CONTAINER_EXITED:
-            return
-
-
-async def _until_end(events: AsyncIterator[ContainerEventResponse], container: str) -> None:
-    async for event in events:
-        if event.container_id == container and event.container_event_type in _ENDS:
-            return
-    raise Unavailable("the runtime's event stream ended")
 
 
 def _asked(query: dict[str, list[str]]) -> tuple[bool, bool, bool, bool]:
