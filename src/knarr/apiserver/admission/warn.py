@@ -9,5 +9,5 @@ def tell(context: RequestContext, obj: Json, old: Json | None) -> Json:
     """Add the warnings to the answer of a create, or of an update that changed the spec."""
     if context.route.subresource or (old is not None and old.get("spec") == obj.get("spec")):
         return obj
-    context.warnings += warnings.of(context.resource.stored, obj)
+    context.warnings += warnings.of(context.resource.stored, obj, is_new=old is None)
     return obj
