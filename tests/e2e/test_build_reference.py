@@ -46,7 +46,15 @@ EXAMPLES: dict[str, tuple[str, dict[str, str]]] = {
     "parents from a pivot": ("COPY --parents ./x/./*.txt /yes/\n", {"yes/a.txt": "xa"}),
     "parents from a deep pivot": ("COPY --parents ./deep/./er/est/z.txt /yes/\n", {"yes/er/est/z.txt": "z"}),
     "parents of a wildcard": ("COPY --parents */a.txt /yes/\n", {"yes/x/a.txt": "xa", "yes/y/a.txt": "ya"}),
-    "parents at any depth": ("COPY --parents **/a.txt /yes/\n", {"yes/x/a.txt": "xa", "yes/y/a.txt": "ya"}),
+    "parents at any depth": (
+        "COPY --parents **/a.txt /yes/\n",
+        {"yes/a.txt": "a", "yes/x/a.txt": "xa", "yes/y/a.txt": "ya"},
+    ),
+    "bind mounts below the working directory": (
+        "WORKDIR /app\nRUN --mount=type=bind,source=home.go,target=home.go --mount=source=x,target=y/z cat home.go"
+        " y/z/a.txt > got\nRUN --mount=type=bind,target=. cat deep/er/est/z.txt a.txt > /whole\n",
+        {"app/got": "go\nxa", "whole": "z\na"},
+    ),
     "a wildcard that means nothing": ("COPY x/a.txt *.lock /w/\nCOPY none* /nothing/\n", {"w/a.txt": "xa"}),
     "parents from a stage": (
         "FROM base AS one\nRUN mkdir -p /p/q && echo r > /p/q/r\nFROM base\nCOPY --parents --from=one /p/q/r /got/\n",
