@@ -18,6 +18,7 @@ from knarr.client.cache import Cache
 from knarr.client.client import Client
 from knarr.client.events import EventRecorder
 from knarr.controllers import (
+    bootstrapsigner,
     clusterroles,
     cronjob,
     daemonset,
@@ -75,6 +76,7 @@ CONTROLLERS: tuple[Controller, ...] = (
     protection.VOLUMES,
     clusterroles.CONTROLLER,
     flowschemas.CONTROLLER,
+    bootstrapsigner.CONTROLLER,
 )
 
 
