@@ -163,9 +163,8 @@ async def serve_registry(settings: Settings, images: Images, ready: Ready, told:
     gates = options.gates(told, images.content, images.names, domain, settings.registries_file)
     registry = Registry(images.content, images.names, domain, gates)
     server = Server(registry.handler, limits=Limits(body_bytes=None))
-    context = tls.server_context(Path(told.tls_certificate), Path(told.tls_key)) if told.tls_key else None
     try:
-        await server.listen_tcp(told.listen, settings.registry_port, tls=context)
+        await server.listen_tcp(told.listen, settings.registry_port, tls=options.tls_context(told))
         ready()
         await asyncio.get_running_loop().create_future()
     finally:

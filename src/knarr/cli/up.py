@@ -179,7 +179,9 @@ def _check_kubelet(settings: Settings) -> None:
 
 def _check_machine(settings: Settings, *, is_fresh: bool) -> None:
     data_dir = settings.data_dir
-    foreign = data_dir.is_dir() and any(data_dir.iterdir()) and not (data_dir / settings_module.FILE_NAME).exists()
+    ours = {settings.registry_file.name, settings.registries_file.name}  # a user may write them before the first start
+    names = {entry.name for entry in data_dir.iterdir()} if data_dir.is_dir() else set()
+    foreign = names > ours & names and settings_module.FILE_NAME not in names
     if foreign or (data_dir.exists() and not data_dir.is_dir()):
         raise Failure(
             f"{data_dir} is not a state directory of knarr",

@@ -41,6 +41,8 @@ def read(path: Path) -> RemoteSettings:
         content = path.read_bytes()
     except FileNotFoundError:
         return RemoteSettings()
+    except OSError as error:
+        raise Invalid(f"{path}: {error.strerror}") from error
     try:
         kept = msgspec.json.decode(content, type=_File)
     except msgspec.DecodeError as error:
@@ -55,5 +57,7 @@ def docker_config(path: Path) -> dict[str, Any]:
     """The content of a Docker configuration. Raises Invalid naming the file."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError) as error:
+    except OSError as error:
+        raise Invalid(f"{path}: {error.strerror}") from error
+    except msgspec.DecodeError as error:
         raise Invalid(f"{path}: {error}") from error

@@ -4,9 +4,10 @@
 file changes nothing. It says only what is wanted; `gates` puts it together.
 """
 
-from collections.abc import Mapping
+import ssl
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -23,8 +24,10 @@ from knarr.registry.access import Access
 from knarr.registry.pull_through import TTL_SECONDS, PullThrough, Upstream
 from knarr.registry.quota import Quota
 from knarr.registry.service import Gates
+from knarr.wire import tls
 from knarr.wire.http_client import Client
 
+Found = TypeVar("Found")
 LOOPBACK = "127.0.0.1"
 
 
@@ -51,6 +54,8 @@ def read(path: Path) -> Options:
         return checked(msgspec.json.decode(path.read_bytes(), type=Options))
     except FileNotFoundError:
         return Options()
+    except OSError as error:
+        raise Invalid(f"{path}: {error.strerror}") from error
     except (msgspec.DecodeError, Invalid) as error:
         raise Invalid(f"{path}: {error}") from error
 
@@ -69,7 +74,7 @@ def checked(options: Options) -> Options:
     if min(options.quota_bytes, options.repository_quota_bytes, options.proxy_ttl_seconds) < 0:
         raise Invalid("quota_bytes, repository_quota_bytes and proxy_ttl_seconds are not below 0")
     for proxy in options.proxies:
-        if not references.is_domain(_domain(proxy)):
+        if not _is_proxy(proxy):
             raise Invalid(f"proxies: {proxy[:120]!r} is not a registry (docker.io, or https://HOST[:PORT])")
     return options
 
@@ -78,7 +83,7 @@ def gates(options: Options, content: ContentStore, names: Names, service: str, r
     """What stands around the registry. `service` is its name in challenges. Raises Invalid for unreadable files."""
     access = None
     if options.htpasswd:
-        users = passwords.read(Path(options.htpasswd))
+        users = _option("htpasswd", lambda: passwords.read(Path(options.htpasswd)))
         access = Access(users, service, mode=options.auth, anonymous_pull=options.anonymous_pull)
     return Gates(
         access=access,
@@ -89,11 +94,39 @@ def gates(options: Options, content: ContentStore, names: Names, service: str, r
     )
 
 
+def tls_context(options: Options) -> ssl.SSLContext | None:
+    """What connections are encrypted with; None for plain HTTP. Raises Invalid."""
+    if not options.tls_key:
+        return None
+    pair = f"{options.tls_certificate} and {options.tls_key}"
+    try:
+        return tls.server_context(Path(options.tls_certificate), Path(options.tls_key))
+    except ssl.SSLError as error:
+        raise Invalid(f"tls_certificate, tls_key: {pair} are not a certificate and its key in PEM") from error
+    except OSError as error:
+        raise Invalid(f"tls_certificate, tls_key: {pair}: {error.strerror}") from error
+
+
+def _option(name: str, read_file: Callable[[], Found]) -> Found:
+    try:
+        return read_file()
+    except Invalid as error:
+        raise Invalid(f"{name}: {error}") from error
+
+
+def _is_proxy(proxy: str) -> bool:
+    try:
+        return references.is_domain(_domain(proxy))
+    except ValueError:  # no URL
+        return False
+
+
 def _pull_through(options: Options, content: ContentStore, names: Names, registries_file: Path) -> PullThrough:
     settings = registries.read(registries_file)
     plain = {_domain(proxy) for proxy in options.proxies if proxy.startswith("http://")}
     settings = RemoteSettings(settings.insecure | plain, settings.certificates, settings.mirrors)
-    known = registries.docker_config(Path(options.docker_config)) if options.docker_config else {}
+    config = Path(options.docker_config)
+    known = _option("docker_config", lambda: registries.docker_config(config)) if options.docker_config else {}
     upstreams = tuple(Upstream(d, from_docker_config(known, d)) for d in map(_domain, options.proxies))
     return PullThrough(content, names, Client(), upstreams, settings=settings, ttl_seconds=options.proxy_ttl_seconds)
 

@@ -39,6 +39,16 @@ def test_a_foreign_state_directory_is_left_alone(tmp_path: Path) -> None:
     assert [entry.name for entry in state.iterdir()] == ["thesis.txt"]
 
 
+def test_settings_of_the_registry_may_be_there_before_the_first_start(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    for name in ("registry.json", "registries.json"):
+        (state / name).write_text("{}")
+    with socket.create_server(("127.0.0.1", 0)) as taken:  # which ends the attempt behind the check
+        answer = up(state, "--api-only", "--port", str(taken.getsockname()[1]))
+    assert answer.returncode == printing.EXIT_IN_USE
+
+
 def test_a_broken_settings_file_is_named(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()

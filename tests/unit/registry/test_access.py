@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from knarr.base.errors import Invalid, TooMany
+from knarr.images.local_content import LocalContent
+from knarr.images.names import Names
 from knarr.registry import grants, options, passwords
 from knarr.registry.access import TOKEN_SECONDS, Access, Mode
 from knarr.registry.errors import Failure
@@ -169,6 +171,7 @@ def test_a_weak_or_broken_line_is_named(tmp_path: Path, line: str) -> None:
         ({"tls_key": "key.pem"}, "useless without"),
         ({"quota_bytes": -1}, "below 0"),
         ({"proxies": ["http://under_score"]}, "not a registry"),
+        ({"proxies": ["http://[bad"]}, "not a registry"),
         ({"auth": "none"}, "auth"),
         ({"unknown": 1}, "unknown"),
     ],
@@ -177,6 +180,30 @@ def test_options_that_do_not_go_together_are_named(tmp_path: Path, told: dict[st
     (tmp_path / "registry.json").write_text(json.dumps(told))
     with pytest.raises(Invalid, match=fault):
         options.read(tmp_path / "registry.json")
+
+
+@pytest.mark.parametrize(
+    ("told", "fault"),
+    [
+        ({"htpasswd": "/absent/users"}, "htpasswd: /absent/users: No such file"),
+        ({"docker_config": "/absent/c", "proxies": ["docker.io"]}, "docker_config: /absent/c: No such file"),
+        ({"tls_certificate": "/absent/c", "tls_key": "/absent/k"}, "tls_key: /absent/c and /absent/k: No such file"),
+        ({"tls_certificate": __file__, "tls_key": __file__}, "are not a certificate and its key in PEM"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_with_its_option(
+    tmp_path: Path, told: dict[str, object], fault: str
+) -> None:
+    known = options.changed(Options(), {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()})
+
+    def put_together() -> None:
+        options.gates(known, LocalContent(tmp_path), Names(), "here", tmp_path / "registries.json")
+        options.tls_context(known)
+
+    with pytest.raises(Invalid, match=fault):
+        put_together()
+    with pytest.raises(Invalid, match="Is a directory"):
+        options.read(tmp_path)
 
 
 def test_a_missing_file_changes_nothing_and_flags_win(tmp_path: Path) -> None:
