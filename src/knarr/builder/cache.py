@@ -15,7 +15,7 @@ from knarr.oci.digest import Digest
 from knarr.oci.manifest import Descriptor
 
 RECORDS_MAX = 50_000
-"""Above it the older half goes when the file is read."""
+"""Above it the half that was not used for longest goes."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,7 +45,7 @@ class Cache:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._records = {record.key: record for record in _read(path)}
             if len(self._records) > RECORDS_MAX:
-                self.keep(list(self._records)[RECORDS_MAX // 2 :])
+                self._halve()
 
     def find(self, key: str) -> Record | None:
         record = self._records.get(key)
@@ -56,6 +56,9 @@ class Cache:
     def put(self, record: Record) -> None:
         record = msgspec.structs.replace(record, used=time.time())
         self._records[record.key] = record
+        if len(self._records) > RECORDS_MAX:
+            self._halve()
+            return
         if self._path is not None:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             with open(descriptor, "ab") as file:
@@ -70,6 +73,9 @@ class Cache:
             draft.touch(mode=0o600)
             draft.write_bytes(b"".join(msgspec.json.encode(record) + b"\n" for record in kept.values()))
             draft.rename(self._path)
+
+    def _halve(self) -> None:
+        self.keep(sorted(self._records, key=lambda key: self.used(self._records[key]))[-(RECORDS_MAX // 2) :])
 
     @property
     def layer_bytes(self) -> int:

@@ -92,6 +92,8 @@ class Builder:
         """The image, stored and named. Raises DockerfileFault, StepFailed, NotFound, Invalid, Unavailable."""
         self._running += 1
         try:
+            if self._slots.locked():
+                report(Warned(f"{BUILDS_MAX} builds run already; this one waits for its turn"))
             async with self._slots:
                 return await _build(self.tools, request, report=report, need=need, fetch=fetch, imports=imports)
         finally:

@@ -55,7 +55,7 @@ def home(uid: int, passwd: str) -> str:
 def _row(table: str, text: str) -> list[str] | None:
     """The row of a name, else of a number."""
     rows = [line.split(":") for line in table.splitlines() if line and not line.startswith("#")]
-    rows = [row for row in rows if len(row) >= 3 and row[2].isascii() and row[2].isdigit()]
+    rows = [row for row in rows if len(row) >= 3 and _is_id(row[2])]
     by_name = next((row for row in rows if row[0] == text), None)
     found = by_name or next((row for row in rows if row[2] == text), None)
     return [*found, "0"] if found is not None and len(found) == 3 else found
@@ -65,18 +65,23 @@ def _memberships(name: str, group: str) -> tuple[int, ...]:
     found = []
     for line in group.splitlines():
         row = line.split(":")
-        if name and len(row) >= 4 and name in row[3].split(",") and row[2].isascii() and row[2].isdigit():
+        if name and len(row) >= 4 and name in row[3].split(",") and _is_id(row[2]):
             found.append(int(row[2]))
     return tuple(found)
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if _is_id(text) else 0
+
+
+def _is_id(text: str) -> bool:
+    """The image wrote it: it may be anything, of any length."""
+    return text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= ID_MAX
 
 
 def _id(text: str, what: str, file: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise Invalid(f"{what} {text!r} is not in the image's {file}")
-    if int(text) > ID_MAX:
-        raise Invalid(f"{what} {text} is above {ID_MAX}")
+        raise Invalid(f"{what} {text[:80]!r} is not in the image's {file}")
+    if not _is_id(text):
+        raise Invalid(f"{what} {text[:80]} is above {ID_MAX}")
     return int(text)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from knarr.base.errors import Invalid, NotFound
-from knarr.builder.cache import Cache, Record
+from knarr.builder.cache import RECORDS_MAX, Cache, Record
 from knarr.builder.context_store import ContextStore
 from knarr.oci import digest
 
@@ -29,6 +29,16 @@ def test_keeping_some_forgets_the_rest(tmp_path: Path) -> None:
         cache.put(Record(key=key))
     cache.keep(["b"])
     assert [record.key for record in Cache(tmp_path / "cache.jsonl")] == ["b"]
+
+
+def test_a_cache_that_has_grown_too_large_forgets_what_was_not_used_for_longest(tmp_path: Path) -> None:
+    cache = Cache()
+    for number in range(RECORDS_MAX):
+        cache.put(Record(key=f"{number}"))
+    assert cache.find("0") is not None
+    cache.put(Record(key="one more"))
+    assert len(cache) == RECORDS_MAX // 2
+    assert {"0", "one more"} <= {record.key for record in cache}
 
 
 def test_content_is_found_by_its_digest(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from knarr.builder import graph
 from knarr.builder.dockerfile import checks, parser
 from knarr.builder.evaluate import SCRATCH, Arguments, evaluate
 
-MANY = 20_000
+MANY = 8_000
 CASES = {
     "environment": "".join(f"ENV a{number}={number}\n" for number in range(MANY)),
     "labels": "".join(f"LABEL a{number}={number}\n" for number in range(MANY)),
@@ -20,7 +20,7 @@ CASES = {
     "undefined": "".join(f"ENV a{number}=$u{number}\n" for number in range(3000)),
     "values that double": "ENV a0=x\n" + "".join(f"ENV a{n + 1}=$a{n}$a{n}\n" for n in range(20)) + "ENV b=$a20\n" * 90,
     "ports": "EXPOSE 1-65535 1-65535/udp\n" * MANY,
-    "braces": "EXPOSE " + "${" * 400_000,
+    "braces": "EXPOSE " + "${" * 200_000,
     "directory": "WORKDIR a\n" * MANY,
     "flags": "RUN " + "--mount=target=/x " * 50_000 + "y",
     "duration": "HEALTHCHECK --interval=" + "9" * 900_000 + " CMD x",
@@ -28,8 +28,8 @@ CASES = {
     "retries": "HEALTHCHECK --retries=" + "9" * 900_000 + " CMD x",
     "word": "COPPPY" * 150_000 + " x",
     "flag": "RUN --" + "mmount" * 150_000 + " x",
-    "quotes": "ENV a=" + "'\"" * 400_000,
-    "pattern": "ARG a=" + "a" * 4000 + "\n" + "ENV b=${a//*a*b*a*b*a*b/x}\n" * 5,
+    "quotes": "ENV a=" + "'\"" * 200_000,
+    "pattern": "ARG a=" + "a" * 1500 + "\n" + "ENV b=${a//*a*b*a*b*a*b/x}\n" * 2,
     "reference": "RUN --mount=target=/x,from=" + "a" * 900_000 + " x",
 }
 

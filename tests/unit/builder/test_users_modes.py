@@ -63,3 +63,11 @@ def test_any_mode_is_read_or_refused(text: str) -> None:
     except Invalid:
         return
     assert 0 <= mode <= 0o7777
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "4294967295"])
+def test_numbers_that_no_user_has_are_told_or_passed_over(number: str) -> None:
+    with pytest.raises(Invalid, match="is above 4294967294"):
+        users.identity(number, PASSWD, GROUP)
+    hostile = f"root:x:{number}:{number}::/:\nroot:x:0:0::/root:\n"
+    assert users.identity("root", hostile, f"wheel:x:{number}:root\n") == users.Identity(0, 0)
