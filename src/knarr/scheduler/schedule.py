@@ -15,12 +15,13 @@ from knarr.kinds.lens.pod import Pod
 from knarr.objects.labels import NOTHING
 from knarr.scheduler.asking import Asking
 from knarr.scheduler.filters import inter_pod, node_affinity, spread, volumes
+from knarr.scheduler.group_standings import GroupStandings
 from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.profile import DEFAULT, Profile
 from knarr.scheduler.scores import inter_pod as inter_pod_score
 from knarr.scheduler.scores import spread as spread_score
 from knarr.scheduler.snapshot import Snapshot, Supposed, World
-from knarr.scheduler.standings import Norm, Standings, Verdict, judged
+from knarr.scheduler.standings import Norm, Standings, Verdict, judged, names_nodes
 
 Refuse = Callable[[NodeState], Sequence[str]]
 Prepare = Callable[[Asking, World], Refuse | None]
@@ -85,7 +86,8 @@ def schedule(pod: Pod, snapshot: Snapshot, profile: Profile = DEFAULT) -> Bound 
         return weighed(asking, snapshot, verdicts)
     is_alone = asking.is_alone and not snapshot.has_terms
     key = ("standings", profile.name, asking.wanted if is_alone else (asking.key, snapshot.has_terms))
-    standings = snapshot.kept(key, lambda: Standings(asking, snapshot))
+    kind = GroupStandings if is_alone and not names_nodes(asking) else Standings
+    standings = snapshot.kept(key, lambda: kind(asking, snapshot))
     standings.refresh()
     is_free = not asking.has_claims and not snapshot.nominated_node(pod) and not _others(pod, snapshot)
     if is_free and snapshot.has_one_node_per_host:

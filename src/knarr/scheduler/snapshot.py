@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeVar
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
 from knarr.scheduler import terms, wanted
+from knarr.scheduler.groups import Groups
 from knarr.scheduler.node_state import FINISHED_PHASES, NodeState, Shape
 from knarr.scheduler.siblings import Siblings
 from knarr.scheduler.tally import Cell, Row, Tally
@@ -75,6 +76,7 @@ class Snapshot:
         self._hosted = 0
         self.generation = 0
         self.epoch = 0
+        self.groups = Groups()
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._with_terms: set[str] = set()
@@ -123,6 +125,7 @@ class Snapshot:
             self.images.subtract(state.images.keys())
             self._count_host(state.node, -1)
             self._recent.pop(name, None)
+            self.groups.drop(name)
             self._with_terms.discard(name)
             self._forget()
 
@@ -205,6 +208,7 @@ class Snapshot:
         self.generation += 1
         state.generation = self.generation
         state.shape = self._shape(state.measure())
+        self.groups.put(state)
         self._recent[state.name] = None
         self._recent.move_to_end(state.name)
         if state.terms:

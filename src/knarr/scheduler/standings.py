@@ -117,6 +117,12 @@ def _room_score(asking: Asking, state: NodeState, snapshot: Snapshot) -> int:
     return total
 
 
+def names_nodes(asking: Asking) -> bool:
+    """Does it matter to the template which labels or name a node has?"""
+    asked = asking.wanted
+    return bool(asked.node_selector or asked.required or asked.preferred or asking.profile.added_affinity)
+
+
 class Standings:
     """The verdicts of one template over the snapshot that made it. Of each fitting node it keeps the class and the
     entry in the class's heap; an entry that is no longer its node's is outdated."""
@@ -126,10 +132,7 @@ class Standings:
         self._snapshot = snapshot
         self._seen = 0
         self._around = None if asking.is_alone and not snapshot.has_terms else Surroundings(asking, snapshot)
-        asked = asking.wanted
-        self._names_nodes = bool(
-            asked.node_selector or asked.required or asked.preferred or asking.profile.added_affinity
-        )
+        self._names_nodes = names_nodes(asking)
         self._rooms: dict[Shape, _Room] = {}
         self._abouts: dict[str, _About] = {}
         self._classes: dict[str, Class] = {}
