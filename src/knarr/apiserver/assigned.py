@@ -10,6 +10,7 @@ from typing import Any, Final
 from knarr.apiserver.context import User
 from knarr.apiserver.resources import Json, Resource
 from knarr.base.errors import BadRequest
+from knarr.kinds import quality
 
 Assign = Callable[[Json, User], Json]
 
@@ -17,7 +18,7 @@ Assign = Callable[[Json, User], Json]
 def pod(obj: Json, user: User) -> Json:
     """Phase Pending, the QoS class, and a condition for gates."""
     spec = obj.get("spec") or {}
-    current: Json = {"phase": "Pending", "qosClass": qos_class(spec)}
+    current: Json = {"phase": "Pending", "qosClass": quality.of_pod(spec)}
     if spec.get("schedulingGates"):
         message = "Scheduling is blocked due to non-empty scheduling gates"
         current["conditions"] = [
@@ -25,29 +26,6 @@ def pod(obj: Json, user: User) -> Json:
              "lastProbeTime": None, "lastTransitionTime": obj["metadata"]["creationTimestamp"]}
         ]  # fmt: skip
     return {**obj, "status": current}
-
-
-def qos_class(spec: Json) -> str:
-    """Guaranteed, Burstable or BestEffort, as documented."""
-    containers = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    if spec.get("resources"):
-        containers = [spec]
-    is_best_effort, is_guaranteed = True, True
-    for container in containers:
-        resources = container.get("resources") or {}
-        limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-        given = [(limits.get(name), requests.get(name, limits.get(name))) for name in ("cpu", "memory")]
-        if any(not _is_zero(value) for pair in given for value in pair):
-            is_best_effort = False
-        if any(_is_zero(limit) or limit != request for limit, request in given):
-            is_guaranteed = False
-    if is_best_effort:
-        return "BestEffort"
-    return "Guaranteed" if is_guaranteed else "Burstable"
-
-
-def _is_zero(value: object) -> bool:
-    return value in (None, "", "0", 0)
 
 
 def secret(obj: Json, user: User) -> Json:
@@ -139,7 +117,14 @@ def persistent_volume(obj: Json, user: User) -> Json:
 
 
 def claim(obj: Json, user: User) -> Json:
-    return {**obj, "status": {"phase": "Pending"}}
+    """Phase Pending, and both forms of where the content comes from (a source of another namespace has only one)."""
+    spec = dict(obj.get("spec") or {})
+    source, reference = spec.get("dataSource"), spec.get("dataSourceRef")
+    if source and not reference:
+        spec["dataSourceRef"] = dict(source)
+    elif isinstance(reference, dict) and not source and not reference.get("namespace"):
+        spec["dataSource"] = {key: value for key, value in reference.items() if key != "namespace"}
+    return {**obj, "spec": spec, "status": {"phase": "Pending"}}
 
 
 # (group, kind) → what a create assigns.

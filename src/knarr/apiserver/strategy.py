@@ -32,6 +32,8 @@ PARTS: Final = {
     ),
 }
 
+# Kinds whose creator may say their status, as upstream's kubelets do of their nodes.
+STATUS_AT_ONCE: Final = frozenset((("", "Node"),))
 # (group, kind) → fields that no update changes, without a fault: what a client sends there is passed over.
 KEPT: Final = {("certificates.k8s.io", "CertificateSigningRequest"): ("spec",)}
 
@@ -49,7 +51,7 @@ def prepared_create(resource: Resource, obj: Json, now: Instant) -> Json:
     if not metadata.get("name") and isinstance(base, str) and base:
         metadata["name"] = generated_name(base)
     prepared = {**obj, "metadata": metadata}
-    if "status" in resource.kind.subresources:
+    if "status" in resource.kind.subresources and (resource.kind.group, resource.kind.kind) not in STATUS_AT_ONCE:
         prepared.pop("status", None)
     return prepared
 

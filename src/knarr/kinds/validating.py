@@ -26,8 +26,8 @@ NAMES: Final[Mapping[tuple[str, str], Callable[[str], list[str]]]] = {
     ("flowcontrol.apiserver.k8s.io", "FlowSchema"): names.dns_subdomain,
     ("networking.k8s.io", "IPAddress"): addresses.name,
     # A bundle's name depends on its signer (kinds/rules/certificates.py).
-    ("certificates.k8s.io", "ClusterTrustBundle"): lambda name: [],
-    ("certificates.k8s.io", "CertificateSigningRequest"): lambda name: [],
+    ("certificates.k8s.io", "ClusterTrustBundle"): names.path_segment,
+    ("certificates.k8s.io", "CertificateSigningRequest"): names.path_segment,
 }
 UNEXPLAINED: Final = ("FieldValueRequired", "FieldValueNotSupported")
 UNJUDGED: Final = frozenset(("authentication.k8s.io", "authorization.k8s.io"))

@@ -129,3 +129,17 @@ def test_indexes_are_counted(text: str, count: int) -> None:
 def test_what_is_no_list_of_indexes_is_refused(text: str) -> None:
     with pytest.raises(Invalid):
         job_policies.how_many(text, 5)
+
+
+def test_a_selector_that_the_server_makes_selects_nothing_else() -> None:
+    labels = {"batch.kubernetes.io/controller-uid": "u", "a": "b"}
+    template = {"metadata": {"labels": labels}, "spec": POD}
+    identity = {"metadata": {"name": "x", "uid": "u"}}
+    own = {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}
+    assert refused("Job", {**identity, "spec": {"template": template, "selector": own}}) == []
+    more = {"matchLabels": labels}
+    assert "`selector` not auto-generated" in refused(
+        "Job", {**identity, "spec": {"template": template, "selector": more}}
+    )[0]  # fmt: skip
+    manual = {"template": template, "selector": more, "manualSelector": True}
+    assert refused("Job", {**identity, "spec": manual}) == []

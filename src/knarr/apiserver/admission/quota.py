@@ -12,6 +12,7 @@ import msgspec
 from knarr.apiserver import status
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json, Resource
+from knarr.kinds import quality
 from knarr.objects import quantity
 
 QUOTAS: Final = "/registry/resourcequotas/"
@@ -108,8 +109,6 @@ def in_scope(spec: Json, obj: Json) -> bool:
 
 
 def _scope_holds(scope: Json, pod: Json) -> bool:
-    from knarr.apiserver.assigned import qos_class
-
     spec = pod.get("spec") or {}
     match scope["scopeName"]:
         case "Terminating":
@@ -117,9 +116,9 @@ def _scope_holds(scope: Json, pod: Json) -> bool:
         case "NotTerminating":
             return spec.get("activeDeadlineSeconds") is None
         case "BestEffort":
-            return qos_class(spec) == "BestEffort"
+            return quality.of_pod(spec) == "BestEffort"
         case "NotBestEffort":
-            return qos_class(spec) != "BestEffort"
+            return quality.of_pod(spec) != "BestEffort"
         case "PriorityClass":
             name, values = spec.get("priorityClassName"), scope.get("values") or []
             match scope.get("operator"):

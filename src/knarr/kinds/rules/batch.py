@@ -37,6 +37,8 @@ def job(found: Json) -> Iterator[Cause]:
     if selector is not None:
         yield from numbers.label_selector(selector, "spec.selector")
         yield from _matching(selector, spec)
+        if not spec.get("manualSelector") and found["metadata"].get("uid"):
+            yield from _generated(selector, found["metadata"])
     elif spec.get("manualSelector"):
         yield faults.required("spec.selector")
 
@@ -60,6 +62,23 @@ def job_change(new: Json, old: Json) -> Iterator[Cause]:
         return
     if now != given.get("parallelism"):
         yield faults.invalid("spec.completions", now, "can only be modified in tandem with spec.parallelism")
+
+
+def _generated(selector: Json, metadata: Json) -> Iterator[Cause]:
+    """A selector that the server makes selects by the Job's identity and nothing else."""
+    uid, name = metadata["uid"], metadata.get("name", "")
+    own = {
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": name,
+        "controller-uid": uid,
+        "job-name": name,
+    }
+    try:
+        is_own = labels.of(selector).matches(own)
+    except Invalid:
+        return
+    if not is_own:
+        yield faults.invalid("spec.selector", selector, "`selector` not auto-generated")
 
 
 def _matching(selector: Json, spec: Json) -> Iterator[Cause]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from knarr.base.errors import Cause
+from knarr.kinds import quality
 from knarr.kinds.rules.pod_changes import MIRROR
-from knarr.objects import faults, quantity
+from knarr.objects import faults
 
 Json = dict[str, Any]
 COMPUTE: Final = ("cpu", "memory")
@@ -22,7 +23,7 @@ def resize(new: Json, old: Json) -> Iterator[Cause]:
     if (held.get("os") or {}).get("name") == "windows":
         yield faults.forbidden("", "windows pods cannot be resized")
         return
-    if quality(given) != quality(held):
+    if quality.of_pod(given) != quality.of_pod(held):
         quality_now = (new.get("status") or {}).get("qosClass", "")
         yield faults.invalid("spec", quality_now, "Pod QOS Class may not change as a result of resizing")
     pairs = zip(given.get("containers") or (), held.get("containers") or (), strict=False)
@@ -55,28 +56,3 @@ def _rest(container: Json) -> Json:
         for side in ("requests", "limits")
     }
     return {"claims": resources.get("claims") or [], **sides}
-
-
-def quality(spec: Json) -> str:
-    """Guaranteed, Burstable or BestEffort (docs: Pod Quality of Service Classes)."""
-    whole = spec.get("resources")
-    listed = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
-    parts = [whole] if whole else [each.get("resources") or {} for each in listed]
-    amounts = [_amounts(part) for part in parts]
-    if not any(requests or limits for requests, limits in amounts):
-        return "BestEffort"
-    is_even = all(limits.keys() == {*COMPUTE} and requests in ({}, limits) for requests, limits in amounts)
-    return "Guaranteed" if is_even else "Burstable"
-
-
-def _amounts(resources: Json) -> tuple[Json, Json]:
-    """Requests and limits of cpu and memory; what is asked for as 0 is not asked for."""
-    requests, limits = (
-        {
-            name: quantity.parse(amount)
-            for name, amount in (resources.get(side) or {}).items()
-            if name in COMPUTE and quantity.parse(amount)
-        }
-        for side in ("requests", "limits")
-    )
-    return {**limits, **requests} if limits and requests else requests, limits
