@@ -32,13 +32,14 @@ EventType = Literal["Normal", "Warning"]
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One thing to tell about an object; `regarding` is its ObjectReference."""
+    """One thing to tell about an object; `regarding` is its ObjectReference, `component` who tells it."""
 
     regarding: Json
     type: EventType
     reason: str
     message: str
     at: Instant
+    component: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,9 @@ def reference(kind: Kind, metadata: ObjectMeta, field_path: str = "") -> Json:
     return {key: value for key, value in found.items() if value}
 
 
-def body(note: Note, component: str, host: str, suffix: str) -> Json:
+def body(note: Note, host: str, suffix: str) -> Json:
     """The Event to create for a note; about a cluster-scoped object it goes to the namespace `default`."""
-    source = {"component": component} | ({"host": host} if host else {})
+    source = {"component": note.component} | ({"host": host} if host else {})
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -76,7 +77,7 @@ def body(note: Note, component: str, host: str, suffix: str) -> Json:
         "reason": note.reason,
         "message": note.message[:MESSAGE_MAX],
         "source": source,
-        "reportingComponent": component,
+        "reportingComponent": note.component,
         "reportingInstance": host,
         "firstTimestamp": rfc3339(note.at),
         "lastTimestamp": rfc3339(note.at),
@@ -100,9 +101,10 @@ class EventRecorder:
         self._more = asyncio.Event()
         self._recorded: collections.OrderedDict[tuple[str, ...], Recorded] = collections.OrderedDict()
 
-    def record(self, regarding: Json, event_type: EventType, reason: str, message: str) -> None:
-        """Note an event; returns at once."""
-        self._notes.append(Note(regarding, event_type, reason, message, self._clock.now()))
+    def record(self, regarding: Json, event_type: EventType, reason: str, message: str, component: str = "") -> None:
+        """Note an event, in the name of another component where one is given; returns at once."""
+        teller = component or self._component
+        self._notes.append(Note(regarding, event_type, reason, message, self._clock.now(), teller))
         self._more.set()
 
     async def run(self, ready: Ready) -> None:
@@ -126,6 +128,7 @@ class EventRecorder:
             note.type,
             note.reason,
             note.message,
+            note.component,
         )
         known = self._recorded.get(key)
         if known is not None:
@@ -137,7 +140,7 @@ class EventRecorder:
                 return
             except NotFound:
                 pass  # Its hour is over; tell it anew.
-        created = body(note, self._component, self._host, ids.hex_id()[:16])
+        created = body(note, self._host, ids.hex_id()[:16])
         await self._client.create(EVENT, namespace(note), created)
         self._recorded[key] = Recorded(namespace(note), created["metadata"]["name"], 1)
         self._recorded.move_to_end(key)

@@ -12,7 +12,7 @@ from knarr.base.clock import Clock, rfc3339
 from knarr.base.errors import KnarrError, NotFound
 from knarr.client import events
 from knarr.client.client import Client, DeleteOptions, Json
-from knarr.client.events import EventRecorder
+from knarr.client.events import EventRecorder, EventType
 from knarr.kinds import volumes
 from knarr.kinds.core_pod import POD
 from knarr.kinds.core_storage import PERSISTENTVOLUME, PERSISTENTVOLUMECLAIM
@@ -44,7 +44,7 @@ class Acts:
         async with self._writes:
             await self._client.create(POD, meta.namespace, body, name=meta.name, subresource="binding")
         message = f"Successfully assigned {meta.namespace}/{meta.name} to {node}"
-        self._recorder.record(events.reference(POD, meta), "Normal", "Scheduled", message)
+        self._tell(pod, "Normal", "Scheduled", message, pod)
 
     async def bind_volume(self, claim: PersistentVolumeClaim, volume: str, node: str) -> None:
         """Reserve the volume for the claim, or ("") ask for one that can be used on the node; the binder completes."""
@@ -63,7 +63,7 @@ class Acts:
 
     async def refuse(self, pod: Pod, message: str, nominated: str) -> None:
         """Say it in the pod's condition and in an event; `nominated` is the node being cleared for it, "" for none."""
-        self._recorder.record(events.reference(POD, pod.metadata), "Warning", "FailedScheduling", message)
+        self._tell(pod, "Warning", "FailedScheduling", message, pod)
         status: Json = {"conditions": [self._condition("PodScheduled", "False", "Unschedulable", message)]}
         if nominated or pod.status.nominated_node_name:
             status["nominatedNodeName"] = nominated or None
@@ -88,7 +88,12 @@ class Acts:
             async with self._writes:
                 await self._client.delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid))
         told = f"Preempted by pod {preemptor.metadata.uid} on node {node}"
-        self._recorder.record(events.reference(POD, meta), "Normal", "Preempted", told)
+        self._tell(victim, "Normal", "Preempted", told, preemptor)
+
+    def _tell(self, about: Pod, kind: EventType, reason: str, message: str, decided: Pod) -> None:
+        """An event, in the name of the profile that decided about a pod."""
+        profile = decided.spec.scheduler_name or NAME
+        self._recorder.record(events.reference(POD, about.metadata), kind, reason, message, profile)
 
     def _condition(self, kind: str, value: str, reason: str, message: str) -> Json:
         now = rfc3339(self._clock.now())

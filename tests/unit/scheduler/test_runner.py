@@ -184,6 +184,9 @@ def test_each_profile_schedules_the_pods_that_name_it() -> None:
         assert (await stage.read("packed")).spec.node_name == first
         assert (await stage.read("spread")).spec.node_name != first
         assert condition(await stage.read("huge"))[2] == "0/2 nodes are available: 2 Insufficient cpu."
+        told = [msgspec.json.decode(raw) for raw in (await stage.client.list(EVENT)).items]
+        tellers = {one["involvedObject"]["name"]: one["source"]["component"] for one in told}
+        assert tellers == {"first": "packing", "spread": "default-scheduler", "packed": "packing", "huge": "packing"}
 
     staged(play, Configuration({"default-scheduler": DEFAULT, "packing": packing}))
 
