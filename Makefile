@@ -27,6 +27,9 @@ soak: .venv/.test
 	KNARR_ROUNDS=60 $(BIN)/pytest --timeout 3600 tests/conformance/test_consistency.py
 	KNARR_SEEDS=20000 SEEDS=500 $(BIN)/pytest --timeout 3600 tests/simulation tests/unit/kubelet/test_survival.py
 	KNARR_SCHEDULER_SEEDS=5000 $(BIN)/pytest --timeout 3600 tests/unit/scheduler/test_oracle.py
+	KNARR_RACE_TRIES=100000 $(BIN)/pytest --timeout 3600 tests/unit/kubelet/test_sub_path_race.py
+	KNARR_MOUNT_TRIES=10000 KNARR_DELETE_ROUNDS=50 $(BIN)/pytest -s --timeout 7200 tests/e2e/test_mount_races.py \
+	  tests/e2e/test_remnants.py
 	KNARR_LAYER_BYTES=5368709120 $(BIN)/pytest --timeout 900 tests/conformance/test_registry_process.py
 	KNARR_KILL_ROUNDS=50 KNARR_KILL_PODS=100 KNARR_KILL_CYCLES=2000 KNARR_STREAM_SECONDS=3600 $(BIN)/pytest -s \
 	  --timeout 14400 tests/e2e/test_outliving.py tests/e2e/test_survival.py tests/e2e/test_streams.py

@@ -281,3 +281,28 @@ def test_devices_that_cannot_be_given_are_refused(tmp_path: Path) -> None:
     null = c.Device(host_path="/dev/null", container_path="/dev/mine", permissions="r")
     (found,) = profiles.devices(c.ContainerConfig(devices=(null,)))
     assert (found.path, found.kind, found.major, found.minor, found.access) == ("/dev/mine", "c", 1, 3, "r")
+
+
+@pytest.mark.parametrize("target", ["/proc", "/sys/fs", "/dev", "/dev/null", "/dev/pts", "/dev/pts/0", "/dev/stdin"])
+def test_no_mount_takes_the_place_of_what_the_kernel_or_the_runtime_shows(target: str) -> None:
+    with pytest.raises(Invalid, match="refusing it"):
+        guard.check_target(target, is_privileged=False)
+    guard.check_target(target, is_privileged=True)
+
+
+@pytest.mark.parametrize(
+    "target", ["/dev/shm", "/dev/termination-log", "/dev/nullity", "/procs", "/devices", "/data/dev"]
+)
+def test_other_places_may_be_mounted_on(target: str) -> None:
+    guard.check_target(target, is_privileged=False)
+
+
+def test_a_mount_that_is_not_where_it_was_wanted_is_noticed() -> None:
+    lines = (
+        "36 35 98:0 / /shared rw,noatime - ext4 /dev/vda rw",
+        "37 36 98:0 /payload /proc/sys rw - ext4 /dev/vda rw",
+        "38 36 98:0 /payload /with\\040blank rw - ext4 /dev/vda rw",
+    )
+    guard.check_mounted("\n".join(lines), ["/shared", "/with blank"])
+    with pytest.raises(Invalid, match="mount target /shared/x: a symbolic link in a volume led the mount elsewhere"):
+        guard.check_mounted("\n".join(lines), ["/shared", "/shared/x"])

@@ -10,7 +10,7 @@ from knarr.base.errors import Invalid, KnarrError
 from knarr.base.failpoints import failpoint
 from knarr.cri.messages.container import StartContainerRequest, StartContainerResponse
 from knarr.cri.messages.enums import ContainerEventType, NamespaceMode
-from knarr.criserver.containers import settings, status
+from knarr.criserver.containers import guard, settings, status
 from knarr.criserver.node import Node, now
 from knarr.criserver.records import ContainerRecord, Ended
 from knarr.criserver.sandboxes import loss
@@ -28,7 +28,7 @@ async def start(node: Node, request: StartContainerRequest) -> StartContainerRes
             raise Invalid(f"container {record.id} is in {status.state(record).name} state")
         _refuse_without_sandbox(node, record)
         try:
-            await node.runtime.create(_spec(node, record))
+            await _create(node, _spec(node, record))
             failpoint("criserver.container.before_start")
             started_at = now()
             await node.runtime.start(record.id)
@@ -43,6 +43,12 @@ async def start(node: Node, request: StartContainerRequest) -> StartContainerRes
     status.publish(node, record.id, ContainerEventType.CONTAINER_STARTED_EVENT)
     watch(node, record)
     return StartContainerResponse()
+
+
+async def _create(node: Node, spec: ContainerSpec) -> None:
+    await node.runtime.create(spec)
+    mountinfo = Path(f"/proc/{node.runtime.pid(spec.id)}/mountinfo").read_text(errors="surrogateescape")
+    guard.check_mounted(mountinfo, [mount["destination"] for mount in spec.oci["mounts"] if mount["type"] == "bind"])
 
 
 def _refuse_without_sandbox(node: Node, record: ContainerRecord) -> None:
