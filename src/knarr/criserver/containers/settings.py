@@ -90,7 +90,11 @@ def working_directory(config: ContainerConfig, image: ImageContainerConfig) -> s
 
 
 def volume(mount: Mount) -> spec.VolumeMount:
-    """One mount of the configuration."""
+    """One mount of the configuration. Raises Invalid for one that shall be recursively read-only and something else."""
+    if mount.recursive_read_only and not mount.readonly:
+        raise Invalid(f"mount {mount.container_path}: recursively read-only, and not read-only")
+    if mount.recursive_read_only and mount.propagation is not MountPropagation.PROPAGATION_PRIVATE:
+        raise Invalid(f"mount {mount.container_path}: recursively read-only with {mount.propagation.name}")
     options = ["rbind", _PROPAGATION[mount.propagation], *mount.mount_options]
     if mount.recursive_read_only:
         options.append("rro")
