@@ -133,6 +133,28 @@ async def test_predefined_arguments_reach_the_command(node: Node, context: Path)
     assert image.name_digest != image.digest
 
 
+async def test_onbuild_copies_and_mounts_from_stages_of_the_dockerfile_it_runs_in(node: Node, context: Path) -> None:
+    (context / "Dockerfile").write_text(
+        BASE
+        + "ONBUILD COPY --from=made /out /out\n"
+        + "ONBUILD RUN --mount=from=config,source=/settings,target=/s cat /s > /seen\n"
+    )
+    await node.build(context, "parent")
+    (context / "Dockerfile").write_text(
+        "FROM base AS source\nRUN echo from-a-stage > /out\nFROM source AS made\nFROM base AS unneeded\nRUN exit 9\n"
+        + "FROM base AS config\nRUN echo settings > /settings\nFROM parent\nRUN cat /out >> /seen\n"
+    )
+    (context / "base").mkdir()
+    shutil.copy(context / "busybox", context / "base" / "busybox")
+    (context / "base" / "Dockerfile").write_text(BASE)
+    await node.build(context / "base", "base")
+    image = await node.build(context)
+    assert tree(node, image, skip=2) == {"out": "644 0:0 from-a-stage", "seen": "644 0:0 settings\nfrom-a-stage"}
+    (context / "Dockerfile").write_text("FROM base AS config\nFROM parent AS x\nFROM base AS made\nFROM x\n")
+    with pytest.raises(DockerfileFault, match="--from=made: that stage comes later"):
+        await node.build(context)
+
+
 async def test_mounts_of_run_show_secret_cache_bind_and_tmpfs(node: Node, context: Path) -> None:
     (context / "Dockerfile").write_text(
         BASE

@@ -7,7 +7,7 @@ no caching and no order between stages (graph.py). Rules: Dockerfile reference, 
 import itertools
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -124,7 +124,7 @@ def evaluate(
     stage = _Stage(msgspec.structs.replace(base, on_build=()), arguments, escape)
     instructions = list(instructions)
     planned: list[PlannedStep] = []
-    for instruction in [*_triggers(base, instructions), *instructions]:
+    for instruction in [*triggers(base, instructions), *instructions]:
         stage.missing.clear()
         stage.place = instruction.place
         operation = APPLIERS[type(instruction)](stage, instruction)
@@ -156,7 +156,7 @@ def environment(config: ContainerConfig) -> dict[str, str]:
     return dict(entry.partition("=")[::2] for entry in config.env)
 
 
-def _triggers(base: ContainerConfig, instructions: list[Instruction]) -> list[Instruction]:
+def triggers(base: ContainerConfig, instructions: Sequence[Instruction]) -> list[Instruction]:
     """The base image's ONBUILD instructions run first."""
     if not base.on_build:
         return []

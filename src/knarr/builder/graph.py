@@ -4,16 +4,19 @@ A stage's base, `COPY --from` and `RUN --mount=from` name a context given on the
 name or number, else an image. Stages that the target does not need are not built.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from knarr.builder.dockerfile import expand
 from knarr.builder.dockerfile import instructions as kinds
 from knarr.builder.dockerfile.faults import Place, fault, nearest
+from knarr.builder.dockerfile.instructions import Instruction
 from knarr.builder.dockerfile.parser import Dockerfile, Stage
 from knarr.builder.evaluate import Arguments
 
 SCRATCH = "scratch"
+_DIGITS_MAX = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +73,12 @@ def find_stage(stages: tuple[Stage, ...], text: str) -> int | None:
     for stage in reversed(stages):
         if stage.name and stage.name == text.lower():
             return stage.number
-    if text.isascii() and text.isdigit() and int(text) < len(stages):
+    if text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX and int(text) < len(stages):
         return int(text)
     return None
 
 
 def _node(dockerfile: Dockerfile, stage: Stage, arguments: Arguments, contexts: Contexts) -> Node:
-    earlier = dockerfile.stages[: stage.number]
     variables = {**arguments.platform, **arguments.globals}
     try:
         image = expand.word(stage.base.image, variables, dockerfile.escape)
@@ -85,9 +87,18 @@ def _node(dockerfile: Dockerfile, stage: Stage, arguments: Arguments, contexts: 
         raise fault(stage.base.place, str(error), stage.base.image) from error
     if not image:
         raise fault(stage.base.place, f"the base name {stage.base.image} is empty: no ARG gives it a value")
+    origins = _origins(stage.instructions, dockerfile, stage, contexts)
+    images = {name: image for name, image in contexts.items() if image}
+    return Node(stage, _base(stage, image, dockerfile.stages[: stage.number], contexts), platform, origins, images)
+
+
+def _origins(
+    instructions: Iterable[Instruction], dockerfile: Dockerfile, stage: Stage, contexts: Contexts
+) -> dict[str, int | str]:
+    """What `--from` of these instructions means in this stage, but for images."""
     origins: dict[str, int | str] = {}
-    for text in _origins(stage):
-        number = find_stage(earlier, text)
+    for text, place in _names(instructions):
+        number = find_stage(dockerfile.stages[: stage.number], text)
         if text.lower() in contexts:
             if not contexts[text.lower()]:
                 origins[text] = text.lower()
@@ -95,9 +106,16 @@ def _node(dockerfile: Dockerfile, stage: Stage, arguments: Arguments, contexts: 
             origins[text] = number
         elif find_stage(dockerfile.stages, text) is not None and not text.isdigit():
             what = f"--from={text}: that stage comes later; only earlier ones can be copied from"
-            raise fault(_place_of(stage, text), what, f"from={text}")
-    images = {name: image for name, image in contexts.items() if image}
-    return Node(stage, _base(stage, image, earlier, contexts), platform, origins, images)
+            raise fault(place, what, f"from={text}")
+    return origins
+
+
+def with_triggers(
+    node: Node, triggers: Iterable[Instruction], dockerfile: Dockerfile, contexts: Contexts | None = None
+) -> Node:
+    """The stage with what the ONBUILD instructions of its base name, which is known only with the base."""
+    found = _origins(triggers, dockerfile, node.stage, contexts or {})
+    return dataclasses.replace(node, origins={**node.origins, **found})
 
 
 def _base(stage: Stage, image: str, earlier: tuple[Stage, ...], contexts: Contexts) -> int | str:
@@ -113,15 +131,11 @@ def _base(stage: Stage, image: str, earlier: tuple[Stage, ...], contexts: Contex
     return image if named is None else named
 
 
-def _origins(stage: Stage) -> list[str]:
-    found = []
-    for instruction in stage.instructions:
+def _names(instructions: Iterable[Instruction]) -> Iterator[tuple[str, Place]]:
+    for instruction in instructions:
         if isinstance(instruction, kinds.Copy) and instruction.from_:
-            found.append(instruction.from_)
+            yield instruction.from_, instruction.place
         elif isinstance(instruction, kinds.Run):
-            found += [mount.options["from"] for mount in instruction.mounts if mount.options.get("from")]
-    return found
-
-
-def _place_of(stage: Stage, text: str) -> Place:
-    return next((i.place for i in stage.instructions if f"from={text}" in i.text), stage.base.place)
+            for mount in instruction.mounts:
+                if mount.options.get("from"):
+                    yield mount.options["from"], instruction.place

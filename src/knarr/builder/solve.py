@@ -8,7 +8,7 @@ platform (stage_run.py runs a stage's steps).
 import asyncio
 import itertools
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from knarr.base.clock import Clock, SystemClock, rfc3339
 from knarr.base.errors import Invalid
 from knarr.base.removal import drop_tree
 from knarr.builder import cache_exchange, cache_limits, copy_step, graph, publish
+from knarr.builder import evaluate as evaluating
 from knarr.builder.bases import Bases, Fetch
 from knarr.builder.cache import Cache, Record
 from knarr.builder.cache_exchange import Import, Imported
@@ -199,6 +200,11 @@ class Solve:
         self.result_platform = wanted
         self.used: list[tuple[bool, Record]] = []
         self._dockerfile = dockerfile
+        self._contexts = {
+            name.lower(): "" if isinstance(context, ContextTree) else context
+            for name, context in running.request.contexts.items()
+        }
+        self._arguments = Arguments()
         self._results: dict[int, asyncio.Future[StageResult]] = {}
         self._group: asyncio.TaskGroup
 
@@ -210,26 +216,26 @@ class Solve:
         arguments = Arguments(request.arguments, predefined)
         globals_ = global_arguments(dockerfile.arguments, arguments, dockerfile.escape)
         arguments = Arguments(arguments.given, arguments.platform, globals_)
-        contexts = {
-            name.lower(): "" if isinstance(context, ContextTree) else context
-            for name, context in request.contexts.items()
-        }
-        nodes = graph.needed(dockerfile, arguments, request.target, contexts)
-        self._results = {node.stage.number: asyncio.get_running_loop().create_future() for node in nodes}
+        self._arguments = arguments
+        nodes = graph.needed(dockerfile, arguments, request.target, self._contexts)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                for node in nodes:
-                    group.create_task(
-                        self._stage(node, nodes[-1] is node, arguments, dockerfile.escape),
-                        name=f"stage {node.stage.number}",
-                    )
+                self._begin(nodes, last=nodes[-1])
         except ExceptionGroup as failures:
             raise _first(failures) from None
         finally:
             for future in self._results.values():
                 future.cancel()
         return self._results[nodes[-1].stage.number].result()
+
+    def _begin(self, nodes: Iterable[Node], last: Node | None = None) -> None:
+        """A task for each stage that has none."""
+        new = [node for node in nodes if node.stage.number not in self._results]
+        loop = asyncio.get_running_loop()
+        self._results |= {node.stage.number: loop.create_future() for node in new}
+        for node in new:
+            self._group.create_task(self._stage(node, is_last=node is last), name=f"stage {node.stage.number}")
 
     def number(self) -> int:
         return next(self.running.numbers)
@@ -250,7 +256,7 @@ class Solve:
         image = node.images.get(text.lower(), text)
         return await self.running.bases.image(image, place, self.platform, self._group)
 
-    async def _stage(self, node: Node, is_last: bool, arguments: Arguments, escape: str) -> None:
+    async def _stage(self, node: Node, *, is_last: bool) -> None:
         own = platform.parse(node.platform) if node.platform else self.platform
         if isinstance(node.base, int):
             base = await asyncio.shield(self._results[node.base])
@@ -258,11 +264,23 @@ class Solve:
             base = await self.running.bases.image(node.base, node.stage.base.place, own, self._group)
         if is_last:
             self.result_platform = own
-        planned = await aside(self.request, evaluate, node.stage.instructions, base.config, arguments, escape)
+        node = self._triggered(node, base)
+        instructions, escape = node.stage.instructions, self._dockerfile.escape
+        planned = await aside(self.request, evaluate, instructions, base.config, self._arguments, escape)
         for step in planned:
             self.running.warnings.undefined(step)
         result = await StageRun(self, node, base, own, is_last=is_last).run(planned)
         self._results[node.stage.number].set_result(result)
+
+    def _triggered(self, node: Node, base: StageResult) -> Node:
+        """With the stages that ONBUILD of its base copies from, which are built from now on."""
+        triggers = evaluating.triggers(base.config, node.stage.instructions)
+        if not triggers:
+            return node
+        node = graph.with_triggers(node, triggers, self._dockerfile, self._contexts)
+        for number in node.needs - self._results.keys():
+            self._begin(graph.needed(self._dockerfile, self._arguments, str(number), self._contexts))
+        return node
 
     def now(self) -> str:
         """The time that new records get."""
