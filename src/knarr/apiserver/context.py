@@ -49,7 +49,7 @@ class RequestContext:
     def __post_init__(self) -> None:
         if self.route.resource is not None:
             self.resource = self.route.resource
-            if self.resource.deprecation:
+            if self.resource.deprecation and self.resource.deprecation not in self.warnings:
                 self.warnings.append(self.resource.deprecation)
 
     @property

@@ -85,7 +85,7 @@ async def delete(context: RequestContext, wanted: Options) -> Written:
         if entry is None:
             raise status.not_found(resource.qualified, context.route.name)
         old = resource.decode_entry(entry)
-        _check(context, wanted, old)
+        check_preconditions(context, wanted, old)
         new = marked(context, old, wanted, server.clock.now())
         is_gone = writing.may_go(new)
         value = entry.value if is_gone else resource.encode(new)
@@ -99,7 +99,8 @@ async def delete(context: RequestContext, wanted: Options) -> Written:
     raise errors.Unavailable(f'{resource.qualified} "{context.route.name}" changes too fast to be deleted')
 
 
-def _check(context: RequestContext, wanted: Options, old: Json) -> None:
+def check_preconditions(context: RequestContext, wanted: Options, old: Json) -> None:
+    """Raises Conflict when the live object is not the one that the caller means, Forbidden for a fixed namespace."""
     metadata, name = old["metadata"], context.route.name
     for asked, live, word in (
         (wanted.uid, metadata["uid"], "UID"),

@@ -191,6 +191,9 @@ def _pod(nodes: NodeAuthorizer, node: str, wanted: Attributes) -> str:
 def _node(nodes: NodeAuthorizer, node: str, wanted: Attributes) -> str:
     if wanted.subresource not in ("", "status"):
         return "can only access its own node and its status"
+    if wanted.verb in _READ and wanted.name != node:
+        what = f"'{wanted.name}'" if wanted.name else "all nodes"
+        return f"node '{node}' cannot read {what}, only its own Node object"
     if wanted.verb in ("create", "update", "patch", "delete", *_READ):
         return ""  # whose Node it is, node_restriction.py asks of writes
     return "can only read and write single nodes"

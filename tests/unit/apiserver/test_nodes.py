@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from knarr.apiserver import nodes
+from knarr.apiserver.access import Attributes
 from knarr.apiserver.bootstrap import objects as bootstrap
 from knarr.apiserver.context import User
 from knarr.apiserver.pipeline import Pipeline
@@ -161,3 +162,12 @@ def test_every_sort_of_reference_is_found() -> None:
         ("secrets", "pull"), ("configmaps", "from"), ("secrets", "all"), ("persistentvolumeclaims", "disk"),
         ("secrets", "csi"), ("serviceaccounts", "default"),
     }  # fmt: skip
+
+
+async def test_the_node_authorizer_lets_a_kubelet_read_its_own_node_alone(ask: Asker) -> None:
+    def why(verb: str, name: str) -> str:
+        return ask.server.nodes.decide(OWN, Attributes(verb, "", "v1", "nodes", name=name)).reason
+
+    assert [why(verb, "one") for verb in ("get", "list", "watch")] == ["", "", ""]
+    assert why("get", "two") == "node 'one' cannot read 'two', only its own Node object"
+    assert why("list", "") == "node 'one' cannot read all nodes, only its own Node object"

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from knarr.apiserver.subresources import eviction
+
 PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
@@ -80,15 +82,42 @@ async def test_an_eviction_asks_the_budget(ask: Any) -> None:
         budgets,
         {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"}, "spec": spec},
     )
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
-    refused = await ask("POST", f"{PODS}/p/eviction", eviction)
+    asked = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+    refused = await ask("POST", f"{PODS}/p/eviction", asked)
     assert (refused["code"], refused["message"]) == (
         429, "Cannot evict pod as it would violate the pod's disruption budget.",
     )  # fmt: skip
-    allowed = {"status": {"disruptionsAllowed": 1}}
+    assert "still being processed" in refused["details"]["causes"][0]["message"]
+    allowed = {"status": {"disruptionsAllowed": 1, "observedGeneration": 1}}
     await ask("PATCH", f"{budgets}/b/status", allowed, media="application/merge-patch+json")
-    assert (await ask("POST", f"{PODS}/p/eviction", eviction))["status"] == "Success"
+    rehearsed = {**asked, "deleteOptions": {"dryRun": ["All"]}}
+    assert (await ask("POST", f"{PODS}/p/eviction", rehearsed))["status"] == "Success"
+    assert (await ask("GET", f"{budgets}/b"))["status"]["disruptionsAllowed"] == 1, "a dry run spends nothing"
+    other = {**asked, "metadata": {"name": "q"}}
+    assert (await ask("POST", f"{PODS}/p/eviction", other))["message"] == (
+        "name in URL does not match name in Eviction object"
+    )
+    assert (await ask("POST", f"{PODS}/p/eviction", asked))["status"] == "Success"
     assert (await ask("GET", f"{PODS}/p"))["code"] == 404
+    assert (await ask("GET", f"{budgets}/b"))["status"]["disruptionsAllowed"] == 0
+
+
+async def test_an_evicted_pod_says_why_it_ends(ask: Any) -> None:
+    await ask("POST", PODS, pod("p"))
+    held = {"metadata": {"finalizers": ["example.com/x"]}}
+    await ask("PATCH", f"{PODS}/p", held, media="application/merge-patch+json")
+    await ask("POST", f"{PODS}/p/eviction", {"metadata": {"name": "p"}})
+    conditions = (await ask("GET", f"{PODS}/p"))["status"]["conditions"]
+    assert [(each["type"], each["reason"]) for each in conditions] == [("DisruptionTarget", "EvictionByEvictionAPI")]
+
+
+def test_a_budget_guards_an_unhealthy_pod_only_while_healthy_ones_lack() -> None:
+    ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+    enough = {"status": {"currentHealthy": 2, "desiredHealthy": 2}}
+    lacking = {"status": {"currentHealthy": 1, "desiredHealthy": 2}}
+    always = {"spec": {"unhealthyPodEvictionPolicy": "AlwaysAllow"}, **lacking}
+    found = [eviction.is_guarded(budget, each) for budget in (enough, lacking, always) for each in (ready, {})]
+    assert found == [True, False, True, True, True, False]
 
 
 async def test_an_event_is_served_in_both_groups(ask: Any) -> None:

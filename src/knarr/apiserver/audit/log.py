@@ -37,7 +37,8 @@ class AuditLog:
         self._bytes_max = bytes_max
         self._kept = kept
         self._queue: queue.Queue[_Item | None] = queue.Queue(QUEUE_MAX)
-        self._waiting_bytes = 0
+        # Each counted by one thread alone: what waits is the difference.
+        self._put_bytes = self._taken_bytes = 0
         self._is_failing = False
         self._file = self._opened()
         self._thread = threading.Thread(target=self._run, name="audit-log", daemon=True)
@@ -46,7 +47,7 @@ class AuditLog:
     def put(self, asking: Asking, answered: Answered) -> None:
         """Write it soon. Never waits."""
         size = events.size(asking, answered)
-        if self._waiting_bytes + size > QUEUE_BYTES_MAX:
+        if self._put_bytes - self._taken_bytes + size > QUEUE_BYTES_MAX:
             self.dropped += 1
             return
         try:
@@ -54,7 +55,7 @@ class AuditLog:
         except queue.Full:
             self.dropped += 1
         else:
-            self._waiting_bytes += size
+            self._put_bytes += size
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what waits and let go of the file; gives up after that many seconds."""
@@ -75,7 +76,7 @@ class AuditLog:
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            self._waiting_bytes -= events.size(*item)
+            self._taken_bytes += events.size(*item)
             try:
                 self._write(msgspec.json.encode(events.event(*item)) + b"\n")
                 self._is_failing = False
