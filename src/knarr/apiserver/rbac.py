@@ -51,7 +51,7 @@ class Rule(msgspec.Struct, frozen=True, rename="camel"):
 
 
 def _url_matches(pattern: str, path: str) -> bool:
-    return pattern in ("*", path) or (pattern.endswith("*") and path.startswith(pattern[:-1]))
+    return pattern in ("*", path) or (pattern.endswith("*") and path.startswith(pattern.rstrip("*")))
 
 
 class _Meta(msgspec.Struct):
@@ -225,7 +225,9 @@ class Rbac:
         self._by_subject = {}
         for binding in self._bindings.values():
             for subject in binding.subjects or ():
-                namespace = subject.namespace if subject.kind == "ServiceAccount" else ""
+                # A RoleBinding's ServiceAccount without a namespace is one of the binding's own.
+                own = binding.metadata.namespace
+                namespace = subject.namespace or own if subject.kind == "ServiceAccount" else ""
                 self._by_subject.setdefault((subject.kind, namespace, subject.name), []).append(binding)
 
 
