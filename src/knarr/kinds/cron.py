@@ -7,12 +7,12 @@ schedule syntax".
 """
 
 import functools
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
+from knarr.base import durations
 from knarr.base.clock import Instant
 from knarr.base.errors import Invalid
 
@@ -40,8 +40,6 @@ CLOCK_STEP: Final = timedelta(days=14)
 """No zone changes its clock twice within this time."""
 YEARS_MAX: Final = 5
 """A schedule without a time within this many years (30 February) has none."""
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)", re.ASCII)
-_UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +180,11 @@ def _number(text: str, names: Mapping[str, int]) -> int:
 
 
 def _every(text: str) -> timedelta:
-    if not text or _DURATION.sub("", text):
-        raise Invalid(f'failed to parse duration @every {text}: time: invalid duration "{text}"')
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
-    return timedelta(seconds=max(1.0, float(int(seconds))))
+    try:
+        seconds = durations.nanoseconds(text) // durations.SECOND
+    except Invalid as error:
+        raise Invalid(f"failed to parse duration @every {text}: {error}") from error
+    return timedelta(seconds=max(1, seconds))
 
 
 def latest(schedule: Schedule, earliest: Instant, now: Instant, zone: tzinfo = UTC) -> tuple[Instant | None, int]:

@@ -4,13 +4,13 @@
 Spec: reference "Kubelet Configuration (v1beta1)". Vocabulary: a *quantity or percentage* is `100Mi` or `10%`.
 """
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from knarr.base import durations
 from knarr.base.errors import Invalid
 from knarr.kubelet import eviction, image_gc, quantities
 from knarr.kubelet.eviction import SIGNALS, Threshold
@@ -18,8 +18,6 @@ from knarr.kubelet.settings import KubeletSettings
 
 API_VERSION: Final = "kubelet.config.k8s.io/v1beta1"
 KIND: Final = "KubeletConfiguration"
-_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
-_SECONDS: Final = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class KubeletConfiguration(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -159,7 +157,7 @@ def _threshold(field: str, signal: str, text: str) -> Threshold:
 
 def seconds(field: str, text: str) -> float:
     """The seconds of a duration as Go writes it (`1m30s`). Raises Invalid."""
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise Invalid(f"kubelet configuration: {field}: {text!r} is not a duration")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    try:
+        return durations.seconds(text)
+    except Invalid as error:
+        raise Invalid(f"kubelet configuration: {field}: {text!r} is not a duration") from error

@@ -7,6 +7,7 @@ PodInitializing, CrashLoopBackOff, the image and configuration errors that start
 from datetime import UTC
 from typing import Any
 
+from knarr.base import durations
 from knarr.base.backoff import Backoff
 from knarr.base.clock import Instant, rfc3339
 from knarr.cri.messages.enums import ContainerState
@@ -173,8 +174,7 @@ def pod_ref(pod: Pod) -> str:
 
 def seconds_text(seconds: float) -> str:
     """Seconds as Go prints a duration: 10s, 1m20s, 5m0s."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+    return durations.shown(int(seconds) * durations.SECOND)
 
 
 def _is_ready(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
+from knarr.base import durations
 from knarr.base.backoff import Backoff, BackoffRule
 from knarr.base.clock import Clock, Instant
 from knarr.base.errors import KnarrError
@@ -220,7 +221,4 @@ _AUTH_KEYS = ("username", "password", "auth", "identitytoken")
 def duration(delta: timedelta) -> str:
     """A duration as Go prints it, to the millisecond."""
     milliseconds = max(0, round(delta.total_seconds() * 1000))
-    if milliseconds < 1000:
-        return f"{milliseconds}ms"
-    minutes, rest = divmod(milliseconds / 1000, 60)
-    return f"{int(minutes)}m{rest:g}s" if minutes else f"{rest:g}s"
+    return durations.shown(milliseconds * durations.UNITS["ms"])

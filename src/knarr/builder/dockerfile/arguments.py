@@ -4,9 +4,9 @@ import json
 import re
 from collections.abc import Container
 
-_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
-_DURATION_LENGTH_MAX = 64
+from knarr.base import durations
+from knarr.base.errors import Invalid
+
 _HEREDOC = re.compile(r"[0-9]*<<-?(['\"]?)([^<'\"]+)\1")
 
 
@@ -50,7 +50,7 @@ def heredoc_name(word: str, known: Container[str]) -> str:
 
 def duration(text: str) -> int:
     """Nanoseconds of a Go duration (`1m30s`). Raises ValueError."""
-    parts = _DURATION.findall(text) if len(text) <= _DURATION_LENGTH_MAX else []
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is not a duration such as 30s or 1m30s")
-    return sum(int(float(number) * _UNITS[unit]) for number, unit in parts)
+    try:
+        return durations.nanoseconds(text)
+    except Invalid as error:
+        raise ValueError(f"{text!r} is not a duration such as 30s or 1m30s") from error
