@@ -6,7 +6,6 @@ same run; what is left behind in descriptors, tasks and resident memory.
 
 import json
 import socket
-import ssl
 from collections.abc import Iterator
 
 import pytest
@@ -243,24 +242,6 @@ def test_what_is_left_behind_by_all_of_it_is_nothing(server: Process) -> None:
         asked(server, message)
     assert hostile.settled(server, descriptors, tasks) <= (descriptors, tasks)
     assert server.memory() - memory < 24 * MIB
-
-
-def test_plain_http_is_told_so_or_closed(server: Process) -> None:
-    assert status(asked(server, request("GET", "/readyz"), "plain")) in (0, 400)
-
-
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
-@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_old_versions_of_tls_are_refused(version: ssl.TLSVersion, server: Process) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.minimum_version = context.maximum_version = version
-    with (
-        socket.create_connection(("127.0.0.1", server.port), 30) as raw,
-        pytest.raises((ssl.SSLError, ConnectionError)),
-    ):
-        context.wrap_socket(raw)
 
 
 def test_garbage_instead_of_a_handshake_is_closed(server: Process) -> None:
