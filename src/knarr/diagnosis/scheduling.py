@@ -241,8 +241,10 @@ _OTHER = _Row("", lambda _, __: "no node suits the pod", "mend what the schedule
 
 
 def _claims(pod: Json) -> list[str]:
-    claims = [each.get("persistentVolumeClaim") or {} for each in scenes.spec(pod).get("volumes") or ()]
-    return [str(claim["claimName"]) for claim in claims if claim.get("claimName")]
+    volumes = scenes.spec(pod).get("volumes") or ()
+    named = [(each.get("persistentVolumeClaim") or {}).get("claimName") for each in volumes]
+    made = [f"{scenes.name(pod)}-{each.get('name')}" for each in volumes if each.get("ephemeral")]
+    return [*(str(name) for name in named if name), *made]
 
 
 def _quoted(said: str) -> str:

@@ -266,12 +266,12 @@ PLACES = (
         scene(
             pending(
                 "0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.",
-                volumes=[{"persistentVolumeClaim": {"claimName": "db"}}],
+                volumes=[{"persistentVolumeClaim": {"claimName": "db"}}, {"name": "tmp", "ephemeral": {"x": {}}}],
             ),
             node(),
         ),
         "unschedulable",
-        "not bound to a volume (db)",
+        "not bound to a volume (db, web-tmp)",
     ),
     Fault(
         "claim missing",

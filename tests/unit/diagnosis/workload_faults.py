@@ -56,6 +56,7 @@ def claim(**spec: Any) -> Json:
     return made("PersistentVolumeClaim", spec=spec, status={"phase": "Pending"})
 
 
+SET_REFUSED = 'Failed to create new replica set "web-1": replicasets.apps "web-1" is forbidden: exceeded quota: few'
 DELETED = {"deletionTimestamp": "2030-01-01T11:00:00Z"}
 ROLLING = {"strategy": {"rollingUpdate": {"maxUnavailable": 0}}}
 stalled = {"conditions": [condition("Progressing", "False", "ProgressDeadlineExceeded", "timed out progressing")]}
@@ -74,6 +75,15 @@ busy = cron(concurrencyPolicy="Forbid") | {"status": {"active": [{"name": "web-1
 CREATION = (
     Fault(
         "quota", refused("exceeded quota: few, requested: pods=1"), "refused", "ResourceQuota", "exceeded quota: few"
+    ),
+    Fault(
+        "quota of sets",
+        scene(
+            deployment(status={"conditions": [condition("Progressing", "False", "ReplicaSetCreateError", SET_REFUSED)]})
+        ),
+        "refused",
+        "its ReplicaSet would exceed a ResourceQuota",
+        SET_REFUSED,
     ),
     Fault("quota wants limits", refused("failed quota: few: must specify limits.cpu"), "refused", "do not set"),
     Fault("PodSecurity", refused('violates PodSecurity "restricted:latest": x'), "refused", "Pod Security level"),
