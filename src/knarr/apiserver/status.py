@@ -58,8 +58,32 @@ class Refusal(KnarrError):
         """Of the Status itself: the token with which an expired list can go on."""
 
 
+class _Detailed(KnarrError):
+    """An error that knows which object it is about, which need not be the route's."""
+
+    def __init__(self, message: str, qualified: str, name: str) -> None:
+        super().__init__(message)
+        plural, _, group = qualified.partition(".")
+        named = {"name": name, "group": group, "kind": plural}
+        self.details = {key: value for key, value in named.items() if value}
+
+
+class _NotFound(_Detailed, errors.NotFound):
+    pass
+
+
+class _Forbidden(_Detailed, errors.Forbidden):
+    pass
+
+
+class _AlreadyExists(_Detailed, errors.AlreadyExists):
+    pass
+
+
 def of(error: KnarrError, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The Status of an error; `details` are the route's (name, group, kind)."""
+    if isinstance(error, _Detailed):
+        details = error.details
     if isinstance(error, Refusal):
         return {**failure(error.code, error.reason, str(error), error.details or None), "metadata": error.metadata}
     code, reason = next((code, reason) for kind, code, reason in CODES if isinstance(error, kind))
@@ -118,11 +142,15 @@ def invalid(kind: str, group: str, name: str, found: Sequence[Cause]) -> Refusal
 
 
 def not_found(qualified: str, name: str) -> errors.NotFound:
-    return errors.NotFound(f'{qualified} "{name}" not found')
+    return _NotFound(f'{qualified} "{name}" not found', qualified, name)
 
 
 def forbidden(qualified: str, name: str, why: str) -> errors.Forbidden:
-    return errors.Forbidden(f'{qualified} "{name}" is forbidden: {why}')
+    return _Forbidden(f'{qualified} "{name}" is forbidden: {why}', qualified, name)
+
+
+def already_exists(qualified: str, name: str) -> errors.AlreadyExists:
+    return _AlreadyExists(f'{qualified} "{name}" already exists', qualified, name)
 
 
 def modified(qualified: str, name: str) -> errors.Conflict:

@@ -134,14 +134,14 @@ async def _create_now(context: RequestContext, resource: Resource, prepared: Jso
     value = checked_size(resource.encode(prepared))
     key = resource.key(context.route.namespace, name)
     if server.store.get(key) is not None:
-        raise errors.AlreadyExists(f'{resource.qualified} "{name}" already exists')
+        raise status.already_exists(resource.qualified, name)
     chain.validated(context, prepared, None)
     if context.is_dry_run:
         return Written(resource, value, Revision(0), is_new=True)
     try:
         revision = await server.store.write(key, value, expect=Revision(0))
     except errors.Conflict as error:
-        raise errors.AlreadyExists(f'{resource.qualified} "{name}" already exists') from error
+        raise status.already_exists(resource.qualified, name) from error
     return Written(resource, value, revision, is_new=True)
 
 

@@ -162,3 +162,12 @@ async def test_fields_of_an_event_are_selected_in_the_version_that_is_asked(ask:
     assert (await ask("POST", EVENTS, event))["kind"] == "Event"
     for selector, count in (("regarding.kind=Pod", 1), ("regarding.kind=Job", 0), ("reportingController=x.io/c", 1)):
         assert len((await ask("GET", f"{EVENTS}?fieldSelector={selector}"))["items"]) == count
+
+
+async def test_a_refusal_names_the_object_that_it_is_about(ask: Asker) -> None:
+    await ask("POST", MAPS, configmap("c"))
+    assert (await ask("POST", MAPS, configmap("c")))["details"] == {"name": "c", "kind": "configmaps"}
+    absent = await ask("POST", "/api/v1/namespaces/none/configmaps", configmap("c"))
+    assert absent["details"] == {"name": "none", "kind": "namespaces"}
+    fixed = await ask("DELETE", "/api/v1/namespaces/default")
+    assert fixed["details"] == {"name": "default", "kind": "namespaces"}
