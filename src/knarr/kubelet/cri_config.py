@@ -23,9 +23,7 @@ def sandbox_config(pod: Pod, attempt: int, settings: KubeletSettings, host: dns.
     """The sandbox of a pod."""
     meta = pod.metadata
     context = pod.spec.security_context
-    name = dns.hostname(pod)
-    if pod.spec.set_hostname_as_fqdn and pod.spec.subdomain:
-        name = dns.fqdn(pod, settings.cluster_domain)
+    name = dns.host_name(pod, settings.cluster_domain)
     return config.PodSandboxConfig(
         metadata=config.PodSandboxMetadata(name=meta.name, namespace=meta.namespace, uid=meta.uid, attempt=attempt),
         hostname="" if pod.spec.host_network else name,

@@ -6,10 +6,13 @@ Pure. Spec: docs "DNS for Services and Pods" (policies, dnsConfig) and "Adding e
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from knarr.base.errors import Invalid
 from knarr.cri.messages.config import DNSConfig
 from knarr.kinds.lens.pod import Pod
 
 HOSTNAME_MAX = 63
+FQDN_MAX = 64
+"""The kernel's bound of a host name."""
 SEARCHES_MAX = 32
 NAMESERVERS_MAX = 3
 
@@ -86,6 +89,18 @@ def fqdn(pod: Pod, domain: str) -> str:
     if not pod.spec.subdomain:
         return ""
     return f"{hostname(pod)}.{pod.spec.subdomain}.{pod.metadata.namespace}.svc.{domain}"
+
+
+def host_name(pod: Pod, domain: str) -> str:
+    """What the pod calls itself: its hostname, or the whole of its name if the spec asks for that. Raises Invalid for
+    one that no kernel holds."""
+    if not (pod.spec.set_hostname_as_fqdn and pod.spec.subdomain):
+        return hostname(pod)
+    name = fqdn(pod, domain)
+    if len(name) > FQDN_MAX:
+        text = f"failed to construct FQDN from pod hostname and cluster domain, FQDN {name} is too long"
+        raise Invalid(f"{text} ({FQDN_MAX} characters is the max, {len(name)} characters requested)")
+    return name
 
 
 def hosts_file(pod: Pod, ips: tuple[str, ...], domain: str, host_file: str = "") -> str:

@@ -13,10 +13,15 @@ from knarr.cri.messages import sandbox as cri_sandbox
 from knarr.cri.protocol import RuntimeService
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import members, observed
+from knarr.kubelet.log_lines import LineReader, LogOptions
 from knarr.kubelet.observed import ObservedPod
 
 MESSAGE_BYTES_MAX = 4096
+POD_MESSAGES_BYTES_MAX = 12 * 1024
+"""Of all containers together, divided equally (docs: Determine the Reason for Pod Failure)."""
 LOG_TAIL_BYTES_MAX, LOG_TAIL_LINES_MAX = 2048, 80
+LOG_TAIL_READ = LOG_TAIL_BYTES_MAX + LOG_TAIL_LINES_MAX * 64
+"""Each line of a log begins with its time, stream and tags."""
 
 
 async def inspect(runtime: RuntimeService, uid: str) -> ObservedPod:
@@ -70,31 +75,37 @@ def messages(
     """The termination messages by container id, those of newly ended containers read; `place` is where a container of
     that name and attempt leaves one."""
     found = {c.id: known[c.id] for c in seen.containers if c.id in known}
+    share = POD_MESSAGES_BYTES_MAX // max(1, len(pod.spec.containers) + len(pod.spec.init_containers))
     for ended in seen.containers:
         if ended.is_exited and ended.id not in found:
             container = members.find(pod, ended.name)
             policy = container.termination_message_policy if container else ""
             log = log_dir / ended.name / f"{ended.attempt}.log"
-            found[ended.id] = termination_message(place(ended.name, ended.attempt), log, policy, ended.exit_code)
+            text = termination_message(place(ended.name, ended.attempt), log, policy, ended.exit_code)
+            found[ended.id] = text.encode()[:share].decode(errors="ignore")
     return found
 
 
 def termination_message(path: Path, log: Path, policy: str, exit_code: int) -> str:
     """What the container left in its message file, else, by policy, the end of its log after a failure."""
-    message = _tail(path, MESSAGE_BYTES_MAX, from_end=False)
+    message, _ = _read(path, MESSAGE_BYTES_MAX, from_end=False)
     if message or policy != "FallbackToLogsOnError" or exit_code == 0:
-        return message
-    lines = _tail(log, LOG_TAIL_BYTES_MAX * 2, from_end=True).splitlines()
-    texts = [line.split(" ", 3)[3] for line in lines if line.count(" ") >= 3]
-    return "\n".join(texts[-LOG_TAIL_LINES_MAX:])[-LOG_TAIL_BYTES_MAX:] + ("\n" if texts else "")
+        return message.decode(errors="replace")
+    content, is_whole = _read(log, LOG_TAIL_READ, from_end=True)
+    if not is_whole:
+        content = content.partition(b"\n")[2]  # it begins in the middle of a line
+    said = LineReader(LogOptions()).feed(content)
+    lines = said.splitlines(keepends=True)
+    return b"".join(lines[-LOG_TAIL_LINES_MAX:])[-LOG_TAIL_BYTES_MAX:].decode(errors="replace")
 
 
-def _tail(path: Path, size: int, *, from_end: bool) -> str:
+def _read(path: Path, size: int, *, from_end: bool) -> tuple[bytes, bool]:
+    """The first or last bytes of a file, and whether nothing is before them."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
-        return ""
+        return b"", True
     with os.fdopen(fd, "rb") as file:
-        if from_end:
-            file.seek(max(0, os.fstat(fd).st_size - size))
-        return file.read(size).decode(errors="replace")
+        start = max(0, os.fstat(fd).st_size - size) if from_end else 0
+        file.seek(start)
+        return file.read(size), start == 0

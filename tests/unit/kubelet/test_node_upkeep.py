@@ -16,6 +16,7 @@ from knarr.cri.messages.container import (
     ReopenContainerLogRequest,
     ReopenContainerLogResponse,
 )
+from knarr.cri.messages.enums import ContainerState
 from knarr.cri.messages.image import AuthConfig, Image, UInt64Value
 from knarr.cri.messages.sandbox import RunPodSandboxRequest
 from knarr.cri.messages.stats import (
@@ -34,6 +35,7 @@ from knarr.kubelet import images, inspection, log_rotation, node_status, stats, 
 from knarr.kubelet.eviction import Signal
 from knarr.kubelet.log_rotation import OpenLog
 from knarr.kubelet.node_status import Health, Machine
+from knarr.kubelet.observed import ObservedContainer, ObservedPod
 from knarr.kubelet.settings import KubeletSettings
 from knarr.kubelet.summary import Surroundings
 from tests.unit.kubelet.test_pod_plan import pod
@@ -207,6 +209,26 @@ def test_a_pull_secret_that_is_none_is_ignored() -> None:
     broken = Secret(data={".dockerconfigjson": base64.b64encode(b"[1]").decode()})
     assert images.credentials([broken, Secret()], "nginx") == [None]
     assert images.credentials([pull_secret("https://index.docker.io/v1/")], "nginx") != [None]
+
+
+def test_the_end_of_a_long_log_is_told_in_whole_lines(tmp_path: Path) -> None:
+    log = tmp_path / "0.log"
+    stamp = "2026-01-01T00:00:00.123456789+00:00 stderr"
+    log.write_text("".join(f"{stamp} F line {number:03} of words\n" for number in range(300)))
+    told = inspection.termination_message(tmp_path / "none", log, "FallbackToLogsOnError", 1)
+    assert told.splitlines() == [f"line {number:03} of words" for number in range(220, 300)]
+    log.write_text(f"{stamp} P one \n{stamp} F line\n")
+    assert inspection.termination_message(tmp_path / "none", log, "FallbackToLogsOnError", 1) == "one line\n"
+
+
+def test_containers_of_a_pod_share_what_may_be_told_of_their_ends(tmp_path: Path) -> None:
+    names = [f"c{number}" for number in range(12)]
+    (tmp_path / "message").write_text("x" * 5000)
+    ended = ObservedContainer("id", "c0", state=ContainerState.CONTAINER_EXITED)
+    for some, wanted in ((names[:1], 4096), (names, 1024)):
+        subject = pod(containers=[{"name": name, "image": "i"} for name in some])
+        found = inspection.messages(subject, ObservedPod((), (ended,)), {}, lambda *_: tmp_path / "message", tmp_path)
+        assert len(found["id"]) == wanted
 
 
 MACHINE = Machine("h", 4, 8 << 30, 100 << 30, "6.1", "Debian", "amd64", "m", "b", "s")

@@ -233,6 +233,13 @@ def test_a_long_pod_name_is_cut_for_the_hostname() -> None:
     assert dns.hostname(msgspec.structs.replace(pod(), metadata=long)) == "a" * 62
 
 
+def test_a_whole_name_that_no_kernel_holds_is_refused() -> None:
+    spec = {"setHostnameAsFQDN": True, "subdomain": "sub", "hostname": "h" * 30}
+    assert dns.host_name(pod(**spec), "cluster.local") == f"{'h' * 30}.sub.default.svc.cluster.local"
+    with pytest.raises(Invalid, match=r"is too long \(64 characters is the max, 91 characters requested\)"):
+        dns.host_name(pod(**{**spec, "hostname": "h" * 61}), "cluster.local")
+
+
 def test_a_sandbox_and_a_container_carry_upstreams_names(tmp_path: Any) -> None:
     settings = KubeletSettings("n1", tmp_path, tmp_path / "logs", cgroup_root="/knarr-x")
     subject = made({"command": ["$(A)", "$$x"], "ports": [{"containerPort": 80, "hostPort": 8080, "protocol": "UDP"}]})
