@@ -130,8 +130,11 @@ async def test_a_pods_sysctls_are_its_own(machine: Machine) -> None:
     assert (await machine.output(pod, script)).split() == ["1", "32000", "33000", "8193"]
     assert Path("/proc/sys/net/ipv4/ip_local_port_range").read_text() == host
     on_host = c.LinuxSandboxSecurityContext(namespace_options=replace(OWN, network=NamespaceMode.NODE))
-    with pytest.raises(Invalid, match="need a network namespace"):
+    with pytest.raises(Invalid, match="needs a net namespace of the pod's own"):
         await machine.sandbox("host", security_context=on_host, sysctls={"net.ipv4.ip_forward": "1"})
+    for name in ("vm.swappiness", "net/../vm/swappiness", "kernel.core_pattern"):
+        with pytest.raises(Invalid, match="is not in a separate kernel namespace"):
+            await machine.sandbox("other", sysctls={name: "1"})
 
 
 async def test_a_handler_that_nobody_configured_is_refused(machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from knarr.base.ids import SandboxId
-from knarr.network import bridge, namespaces, ruleset
+from knarr.network import bridge, namespaces, nft, ruleset
+from knarr.network.network import HostPort
 from tests.contracts import real_node
 
 pytestmark = pytest.mark.skipif(bool(real_node.missing()), reason=f"needs {real_node.missing()}")
@@ -120,6 +122,28 @@ async def test_pods_see_each_other_under_their_own_addresses(network: bridge.Bri
     for pin in (one, two):
         await release(network, pin)
     assert network.holders() == set()
+
+
+async def test_ports_of_pods_that_come_and_go_at_once_are_all_open(
+    network: bridge.BridgeNetwork, tmp_path: Path
+) -> None:
+    pins = {f"pod{number}": tmp_path / f"pod{number}" for number in range(12)}
+    for name, pin in pins.items():
+        await namespaces.pin({"net": pin}, name, {})
+    numbers = {name: 42000 + number for number, name in enumerate(pins)}
+    await asyncio.gather(
+        *(
+            network.attach(SandboxId(name), pin, (HostPort("tcp", 8080, numbers[name], ""),))
+            for name, pin in pins.items()
+        )
+    )
+    gone = {name for name in pins if numbers[name] % 3 == 0}
+    await asyncio.gather(*(network.detach(SandboxId(name)) for name in gone))
+    rules = await nft.run(f"list chain inet {real_node.NAME} ports_in")
+    opened = {int(word) for word in re.findall(r"tcp dport ([0-9]+)", rules, re.ASCII)}
+    for pin in pins.values():
+        await release(network, pin)
+    assert opened == {number for name, number in numbers.items() if name not in gone}
 
 
 async def test_the_outside_does_not_reach_the_gateway(

@@ -7,6 +7,7 @@ Kubernetes Cluster".
 from typing import Final
 
 from knarr.kinds.lens.pod import Pod
+from knarr.oci.sysctls import namespace_of
 
 SAFE: Final = frozenset(
     (
@@ -24,9 +25,6 @@ SAFE: Final = frozenset(
         "net.ipv4.tcp_wmem",
     )
 )
-# What a sysctl's name begins with → the namespace that it belongs to. All others are the whole machine's.
-NAMESPACES: Final = (("net.", "net"), ("kernel.shm", "ipc"), ("kernel.msg", "ipc"), ("kernel.sem", "ipc"),
-                     ("fs.mqueue.", "ipc"))  # fmt: skip
 
 
 def refusal(pod: Pod, unsafe: tuple[str, ...]) -> str:
@@ -44,12 +42,7 @@ def refusal(pod: Pod, unsafe: tuple[str, ...]) -> str:
     return ""
 
 
-def namespace_of(name: str) -> str:
-    """`net` or `ipc`; "" for what no namespace holds."""
-    return next((namespace for prefix, namespace in NAMESPACES if name.startswith(prefix)), "")
-
-
 def _matches(name: str, pattern: str) -> bool:
     """An allowed pattern counts only where a namespace holds the sysctl: no pod changes the whole machine."""
     is_named = name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
-    return is_named and namespace_of(name) != ""
+    return is_named and namespace_of(name) in ("net", "ipc")

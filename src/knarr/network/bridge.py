@@ -54,6 +54,7 @@ class BridgeNetwork:
         self._leases = self._files.read()
         self._names = names
         self._pods = pods
+        self._opening = asyncio.Lock()
 
     @property
     def gateway(self) -> IPv4Address:
@@ -158,8 +159,9 @@ class BridgeNetwork:
             netlink.add_default_route(index, self.gateway)
 
     async def _open_ports(self) -> None:
-        held = [(self._leases.by_sandbox[owner], each) for owner, each in self._leases.ports.items()]
-        await nft.run(ruleset.host_ports(self._names, held))
+        async with self._opening:  # each text replaces the whole: an older one must not come after a newer one
+            held = [(self._leases.by_sandbox[owner], each) for owner, each in self._leases.ports.items()]
+            await nft.run(ruleset.host_ports(self._names, held))
 
     async def _accept_in_docker_user(self) -> None:
         with contextlib.suppress(KnarrError):  # no such table: docker is not here

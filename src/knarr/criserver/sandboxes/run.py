@@ -23,6 +23,7 @@ from knarr.criserver.records import SandboxRecord
 from knarr.criserver.sandboxes import files, loss, pause, teardown
 from knarr.network import namespaces
 from knarr.network.network import HostPort
+from knarr.oci.sysctls import namespace_of
 
 SHM_SIZE = "64m"
 HANDLERS = ("", "knarr", "runc", "crun")
@@ -89,10 +90,15 @@ def new_namespaces(config: PodSandboxConfig) -> tuple[str, ...]:
 
 
 def sysctls(config: PodSandboxConfig) -> Mapping[str, str]:
+    """What to set in the pod's namespaces. Raises Invalid for what would be set for the whole machine."""
     asked = dict(config.linux.sysctls) if config.linux else {}
     own = new_namespaces(config)
-    if "net" not in own and any(name.startswith("net.") for name in asked):
-        raise Invalid("sysctls: net.* need a network namespace of the pod's own, and it uses the host's")
+    for name in asked:
+        namespace = namespace_of(name)
+        if not namespace:
+            raise Invalid(f"sysctl {name!r} is not in a separate kernel namespace")
+        if namespace not in own:
+            raise Invalid(f"sysctl {name!r} needs a {namespace} namespace of the pod's own, and it uses the host's")
     return {**_SYSCTLS, **asked} if "net" in own else asked
 
 
