@@ -35,6 +35,7 @@ from knarr.images.push import Pusher
 from knarr.images.unpack import unpack
 from knarr.oci import image_config, manifest
 from knarr.oci import reference as references
+from knarr.oci.digest import Digest
 from knarr.oci.image_config import ImageConfig, RootFs
 from knarr.oci.manifest import Descriptor, Manifest
 from knarr.wire.http_client import Client
@@ -191,6 +192,18 @@ def open_store(directory: Path) -> ImageStore:
 async def push(directory: Path, tree: Path, name: str) -> None:
     """Make an image of one layer and push it."""
     store = open_store(directory)
+    await push_made(store, make(store, tree), name)
+
+
+async def push_made(store: ImageStore, digest: Digest, name: str) -> None:
+    store.add(references.parse(name), digest, "built")
+    client = Client()
+    await Pusher(store, client).push(references.parse(name))
+    await client.close()
+
+
+def make(store: ImageStore, tree: Path) -> Digest:
+    """An image whose one layer is the tree."""
     layer = layer_diff.pack(tree, store.content)
     platform = store.platform
     config = add(
@@ -199,10 +212,7 @@ async def push(directory: Path, tree: Path, name: str) -> None:
     )
     described = Descriptor(media_type=manifest.OCI_CONFIG, digest=config.digest, size=config.size)
     image = Manifest(schema_version=2, media_type=manifest.OCI_MANIFEST, config=described, layers=(layer.descriptor,))
-    store.add(references.parse(name), store.put(image), "built")
-    client = Client()
-    await Pusher(store, client).push(references.parse(name))
-    await client.close()
+    return store.put(image)
 
 
 async def pull(directory: Path, name: str) -> None:
