@@ -25,6 +25,18 @@ def out_of_memory(container: Container) -> Finding | None:
     )
 
 
+def post_start_failed(container: Container) -> Finding | None:
+    """The container was killed because its own hook did not end well."""
+    said = container.event("FailedPostStartHook") if container.ended else ""
+    if not said:
+        return None
+    return Finding(
+        f"{container.title} is killed because its postStart hook fails",
+        evidence(said, *container.end_evidence),
+        "mend lifecycle.postStart in the pod template, or what it needs; the hook may run before the program is up",
+    )
+
+
 def command_not_found(container: Container) -> Finding | None:
     if container.exit_code != 127:
         return None

@@ -52,6 +52,7 @@ CONTAINER: tuple[ContainerRule, ...] = (
     starting.program_not_executable,
     starting.not_started,
     ending.out_of_memory,
+    ending.post_start_failed,
     probing.startup,
     probing.liveness,
     ending.read_only_root,

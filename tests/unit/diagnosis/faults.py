@@ -29,6 +29,10 @@ class Fault:
     evidence: str = ""
 
 
+HOOKED = crashed(137)
+HOOK_SAID = "PostStartHook failed: command 'sh -c exit 3' exited with 3"
+
+
 def probed(which: str, said: str, key: str, probe: Json, *, state: Json = RUNNING, last: Json | None = None) -> Scene:
     """A container whose probe failed with that message."""
     subject = pod(state, last, container={key: probe})
@@ -120,6 +124,13 @@ ENDINGS = (
         "out_of_memory",
         "memory limit of 16Mi",
         "OOMKilled",
+    ),
+    Fault(
+        "postStart fails",
+        scene(HOOKED, event(HOOKED, "FailedPostStartHook", HOOK_SAID, path="spec.containers{c}")),
+        "post_start_failed",
+        "its postStart hook fails",
+        HOOK_SAID,
     ),
     Fault(
         "read-only root", scene(crashed(1), log=["touch: Read-only file system"]), "read_only_root", "read-only file"
