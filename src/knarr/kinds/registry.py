@@ -51,6 +51,14 @@ class Kind:
     def __hash__(self) -> int:
         return hash((self.group, self.version, self.kind))
 
+    def __eq__(self, other: object) -> bool:
+        """Written by hand: it is asked with every event of every watch, mostly of rows that differ by their name."""
+        if self is other:
+            return True
+        if not isinstance(other, Kind):
+            return NotImplemented
+        return self.kind == other.kind and self.group == other.group and self.version == other.version
+
 
 @functools.cache
 def facts(name: str) -> Any:
