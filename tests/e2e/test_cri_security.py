@@ -144,13 +144,19 @@ async def test_a_handler_that_nobody_configured_is_refused(machine: Machine) -> 
         )
 
 
+def sleeper(machine: Machine, pod: str) -> m.CreateContainerRequest:
+    config = c.ContainerConfig(
+        metadata=c.ContainerMetadata(name="late"),
+        image=c.ImageSpec(image="busybox"),
+        command=("/bin/sleep", "100"),
+        linux=security(),
+    )
+    return m.CreateContainerRequest(pod_sandbox_id=pod, config=config, sandbox_config=machine.pod("pod"))
+
+
 async def test_calls_in_the_wrong_order_are_refused_or_harmless(machine: Machine) -> None:
     server, pod = machine.server, await machine.sandbox()
-    config = c.ContainerConfig(
-        metadata=c.ContainerMetadata(name="late"), image=c.ImageSpec(image="busybox"), command=("/bin/sleep", "100"),
-        linux=security(),
-    )  # fmt: skip
-    request = m.CreateContainerRequest(pod_sandbox_id=pod, config=config, sandbox_config=machine.pod("pod"))
+    request = sleeper(machine, pod)
     identity = (await server.create_container(request)).container_id
     with pytest.raises(KnarrError):
         await machine.exec(identity, "true")
@@ -177,11 +183,7 @@ async def test_calls_in_the_wrong_order_are_refused_or_harmless(machine: Machine
 
 async def test_a_stop_waits_for_the_start_that_is_under_way(machine: Machine) -> None:
     server, pod = machine.server, await machine.sandbox()
-    config = c.ContainerConfig(
-        metadata=c.ContainerMetadata(name="c"), image=c.ImageSpec(image="busybox"), command=("/bin/sleep", "100"),
-        linux=security(),
-    )  # fmt: skip
-    request = m.CreateContainerRequest(pod_sandbox_id=pod, config=config, sandbox_config=machine.pod("pod"))
+    request = sleeper(machine, pod)
     identity = (await server.create_container(request)).container_id
     starting = asyncio.create_task(server.start_container(m.StartContainerRequest(container_id=identity)))
     while not server.node.locks[identity].locked():

@@ -16,6 +16,8 @@ from knarr.kubelet.standing import SANDBOX, Standing, Stop, hook_key, kill_key
 
 MINIMUM_GRACE_SECONDS = 1
 """Upstream gives even a forced kill one second."""
+CLEANUP = timedelta(seconds=30)
+"""How long after its SIGKILL a pod may take to be gone before nobody waits for it (upstream's podCleanupTimeout)."""
 SIDECAR_GRACE_SECONDS = 2
 """What a sidecar gets when its pod's grace is used up (upstream's minimum)."""
 

@@ -102,7 +102,8 @@ class Relief:
 
     async def _evict(self, threshold: Threshold) -> None:
         """One pod at a time: while one is on its way, nobody knows yet whether it was enough."""
-        if any(worker.is_stopped and worker.observed.running for worker in self._workers()):
+        now = self._tools.clock.now()
+        if any(worker.is_stopping(now) for worker in self._workers()):
             return
         signal = node_signals.signals(self._settings.root_dir, self._settings.image_dir)[threshold.signal]
         candidates = await self._candidates(is_disk=threshold.condition == "DiskPressure")

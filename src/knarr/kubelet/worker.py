@@ -120,10 +120,12 @@ class PodWorker:
             self._standing = replace(self._standing, stop=stop)
             self.wake()
 
-    @property
-    def is_stopped(self) -> bool:
-        """Whether this node has decided to end it."""
-        return self._standing.stop is not None
+    def is_stopping(self, now: Instant) -> bool:
+        """Whether this node has decided to end it, and that it ends is still to be expected."""
+        if self._standing.stop is None or not self.observed.running:
+            return False
+        kill_at = self._standing.kill_at
+        return kill_at is None or now < kill_at + ending.CLEANUP
 
     @property
     def is_ending(self) -> bool:
