@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from knarr.base.ids import Revision
 from knarr.client.client import DeleteOptions, WatchEvent
 from knarr.kinds.core_pod import POD
 from knarr.kinds.registry import Kind
+from knarr.kubelet.eviction import Threshold
 from tests.simulation import virtual_time
 from tests.unit.kubelet.harness import Node, run, running
 from tests.unit.kubelet.node_api import NodeApi
@@ -124,5 +126,31 @@ def test_a_label_that_the_answer_to_a_status_write_tells_first_reaches_the_file(
             await asyncio.sleep(3)
             volume = node.settings.pod_dir(made["metadata"]["uid"]) / "volumes" / "v" / "labels"
             assert volume.read_text() == 'a="2"'
+
+    virtual_time.run(told())
+
+
+def test_while_an_evicted_pod_ends_no_other_is_chosen(tmp_path: Path) -> None:
+    async def told() -> None:
+        node = Node(tmp_path)
+        always = Threshold("memory.available", amount=1 << 60, grace_seconds=15)
+        node.settings = replace(node.settings, thresholds=(always,), eviction_grace_seconds_max=25)
+        async with running(node):
+            for name, memory in (("much", 3000), ("more", 4000)):
+                node.script(name, ignores_term=True, memory=memory)
+                spec = {"terminationGracePeriodSeconds": 100, "containers": [{"name": name}]}
+                await node.create(name, spec)
+            await node.reached("more", "Running")
+
+            async def phases() -> list[str]:
+                return [(await node.status(name))["phase"] for name in ("much", "more")]
+
+            await asyncio.sleep(45)
+            assert [text for reason, text in await node.events() if reason == "Killing"] == ["Stopping container more"]
+            assert await phases() == ["Running", "Running"], "its grace is not over"
+            await asyncio.sleep(15)
+            assert await phases() == ["Running", "Failed"]
+            await asyncio.sleep(30)
+            assert await phases() == ["Failed", "Failed"]
 
     virtual_time.run(told())
