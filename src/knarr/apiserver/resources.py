@@ -59,11 +59,14 @@ class Resource:
 
     def encode(self, obj: Json) -> bytes:
         """Stored bytes of an object of the stored version; its resourceVersion is left out."""
-        metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
-        ordered: Json = {"apiVersion": self.stored.api_version, "kind": self.stored.kind, "metadata": metadata}
-        for key, value in obj.items():
-            if key not in ordered:
-                ordered[key] = value
+        metadata = {**obj["metadata"]}
+        metadata.pop("resourceVersion", None)
+        ordered: Json = {"apiVersion": "", "kind": "", "metadata": metadata, **obj}  # a key stays where it came first
+        ordered["apiVersion"], ordered["kind"], ordered["metadata"] = (
+            self.stored.api_version,
+            self.stored.kind,
+            metadata,
+        )
         return _encode(ordered)
 
     def splice(self, value: bytes, revision: Revision | int) -> bytes:

@@ -65,11 +65,12 @@ def prepared_update(resource: Resource, new: Json, old: Json, subresource: str) 
     """The new object with the server's own fields of the old one, and only the part changed that may be."""
     metadata = dict(new.get("metadata") or {})
     live: Mapping[str, Any] = old["metadata"]
-    for key in SERVER_METADATA:
-        if key in live:
-            metadata[key] = live[key]
-        else:
-            metadata.pop(key, None)
+    if [*map(metadata.get, SERVER_METADATA)] != [*map(live.get, SERVER_METADATA)]:
+        for key in SERVER_METADATA:
+            if key in live:
+                metadata[key] = live[key]
+            else:
+                metadata.pop(key, None)
     prepared = {**new, "metadata": metadata}
     for part in KEPT.get((resource.stored.group, resource.stored.kind), ()):
         prepared[part] = old[part]

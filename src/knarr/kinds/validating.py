@@ -77,11 +77,9 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked
 
 
 def _differ(new: Json, old: Json, keys: Iterable[str]) -> bool:
-    # A loop, not any() over a generator: every write comes here twice.
-    for key in keys:  # noqa: SIM110
-        if new.get(key) != old.get(key):
-            return True
-    return False
+    # Without a loop of its own: every write comes here twice.
+    keys = tuple(keys)
+    return [*map(new.get, keys)] != [*map(old.get, keys)]
 
 
 def _distinct(causes: list[Cause]) -> list[Cause]:

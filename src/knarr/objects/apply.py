@@ -14,7 +14,7 @@ import msgspec
 
 from knarr.base import errors
 from knarr.base.errors import BadRequest, Cause
-from knarr.objects import decoding, faults, fields, managed
+from knarr.objects import decoding, defaults, faults, fields, managed
 from knarr.objects.fields import Fields
 from knarr.objects.managed import Entry, Writer
 from knarr.objects.schema import Schema
@@ -218,7 +218,7 @@ def combined(schema: Schema, live: Any, config: Any, decoded: Any) -> Any:
     """The live value with the configuration's values: structs and maps merge, list-maps and sets by entry.
 
     `decoded` is the configuration as decoding.py gives it: its values are the ones taken, so that the result is decoded
-    where the live value is. Nothing of the live value is shared: defaults are filled in in place."""
+    where the live value is. Nothing of the live value is shared that may get defaults, which are filled in in place."""
     if schema.is_atomic or config is None:
         return decoded
     if schema.form in ("struct", "map") and isinstance(config, dict) and isinstance(live, dict):
@@ -231,17 +231,22 @@ def combined(schema: Schema, live: Any, config: Any, decoded: Any) -> Any:
 def _combined_fields(schema: Schema, live: Json, config: Json, decoded: Json) -> Json:
     if schema.form == "map" and schema.element.is_scalar and len(decoded) == len(config):
         return {**live, **decoded}
-    made = {
-        key: value if key in config or value.__class__ not in _CONTAINERS else _copied(value)
-        for key, value in live.items()
-    }
+    is_shared = schema.form == "struct" and defaults.plan(schema.type).is_empty
+    made = (
+        {**live}
+        if is_shared
+        else {
+            key: value if key in config or value.__class__ not in _CONTAINERS else _copied(value)
+            for key, value in live.items()
+        }
+    )
     for key, value in config.items():
         place = fields.below(schema, key)
         if place is not None and key in decoded:
             made[key] = combined(place, made.get(key), value, decoded[key])
         elif place is None or place.is_atomic or value.__class__ not in _CONTAINERS:
             made.pop(key, None)  # null, or a zero that Go does not write
-        elif key in made:
+        elif key in made and not is_shared:
             made[key] = _copied(made[key])  # an empty list or map adds nothing to what is there
     return made
 

@@ -244,6 +244,8 @@ def _unknown(schema: Schema, value: Any, path: str, found: list[str]) -> None:
             return
         fields = schema.type.fields
         for key, item in value.items():
+            if item.__class__ is str and key in fields:
+                continue
             field = fields.get(key)
             if field is None:
                 found.append(f"{path}.{key}" if path else key)

@@ -227,11 +227,10 @@ def compare(schema: Schema, old: Json, new: Json) -> tuple[Fields, Fields]:
             changed[f"f:{key}"] = _added(place, item)
         else:
             _compare_at(place, (had, item), f"f:{key}", (changed, removed))
-    for key, item in old.items():
-        if key not in new:
-            place = below(schema, key)
-            if place is not None:
-                removed[f"f:{key}"] = _whole(place, item)
+    for key in old.keys() - new.keys():
+        place = below(schema, key)
+        if place is not None:
+            removed[f"f:{key}"] = _whole(place, old[key])
     return changed, removed
 
 

@@ -129,7 +129,9 @@ def without_managed(obj: Json) -> Json:
     metadata = obj.get("metadata") or {}
     if "managedFields" not in metadata:
         return obj
-    return {**obj, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
+    metadata = {**metadata}
+    del metadata["managedFields"]
+    return {**obj, "metadata": metadata}
 
 
 def _first(schema: Schema, new: Json, writer: Writer, now: str) -> Json:

@@ -5,12 +5,14 @@ Not here: which changes a watcher starts with (history.py), encoding (apiserver/
 """
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Iterable
 
 from knarr.base.errors import Expired
 from knarr.store.store import Change
 
+FOLDERS_MAX = 4096
 QUEUE_MAX = 16384
 """Changes that may wait for one reader: at 500 changes/s half a minute of silence."""
 
@@ -101,10 +103,12 @@ class Fanout:
         self._watchers: dict[str, list[QueueWatcher]] = {}
         self._odd: dict[str, list[QueueWatcher]] = {}
         """Those of prefixes that do not end with a slash."""
+        self._found: dict[str, tuple[QueueWatcher, ...]] = {}
 
     def watcher(self, prefix: str, backlog: Iterable[Change]) -> QueueWatcher:
         watcher = QueueWatcher(self, prefix, backlog)
         self._of(prefix).setdefault(prefix, []).append(watcher)
+        self._found.clear()
         return watcher
 
     def forget(self, watcher: QueueWatcher) -> None:
@@ -115,25 +119,32 @@ class Fanout:
             watchers.remove(watcher)
         if not watchers:
             kept.pop(watcher.prefix, None)
+        self._found.clear()
 
     def _of(self, prefix: str) -> dict[str, list[QueueWatcher]]:
         return self._watchers if prefix.endswith("/") else self._odd
 
     def publish(self, change: Change) -> None:
-        for watchers in self._concerned(change.key):
-            for watcher in tuple(watchers):
-                watcher.put(change)
+        for watcher in self.concerned(change.key):
+            watcher.put(change)
 
-    def _concerned(self, key: str) -> list[list[QueueWatcher]]:
-        """The watchers of each prefix of the key, looked up where the key has a slash: a cluster watches fifty kinds,
-        and a key is of one."""
-        found = [watchers for prefix, watchers in self._odd.items() if key.startswith(prefix)]
-        end = key.find("/")
-        while end >= 0:
-            watchers = self._watchers.get(key[: end + 1])
-            if watchers is not None:
-                found.append(watchers)
-            end = key.find("/", end + 1)
+    def concerned(self, key: str) -> tuple[QueueWatcher, ...]:
+        """The watchers of a key. A cluster watches fifty kinds and a key is of one, so what was found for a folder is
+        kept until the watchers change."""
+        folder = key[: key.rfind("/") + 1]
+        found = self._found.get(folder)
+        if found is None:
+            if len(self._found) >= FOLDERS_MAX:
+                self._found.clear()
+            found = self._found[folder] = tuple(
+                watcher
+                for prefix, watchers in self._watchers.items()
+                if prefix.endswith("/") and folder.startswith(prefix)
+                for watcher in watchers
+            )
+        if self._odd:
+            odd = (watchers for prefix, watchers in self._odd.items() if key.startswith(prefix))
+            found = (*found, *itertools.chain.from_iterable(odd))
         return found
 
     def close(self) -> None:

@@ -52,8 +52,10 @@ async def _written(context: RequestContext, applied: Applied, subresource: str) 
 def _merged(context: RequestContext, live: Json, applied: Applied) -> Json:
     new = applying.merged(schemas.of(context.resource.stored), live, applied)
     version = applied.config["metadata"].get("resourceVersion", "")
-    metadata = {key: value for key, value in new["metadata"].items() if key != "resourceVersion"}
-    return {**new, "metadata": {**metadata, "resourceVersion": version} if version else metadata}
+    metadata = {**new["metadata"], "resourceVersion": version}
+    if not version:
+        del metadata["resourceVersion"]
+    return {**new, "metadata": metadata}
 
 
 def _asked(context: RequestContext, config: Json, subresource: str) -> Applied:
