@@ -12,6 +12,7 @@ from knarr.apiserver.status import Refusal
 from knarr.base.errors import BadRequest, TooLarge
 from knarr.kinds import schemas
 from knarr.objects import decoding
+from knarr.wire import strict_json
 
 if TYPE_CHECKING:
     from knarr.wire import protobuf
@@ -36,7 +37,9 @@ async def read(context: RequestContext, limit: int = BODY_BYTES_MAX) -> bytes:
 
 
 def media_type(context: RequestContext) -> str:
-    return _media_type(context.request.header("content-type", "application/json"))
+    if not context.media:
+        context.media = _media_type(context.request.header("content-type", "application/json"))
+    return context.media
 
 
 @functools.lru_cache(256)
@@ -89,8 +92,6 @@ def unsupported(media: str, supported: str) -> Refusal:
 
 def json_value(context: RequestContext, content: bytes) -> Any:
     """Strictly decoded JSON; duplicate fields are refused or warned of as fieldValidation says."""
-    from knarr.wire import strict_json
-
     return _reported(context, content, strict_json)
 
 
@@ -138,8 +139,6 @@ def _strict_text(context: RequestContext, faults: list[str]) -> str:
 
 
 def yaml_value(context: RequestContext, content: bytes) -> Any:
-    from knarr.wire import strict_json, strict_yaml
-
     if content.startswith(b"{"):  # JSON is YAML, most clients send it, and it is read thirty times as fast
         try:
             value = strict_json.decode(content)
@@ -147,6 +146,8 @@ def yaml_value(context: RequestContext, content: bytes) -> Any:
             pass  # flow style, or wrong in a way that the YAML reader says better
         else:
             return _reported(context, content, strict_json) if _reports_duplicates(context) else value
+    from knarr.wire import strict_yaml
+
     return _reported(context, content, strict_yaml)
 
 

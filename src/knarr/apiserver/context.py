@@ -41,6 +41,8 @@ class RequestContext:
     impersonator: User | None = None
     warnings: list[str] = field(default_factory=list)
     releases: list[Callable[[], object]] = field(default_factory=list)
+    media: str = ""
+    """The body's media type, once somebody has asked for it (bodies.py)."""
     duplicates: tuple[str, ...] = ()
     """Fields that the body has twice, until they are told together with the unknown ones."""
     resource: Resource = field(init=False, repr=False)

@@ -84,7 +84,7 @@ def _key(context: RequestContext | None) -> Key:
     if route.resource is None:
         return Key(route.verb)
     verb = route.verb
-    if verb == "patch" and context.request.header("content-type") == APPLY:
+    if verb == "patch" and context.media == APPLY:
         verb = "apply"
     scope = "resource" if route.name or verb == "create" else "namespace" if route.namespace else "cluster"
     return Key(verb, route.resource, route.subresource, scope, context.query.get("dryRun", "") and "All")

@@ -5,11 +5,12 @@ and watches (resourceVersionMatch, sendInitialEvents). Every fault is a 422 that
 Not here: what patches alone ask (verbs/patch.py, verbs/apply.py), how a revision is read (reading.py).
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from knarr.apiserver import status
-from knarr.apiserver.context import RequestContext
+from knarr.apiserver.context import RequestContext, parsed_query
 from knarr.base.errors import Cause
 from knarr.objects import faults
 
@@ -30,16 +31,22 @@ TYPES: Final[Mapping[str, str]] = {
 
 def check(context: RequestContext) -> None:
     """Raises a 422 Refusal for options of a write that cannot be meant."""
-    kind, query = TYPES.get(context.route.verb), context.query
-    if kind is None or not query:
-        return
+    kind, query = TYPES.get(context.route.verb), context.request.query
+    if query and kind is not None and (found := _faults(kind, query)):
+        refuse(kind, found)
+
+
+@functools.lru_cache(512)
+def _faults(kind: str, text: str) -> tuple[Cause, ...]:
+    """The faults of a query; kept, since clients send the same few again and again."""
+    query = parsed_query(text)
     found: list[Cause] = []
     if kind != "DeleteOptions":
         found += _manager(query.get("fieldManager", ""))
     found += dry_run([query["dryRun"]] if query.get("dryRun") else [])
     if kind != "DeleteOptions" and (given := query.get("fieldValidation", "")) not in FIELD_VALIDATION:
         found.append(faults.unsupported("fieldValidation", given, FIELD_VALIDATION))
-    refuse(kind, found)
+    return tuple(found)
 
 
 def refuse(kind: str, found: Sequence[Cause]) -> None:

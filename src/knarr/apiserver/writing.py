@@ -7,7 +7,7 @@ Not here: what a verb wants changed (verbs/*.py), how long a deletion waits (del
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from knarr.apiserver import assigned, managed, status, strategy
 from knarr.apiserver.admission import chain
@@ -27,8 +27,7 @@ RACES_MAX = 100
 GENERATED_NAMES_MAX = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What stands now: stored bytes and revision. `is_gone`: it was removed; `is_new`: it was created."""
 
     resource: Resource

@@ -7,8 +7,7 @@ Spec: Server-Side Apply; texts are upstream's. Not here: sets of fields (fields.
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -52,8 +51,7 @@ def _message(found: Sequence[tuple[Entry, str]]) -> str:
     return f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """What an apply asks: the configuration, who applies it, by force or not, and when."""
 
     config: Json

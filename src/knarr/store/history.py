@@ -7,7 +7,7 @@ present with the younger changes undone. Not here: durability (sqlite.py), wakin
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from knarr.base.errors import Expired
 from knarr.base.ids import Revision
@@ -18,8 +18,7 @@ WINDOW_BYTES_MAX = 32 << 20
 """Bounds of the window in memory: a watcher may resume over that many changes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One step of history: the key's entry after it (None: deleted) and before it (None: there was none)."""
 
     revision: Revision
