@@ -43,15 +43,17 @@ def directory_key(state: str, directory: MakeDirectory, times: object) -> str:
 
 
 def content_key(tree: Tree, picks: Iterable[Pick]) -> str:
-    """Names, kinds, modes, owners and content of the picks; not their times."""
+    """Names, kinds, modes, owners, attributes and content of the picks; not their times."""
     parts = []
     for pick in picks:
         entry = pick.entry
         content = tree.digest(pick.path) if entry.kind == "file" else entry.link
-        parts.append([pick.place, pick.is_source, entry.kind, entry.mode, entry.uid, entry.gid, content])
+        part = [pick.place, pick.is_source, entry.kind, entry.mode, entry.uid, entry.gid, content]
+        xattrs = tree.xattrs(pick.path) if entry.kind == "file" else ()
+        parts.append([*part, [[name, value.hex()] for name, value in xattrs]] if xattrs else part)
     return key_of("content", parts)
 
 
 def selection_key(state: str, copy: CopyFiles) -> str:
     """Where the content of a selection from a file system is remembered: that file system never changes."""
-    return key_of("selection", state, copy.sources, copy.exclude, copy.keeps_parents)
+    return key_of("selection with attributes", state, copy.sources, copy.exclude, copy.keeps_parents)

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from knarr.base.errors import Invalid
-from knarr.builder.trees import LINKS_MAX, Entry, clean_path, follow
+from knarr.builder.trees import LINKS_MAX, Entry, Xattrs, clean_path, follow
 from knarr.images.openat2 import openat2
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 1 << 20
+_CAPABILITY = "security.capability"
 _AT_ONCE = 1 << 30
 
 
@@ -55,6 +56,17 @@ class Rootfs:
 
     def open(self, path: str) -> int:
         return openat2(self._root, os.fsencode(path), os.O_RDONLY | os.O_NONBLOCK)
+
+    def xattrs(self, path: str) -> Xattrs:
+        """File capabilities and the user's own; the others are the kernel's or the file system's."""
+        descriptor = self.open(path)
+        try:
+            names = sorted(name for name in os.listxattr(descriptor) if _is_kept(name))
+            return tuple((name, os.getxattr(descriptor, name)) for name in names)
+        except OSError:
+            return ()  # a file system without attributes
+        finally:
+            os.close(descriptor)
 
     def read_text(self, path: str, limit: int = 1 << 20) -> str:
         """A small file's text, "" where there is none: /etc/passwd and /etc/group."""
@@ -116,7 +128,7 @@ class Rootfs:
             os.chown(name, *owner, dir_fd=directory, follow_symlinks=False)
             os.chmod(name, 0o755, dir_fd=directory)  # noqa: S103  whatever the umask: what an image's directories have
 
-    def write_file(self, parent: int, name: str, source: int, entry: Entry) -> None:
+    def write_file(self, parent: int, name: str, source: int, entry: Entry, xattrs: Xattrs = ()) -> None:
         """A new file in place of what is there: the descriptor's content, the entry's mode, owner and time."""
         try:
             target = os.open(name, _NEW, 0o600, dir_fd=parent)
@@ -127,6 +139,9 @@ class Rootfs:
         try:
             copy_content(source, target)
             set_attributes(target, entry)
+            for attribute, value in xattrs:
+                # After the owner: changing it takes capabilities away.
+                os.setxattr(target, attribute, value)
         finally:
             os.close(target)
 
@@ -135,6 +150,10 @@ class Rootfs:
         os.symlink(entry.link, name, dir_fd=parent)
         os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
+
+
+def _is_kept(attribute: str) -> bool:
+    return attribute == _CAPABILITY or (attribute.startswith("user.") and not attribute.startswith("user.overlay."))
 
 
 def clear(parent: int, name: str) -> None:

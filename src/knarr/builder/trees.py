@@ -32,6 +32,9 @@ class Entry:
     link: str = ""
 
 
+Xattrs = tuple[tuple[str, bytes], ...]
+
+
 class Tree(Protocol):
     """Paths are relative to the root, with slashes, "" is the root. Links in directories above are followed."""
 
@@ -53,6 +56,10 @@ class Tree(Protocol):
 
     def open(self, path: str) -> int:
         """A descriptor to read the file; the caller closes it."""
+        ...
+
+    def xattrs(self, path: str) -> Xattrs:
+        """The extended attributes of a file that a copy keeps."""
         ...
 
 
@@ -230,6 +237,9 @@ class ContextTree:
 
     def digest(self, path: str) -> str:
         return self._entries[path].content
+
+    def xattrs(self, path: str) -> Xattrs:
+        return ()
 
     def open(self, path: str) -> int:
         assert self._opener is not None, "nothing opens files of this context"

@@ -143,7 +143,7 @@ def _file(parent: _Parent, tree: Tree, pick: Pick, place: str, entry: Entry) -> 
         return
     source = tree.open(pick.path)
     try:
-        parent.rootfs.write_file(directory, name, source, entry)
+        parent.rootfs.write_file(directory, name, source, entry, tree.xattrs(pick.path))
     finally:
         os.close(source)
 

@@ -1,0 +1,86 @@
+"""COPY into a root file system: attributes stay, links lead nowhere outside, and keys tell files apart."""
+
+import os
+import struct
+from pathlib import Path
+
+import pytest
+
+from knarr.base.errors import Invalid
+from knarr.builder import cache_keys
+from knarr.builder.dockerfile import ignore
+from knarr.builder.operations import CopyFiles
+from knarr.builder.rootfs import Rootfs
+from knarr.builder.steps import copy
+from knarr.builder.trees import select
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners and capabilities need root")
+# Version 2, effective; CAP_NET_BIND_SERVICE permitted (linux/capability.h).
+CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    root = tmp_path / "source"
+    root.mkdir()
+    (root / "server").write_bytes(b"program")
+    (root / "server").chmod(0o755)
+    try:
+        os.setxattr(root / "server", "security.capability", CAPABILITY)
+        os.setxattr(root / "server", "user.note", b"kept")
+    except OSError:
+        pytest.skip("this file system has no attributes")
+    return root
+
+
+def copied(source: Path, target: Path, operation: CopyFiles) -> str:
+    """Copies, and answers the key of what was selected."""
+    tree, rootfs = Rootfs(source), Rootfs(target)
+    try:
+        picks = select(tree, operation.sources, ignore.of(operation.exclude))
+        copy.copy_picks(rootfs, tree, picks, operation)
+        return cache_keys.content_key(tree, picks)
+    finally:
+        tree.close()
+        rootfs.close()
+
+
+def test_capabilities_of_a_file_stay_whoever_gets_it(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    copied(source, target, CopyFiles("build", ("server",), "/bin/", chown="1000:1000"))
+    made = target / "bin" / "server"
+    assert os.getxattr(made, "security.capability") == CAPABILITY
+    assert os.getxattr(made, "user.note") == b"kept"
+    assert (made.stat().st_uid, made.stat().st_mode & 0o7777) == (1000, 0o755)
+
+
+def test_files_that_differ_in_an_attribute_alone_have_other_keys(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    whole = CopyFiles("build", ("server",), "/")
+    before = copied(source, target, whole)
+    assert copied(source, target, whole) == before
+    os.removexattr(source / "server", "security.capability")
+    assert copied(source, target, whole) != before
+
+
+def test_links_of_the_target_lead_to_places_inside_it(source: Path, tmp_path: Path) -> None:
+    outside, target = tmp_path / "outside", tmp_path / "target"
+    outside.mkdir()
+    (target / "real").mkdir(parents=True)
+    (target / "abs").symlink_to("/real")
+    (target / "up").symlink_to("../../outside")
+    (target / "server").symlink_to(outside / "victim")
+    copied(source, target, CopyFiles("build", ("server",), "/abs/"))
+    copied(source, target, CopyFiles("build", ("server",), "/server"))
+    assert (target / "real" / "server").read_bytes() == b"program"
+    assert not (target / "server").is_symlink()
+    copied(source, target, CopyFiles("build", ("server",), "/up/"))
+    assert list(outside.iterdir()) == []
+
+
+def test_a_file_does_not_take_the_place_of_a_directory(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "target" / "bin" / "server").mkdir(parents=True)
+    with pytest.raises(Invalid, match="a file cannot replace the directory"):
+        copied(source, tmp_path / "target", CopyFiles("build", ("server",), "/bin/"))
