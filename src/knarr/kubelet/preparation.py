@@ -180,12 +180,12 @@ class Starter:
             )
         except (KnarrError, OSError) as error:
             raise self._failed(container, "CreateContainerError", error) from error
-        self._tell(container.name, "Normal", "Created", f"Created container: {container.name}")
+        self._tell(container.name, "Normal", "Created", "Container created")
         try:
             await runtime.start_container(cri_container.StartContainerRequest(container_id=created.container_id))
         except (KnarrError, OSError) as error:
             raise self._failed(container, "RunContainerError", error) from error
-        self._tell(container.name, "Normal", "Started", f"Started container {container.name}")
+        self._tell(container.name, "Normal", "Started", "Container started")
         return created.container_id
 
     def _mounts(

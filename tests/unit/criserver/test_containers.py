@@ -114,6 +114,11 @@ def test_the_environment_is_the_images_under_the_pods() -> None:
     ]
 
 
+def test_an_environment_that_is_no_text_is_refused_by_name() -> None:
+    with pytest.raises(Invalid, match="environment variable A: not UTF-8 text"):
+        settings.environment(c.ContainerConfig(envs=(c.KeyValue(key="A", value=b"\xff"),)), Image(), "web-0")
+
+
 @pytest.mark.parametrize(("directory", "expected"), [("", "/"), ("/a", "/a"), ("work", "/work")])
 def test_the_working_directory_is_absolute(directory: str, expected: str) -> None:
     assert settings.working_directory(c.ContainerConfig(working_dir=directory), Image()) == expected

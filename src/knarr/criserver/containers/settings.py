@@ -70,11 +70,16 @@ def arguments(config: ContainerConfig, image: ImageContainerConfig) -> list[str]
 
 
 def environment(config: ContainerConfig, image: ImageContainerConfig, hostname: str) -> list[str]:
-    """KEY=VALUE entries: later ones win over earlier ones of the same name."""
+    """KEY=VALUE entries: later ones win over earlier ones of the same name. Raises Invalid for what is no text: the
+    runtime reads it as JSON."""
     merged = dict(entry.partition("=")[::2] for entry in (PATH, f"HOSTNAME={hostname}", *image.env))
     if config.tty:
         merged.setdefault("TERM", "xterm")
-    merged.update({pair.key: pair.value.decode(errors="surrogateescape") for pair in config.envs})
+    for pair in config.envs:
+        try:
+            merged[pair.key] = pair.value.decode()
+        except UnicodeDecodeError as error:
+            raise Invalid(f"environment variable {pair.key}: not UTF-8 text") from error
     return [f"{key}={value}" for key, value in merged.items()]
 
 
