@@ -84,3 +84,30 @@ def test_a_file_does_not_take_the_place_of_a_directory(source: Path, tmp_path: P
     (tmp_path / "target" / "bin" / "server").mkdir(parents=True)
     with pytest.raises(Invalid, match="a file cannot replace the directory"):
         copied(source, tmp_path / "target", CopyFiles("build", ("server",), "/bin/"))
+
+
+def test_names_of_one_file_are_names_of_one_copy(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    (source / "sub").mkdir()
+    os.link(source / "server", source / "sub" / "again")
+    os.link(source / "server", source / "third")
+    (source / "alone").write_bytes(b"program")
+    copied(source, target, CopyFiles("build", (".",), "/d/"))
+    made = [(target / "d" / name).stat() for name in ("server", "sub/again", "third", "alone")]
+    assert [found.st_nlink for found in made] == [3, 3, 3, 1]
+    assert len({found.st_ino for found in made}) == 2
+    copied(source, target, CopyFiles("build", ("sub/again",), "/d/third"))
+    assert (target / "d" / "third").stat().st_nlink == 1
+
+
+def test_a_copy_that_was_replaced_meanwhile_gets_no_more_names(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    for name in ("one", "two"):
+        (source / name).mkdir()
+    (source / "one" / "same").write_bytes(b"first")
+    os.link(source / "one" / "same", source / "two" / "third")
+    (source / "two" / "same").write_bytes(b"second")
+    copied(source, target, CopyFiles("build", ("one", "two"), "/"))
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == {"same": b"second", "third": b"first"}

@@ -109,7 +109,10 @@ def _directory(rootfs: Rootfs, place: str, entry: Entry, times: list[tuple[str, 
 
 
 class _Parent:
-    """The directory that files are written into, open for as long as the next file goes there too."""
+    """The directory that files are written into, open for as long as the next file goes there too.
+
+    `copies` are places of files that have several names, by the inode of what was copied.
+    """
 
     def __init__(self, rootfs: Rootfs, rule: Placing) -> None:
         self.rootfs = rootfs
@@ -117,6 +120,8 @@ class _Parent:
         self._path = ""
         self._stack = contextlib.ExitStack()
         self._descriptor = -1
+        self.copies: dict[tuple[int, int], str] = {}
+        self._inodes: dict[str, tuple[int, int]] = {}
 
     def __enter__(self) -> "_Parent":
         return self
@@ -132,20 +137,47 @@ class _Parent:
             self._path, self._descriptor = path, self._stack.enter_context(self.rootfs.directory(path))
         return self._descriptor
 
+    def replaced(self, place: str) -> None:
+        """Something else comes to the place: what was copied there gets no more names."""
+        inode = self._inodes.pop(place, None)
+        if inode is not None:
+            del self.copies[inode]
+
+    def copied(self, inode: tuple[int, int], place: str) -> None:
+        """A file of several names has its first copy."""
+        self.copies[inode], self._inodes[place] = place, inode
+
 
 def _file(parent: _Parent, tree: Tree, pick: Pick, place: str, entry: Entry) -> None:
     above, name = posixpath.split(place)
     if not name:
         raise Invalid(f"{pick.path!r} cannot replace the root directory")
     directory = parent.open(above)
+    parent.replaced(place)
     if entry.kind == "link":
         parent.rootfs.write_link(directory, name, entry)
         return
     source = tree.open(pick.path)
     try:
-        parent.rootfs.write_file(directory, name, source, entry, tree.xattrs(pick.path))
+        found = os.fstat(source)
+        inode = (found.st_dev, found.st_ino)
+        if found.st_nlink == 1:
+            parent.rootfs.write_file(directory, name, source, entry, tree.xattrs(pick.path))
+        elif inode in parent.copies:
+            _link(parent.rootfs, parent.copies[inode], directory, name)
+        else:
+            parent.rootfs.write_file(directory, name, source, entry, tree.xattrs(pick.path))
+            parent.copied(inode, place)
     finally:
         os.close(source)
+
+
+def _link(rootfs: Rootfs, place: str, directory: int, name: str) -> None:
+    """Another name of what was copied to `place`."""
+    above, first = posixpath.split(place)
+    with rootfs.directory(above) as there:
+        clear(directory, name)
+        os.link(first, name, src_dir_fd=there, dst_dir_fd=directory, follow_symlinks=False)
 
 
 def _set_times(rootfs: Rootfs, times: list[tuple[str, Entry]]) -> None:
