@@ -44,7 +44,8 @@ async def copy_in(
     finally:
         if pending is not None:
             await asyncio.wait({pending})
-        if batch:
+        # After a piece that could not be written comes none: there would be a hole.
+        if batch and (pending is None or pending.exception() is None):
             await tasks.in_thread(_write_all, ingest, batch)
     if pending is not None:
         pending.result()
