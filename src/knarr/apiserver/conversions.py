@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from knarr.apiserver.resources import Json, Resource
+from knarr.wire import strict_json
 
 METRICS: Final = "autoscaling.alpha.kubernetes.io/metrics"
 BEHAVIOR: Final = "autoscaling.alpha.kubernetes.io/behavior"
@@ -102,7 +103,7 @@ def _unpacked(metadata: Json, name: str, form: Any) -> Any:
         return None
     try:
         held = msgspec.json.decode(annotations[name], type=form)
-    except msgspec.MsgspecError:
+    except strict_json.UNREADABLE:
         return None
     metadata["annotations"] = {key: value for key, value in annotations.items() if key != name}
     return held

@@ -17,7 +17,7 @@ import msgspec
 from knarr.base import logs
 from knarr.base.clock import Instant
 from knarr.base.errors import KnarrError, Unavailable
-from knarr.wire import http, tls
+from knarr.wire import http, strict_json, tls
 from knarr.wire.http_client import Client, Target
 
 CERTIFICATE: Final = "apiserver-kubelet-client"
@@ -115,7 +115,7 @@ class Kubelets:
                     document = await self._summary_document(self.target(node, pki))
                     kept.summary = Summary(now, document, _window(kept.summary, now))
                 return kept.summary
-        except (KnarrError, TimeoutError, msgspec.DecodeError) as error:
+        except (KnarrError, TimeoutError, *strict_json.UNREADABLE) as error:
             log.warning("%s", logs.fields(node=name, event="no statistics", error=str(error) or "no answer in time"))
             return None
 

@@ -16,6 +16,7 @@ from knarr.apiserver.status import Refusal
 from knarr.base.errors import BadRequest, Expired, KnarrError
 from knarr.base.ids import Revision
 from knarr.store.store import Entry, Listing
+from knarr.wire import strict_json
 
 ANY_REVISION = -1
 """In a token: continue in the present, though the list will not be of one moment."""
@@ -124,7 +125,7 @@ def _token(revision: int, last: str, prefix: str) -> str:
 def _continued(token: str, prefix: str) -> tuple[Revision | None, str]:
     try:
         found = msgspec.json.decode(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)), type=_Token)
-    except (ValueError, msgspec.MsgspecError) as error:
+    except (ValueError, *strict_json.UNREADABLE) as error:
         raise BadRequest(f"invalid continue token: continue key is not valid: {error}") from error
     if found.v != TOKEN_VERSION or ".." in found.start.split("/"):
         raise BadRequest(

@@ -18,6 +18,7 @@ from knarr.apiserver.authn import AUTHENTICATED, CREDENTIAL_ID
 from knarr.apiserver.context import User
 from knarr.base import ids
 from knarr.store.store import Store
+from knarr.wire import strict_json
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -133,7 +134,7 @@ class Tokens:
             der = utils.encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
             self._key.public_key().verify(der, signed.encode(), ec.ECDSA(SHA256()))
             claims = msgspec.json.decode(_bytes(payload))
-        except (ValueError, AttributeError, UnicodeError, msgspec.MsgspecError, InvalidSignature):
+        except (ValueError, AttributeError, InvalidSignature, *strict_json.UNREADABLE):
             return None
         return claims if claims.get("iss") == ISSUER else None
 

@@ -73,16 +73,18 @@ def without(config: Config, name: str) -> Config:
 def read(file: Path) -> Config:
     """The file's config; {} if there is none. Raises Failure when it is not a kubeconfig."""
     try:
-        text = file.read_text()
+        text = file.read_text("utf-8")
     except FileNotFoundError:
         return {}
+    except UnicodeDecodeError as error:
+        raise Failure(f"{file} is not a kubeconfig", "it is no text", "mend or move it, then try again") from error
     if not text.strip():
         return {}
     import yaml  # 15 ms: only when there is a file to keep
 
     try:
         config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Failure(f"{file} is not YAML", str(error).split("\n")[0], "mend or move it, then try again") from error
     if not isinstance(config, dict):
         raise Failure(f"{file} is not a kubeconfig", "it holds no mapping", "mend or move it, then try again")

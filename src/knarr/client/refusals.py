@@ -9,6 +9,7 @@ import msgspec
 
 from knarr.base import errors
 from knarr.base.errors import Cause, KnarrError
+from knarr.wire import strict_json
 
 # Status.reason → error; reasons that need more than a message are in `error`.
 BY_REASON: Final[dict[str, type[KnarrError]]] = {
@@ -49,27 +50,34 @@ TEXT_MAX: Final = 512
 def error(code: int, answer: bytes) -> KnarrError:
     """The error that an answer with this HTTP code means; code 0 (a watch's ERROR event): the Status has it."""
     status = _status(answer)
-    code = code or int(status.get("code") or 0)
+    code = code or _number(status.get("code"))
     message = str(status.get("message") or f"HTTP {code}: {answer[:TEXT_MAX].decode('utf-8', 'replace').strip()}")
-    details = status.get("details") or {}
+    details = status.get("details")
+    details = details if isinstance(details, dict) else {}
     reason = str(status.get("reason") or "")
     if reason == "Invalid" or (not reason and code == 422):
         return errors.Invalid(message, _causes(details))
     if reason == "TooManyRequests" or code == 429:
-        return errors.TooMany(message, float(details.get("retryAfterSeconds") or 1))
+        return errors.TooMany(message, float(_number(details.get("retryAfterSeconds")) or 1))
     return BY_REASON.get(reason, BY_CODE.get(code, errors.Unavailable))(message)
 
 
 def _status(answer: bytes) -> dict[str, Any]:
     try:
         status = msgspec.json.decode(answer)
-    except msgspec.DecodeError:
+    except strict_json.UNREADABLE:
         return {}
     return status if isinstance(status, dict) else {}
 
 
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
 def _causes(details: dict[str, Any]) -> tuple[Cause, ...]:
+    causes = details.get("causes")
     return tuple(
         Cause(str(cause.get("field", "")), str(cause.get("reason", "")), str(cause.get("message", "")))
-        for cause in details.get("causes") or ()
+        for cause in (causes if isinstance(causes, list) else ())
+        if isinstance(cause, dict)
     )

@@ -16,7 +16,7 @@ from knarr.base.ids import Revision
 from knarr.client import refusals
 from knarr.client.client import DeleteOptions, EventType, Json, ListResult, PatchType, WatchEvent
 from knarr.kinds.registry import Kind
-from knarr.wire import http
+from knarr.wire import http, strict_json
 
 PATCH_MEDIA_TYPES: Final[dict[PatchType, str]] = {
     "json": "application/json-patch+json",
@@ -57,6 +57,7 @@ class _Event(msgspec.Struct):
 
 _list_decoder = msgspec.json.Decoder(_List)
 _event_decoder = msgspec.json.Decoder(_Event)
+_json_decoder = msgspec.json.Decoder(Json)
 
 
 class ApiClient:
@@ -73,7 +74,7 @@ class ApiClient:
     async def list(self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "") -> ListResult:
         query = urlencode(selectors(labels, fields))
         answer = await self._bytes(http.Request("GET", path(kind, namespace), query, self._headers))
-        listed = _list_decoder.decode(answer)
+        listed = _read(_list_decoder, answer)
         return ListResult(
             tuple(bytes(item) for item in listed.items or ()), Revision(int(listed.metadata.resource_version or 0))
         )
@@ -120,7 +121,7 @@ class ApiClient:
             content = msgspec.json.encode(body)
             headers = (*headers, ("content-type", media), ("content-length", str(len(content))))
         answer = await self._bytes(http.Request(method, target, query, headers, content))
-        decoded: Json = msgspec.json.decode(answer)
+        decoded: Json = _read(_json_decoder, answer)
         return decoded
 
     async def _bytes(self, request: http.Request) -> bytes:
@@ -129,6 +130,13 @@ class ApiClient:
         if not 200 <= response.status < 300:
             raise refusals.error(response.status, answer)
         return answer
+
+
+def _read(decoder: Any, answer: bytes) -> Any:
+    try:
+        return decoder.decode(answer)
+    except strict_json.UNREADABLE as error:
+        raise Unavailable(f"the server's answer cannot be read: {error}") from error
 
 
 def path(kind: Kind, namespace: str = "", name: str = "", subresource: str = "") -> str:
@@ -162,7 +170,7 @@ def delete_body(options: DeleteOptions) -> Json:
 
 
 def _watch_event(line: bytes) -> WatchEvent:
-    event = _event_decoder.decode(line)
+    event = _read(_event_decoder, line)
     content = bytes(event.object)
     if event.type == "ERROR":
         raise refusals.error(0, content)

@@ -34,6 +34,7 @@ from knarr.oci import reference as references
 from knarr.oci.digest import Digest
 from knarr.oci.manifest import Descriptor, Index, Manifest
 from knarr.oci.reference import Reference
+from knarr.wire import strict_json
 
 _ENTRIES_MAX = 100_000
 _PIECE = 1 << 20
@@ -211,7 +212,7 @@ def _reference_of(entry: Descriptor) -> Reference:
 def _docker_images(store: ImageStore, contents: _Contents) -> list[tuple[Reference, Digest]]:
     try:
         rows = msgspec.json.decode(contents.texts["manifest.json"], type=list[_DockerRow])
-    except msgspec.DecodeError as error:
+    except strict_json.UNREADABLE as error:
         raise Invalid(f"archive: manifest.json: {error}") from error
     found: list[tuple[Reference, Digest]] = []
     for row in rows:

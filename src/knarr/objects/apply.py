@@ -17,6 +17,7 @@ from knarr.objects import decoding, defaults, faults, fields, managed
 from knarr.objects.fields import Fields
 from knarr.objects.managed import Entry, Writer
 from knarr.objects.schema import Schema
+from knarr.wire import strict_json
 
 Json = dict[str, Any]
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
@@ -148,7 +149,7 @@ def _migrated(schema: Schema, live: Json, held: list[Entry], applied: Applied) -
     try:
         last = msgspec.json.decode(text)
         allowed = fields.of(schema, managed.without_stripped(last))
-    except (msgspec.DecodeError, AttributeError):
+    except (*strict_json.UNREADABLE, AttributeError):
         allowed = {}
     eased = [Entry(e.writer, e.operation, e.time, fields.difference(e.fields, allowed)) for e in held]
     return _merged(schema, live, [entry for entry in eased if entry.fields], applied)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from knarr.objects.schema import ObjectType, Schema
+from knarr.wire import strict_json
 
 Fields = dict[str, Any]
 Json = dict[str, Any]
@@ -98,7 +99,7 @@ def _is_element(key: str) -> bool:
         return False
     try:
         named = msgspec.json.decode(key[2:])
-    except msgspec.DecodeError:
+    except strict_json.UNREADABLE:
         return False
     return isinstance(named, dict) if key[0] == "k" else isinstance(named, int) or key[0] == "v"
 

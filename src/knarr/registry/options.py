@@ -24,7 +24,7 @@ from knarr.registry.access import Access
 from knarr.registry.pull_through import TTL_SECONDS, PullThrough, Upstream
 from knarr.registry.quota import Quota
 from knarr.registry.service import Gates
-from knarr.wire import tls
+from knarr.wire import strict_json, tls
 from knarr.wire.http_client import Client
 
 Found = TypeVar("Found")
@@ -56,7 +56,7 @@ def read(path: Path) -> Options:
         return Options()
     except OSError as error:
         raise Invalid(f"{path}: {error.strerror}") from error
-    except (msgspec.DecodeError, Invalid) as error:
+    except (*strict_json.UNREADABLE, Invalid) as error:
         raise Invalid(f"{path}: {error}") from error
 
 

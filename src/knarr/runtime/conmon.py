@@ -49,8 +49,11 @@ def created_pid(answer: bytes) -> int:
     if not answer.strip():
         raise Unavailable("conmon ended before it answered")
     for line in answer.splitlines():
-        said = json.loads(line)
-        pid = said.get("pid", said.get("data", -1))
+        try:
+            said = json.loads(line)
+            pid = said.get("pid", said.get("data", -1))
+        except (ValueError, AttributeError) as error:
+            raise Unavailable(f"conmon's answer is cut short: {line[:200]!r}") from error
         if pid > 0:
             return int(pid)
         raise Invalid(str(said.get("message") or "the runtime gave no reason").strip())

@@ -156,7 +156,7 @@ def parsed(text: str) -> Configuration:
     """The configuration of a file's text. Raises Invalid with the path of what is wrong."""
     try:
         given = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise Invalid(f"the scheduler's configuration is not YAML: {error}") from error
     file = _converted(given, _File, "")
     if (file.api_version, file.kind) != (API_VERSION, KIND):

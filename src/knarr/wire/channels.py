@@ -12,6 +12,8 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from knarr.wire import strict_json
+
 STDIN, STDOUT, STDERR, ERROR, RESIZE = 0, 1, 2, 3, 4
 """Channel numbers of the Kubernetes remote command protocol."""
 STDIN_AHEAD: Final = 64 * 1024
@@ -111,7 +113,7 @@ class Incoming:
             text, _, self._resize_text = self._resize_text.partition(b"}")
             try:
                 size = msgspec.json.decode(text + b"}", type=dict[str, int])
-            except msgspec.DecodeError:
+            except strict_json.UNREADABLE:
                 continue
             columns, rows = size.get("Width", 0), size.get("Height", 0)
             if 0 < columns < 65536 and 0 < rows < 65536:

@@ -12,7 +12,7 @@ import msgspec
 from knarr.apiserver.audit.policy import Asked, Decision, Level
 from knarr.apiserver.context import User
 from knarr.base.clock import Instant, rfc3339_micro
-from knarr.wire import http
+from knarr.wire import http, strict_json
 
 Json = dict[str, Any]
 
@@ -100,7 +100,7 @@ def _decoded_answer(answered: Answered) -> Json:
     try:
         body = gzip.decompress(answered.body) if headers.get("content-encoding") == "gzip" else answered.body
         value = msgspec.json.decode(body)
-    except (OSError, EOFError, msgspec.DecodeError):
+    except (OSError, EOFError, *strict_json.UNREADABLE):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -146,7 +146,7 @@ def _decoded_request(asking: Asking) -> Any:
                 return strict_yaml.decode(asking.body)
             case _:
                 return msgspec.json.decode(asking.body)
-    except (KnarrError, msgspec.DecodeError, ValueError):
+    except (KnarrError, *strict_json.UNREADABLE):
         return None
 
 

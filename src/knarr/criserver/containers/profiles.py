@@ -13,6 +13,7 @@ from knarr.cri.messages.config import ContainerConfig, LinuxContainerSecurityCon
 from knarr.cri.messages.enums import ProfileType
 from knarr.criserver.containers.settings import security
 from knarr.runtime import seccomp, spec
+from knarr.wire import strict_json
 
 _KEYS = ("defaultAction", "defaultErrnoRet", "architectures", "flags", "syscalls")
 
@@ -78,7 +79,7 @@ def _load(path: Path) -> dict[str, Any]:
         profile = msgspec.json.decode(path.read_bytes())
     except FileNotFoundError as error:
         raise NotFound(f"cannot load seccomp profile {str(path)!r}: open {path}: no such file or directory") from error
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *strict_json.UNREADABLE) as error:
         raise Invalid(f"cannot load seccomp profile {str(path)!r}: {error}") from error
     if not isinstance(profile, dict) or "defaultAction" not in profile:
         raise Invalid(f"cannot load seccomp profile {str(path)!r}: no defaultAction")

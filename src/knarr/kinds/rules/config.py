@@ -8,6 +8,7 @@ import msgspec
 
 from knarr.base.errors import Cause
 from knarr.objects import faults, names
+from knarr.wire import strict_json
 
 Json = dict[str, Any]
 SIZE_MAX: Final = 1024 * 1024
@@ -69,7 +70,7 @@ def _json_fault(encoded: str) -> str:
         msgspec.json.decode(base64.b64decode(encoded), type=dict[str, Any] | None)
     except msgspec.ValidationError:
         return "json: cannot unmarshal into Go value of type map[string]interface {}"
-    except (msgspec.DecodeError, ValueError):
+    except (ValueError, *strict_json.UNREADABLE):
         # The bytes are secret: the place that Go names would tell of them.
         return "unexpected end of JSON input" if not encoded else "invalid character in JSON"
     return ""
