@@ -17,7 +17,7 @@ check: .venv/.test
 	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -n 2 tests/tidy tests/unit
+	$(BIN)/pytest -n 2 tests/tidy tests/unit tests/fuzz
 
 bench: packages-test .venv/.run
 	@for claim in cluster rollouts node probes api controllers scheduler images builds inner_loop; do \
@@ -27,6 +27,7 @@ soak: .venv/.test
 	KNARR_ROUNDS=60 $(BIN)/pytest --timeout 3600 tests/conformance/test_consistency.py
 	KNARR_SEEDS=20000 SEEDS=500 $(BIN)/pytest --timeout 3600 tests/simulation tests/unit/kubelet/test_survival.py
 	KNARR_SCHEDULER_SEEDS=5000 $(BIN)/pytest --timeout 3600 tests/unit/scheduler/test_oracle.py
+	KNARR_FUZZ=100000 $(BIN)/pytest -n 2 --timeout 3600 tests/fuzz
 	KNARR_RBAC_CASES=200000 $(BIN)/pytest --timeout 3600 tests/unit/apiserver/test_rbac_oracle.py
 	KNARR_RACE_TRIES=100000 $(BIN)/pytest --timeout 3600 tests/unit/kubelet/test_sub_path_race.py
 	KNARR_MOUNT_TRIES=10000 KNARR_DELETE_ROUNDS=50 $(BIN)/pytest -s --timeout 7200 tests/e2e/test_mount_races.py \
