@@ -2,12 +2,14 @@
 
 # one call is one line
 import asyncio
+import hashlib
 import os
 import random
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from knarr.base.errors import Forbidden, Invalid, KnarrError, NotFound, Unauthenticated, Unavailable
@@ -20,6 +22,7 @@ from knarr.images.push import Pusher
 from knarr.images.registries import RemoteSettings
 from knarr.oci import image_config, manifest
 from knarr.oci import reference as references
+from knarr.oci.digest import Digest
 from knarr.oci.image_config import ImageConfig, RootFs
 from knarr.oci.manifest import Descriptor, Index, Manifest
 from knarr.oci.platform import Platform
@@ -234,6 +237,49 @@ async def test_a_blob_that_is_not_what_the_manifest_says_is_refused(
             await Puller(here, client).pull(references.parse(f"{there.domain}/web:v1"))
         assert len(here.names) == 0
         assert all(info.digest != layer.digest for info in here.content.walk())
+
+
+async def test_a_digest_of_any_kind_is_verified(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    gate = Gate(scheme="basic")
+    async with served(tmp_path / "there", gate) as there:
+        body = there.content.path(build(there.store, f"{there.domain}/web:v1", b"x")).read_bytes()
+        wanted = Digest("sha512:" + hashlib.sha512(body).hexdigest())
+        there.store.add(
+            references.parse(f"{there.domain}/web@{wanted}"), add(there.content, body, wanted).digest, "pushed"
+        )
+        name = references.parse(f"{there.domain}/web@{wanted}")
+        assert (await Puller(here, client).pull(name, ANN)).manifest == there.store.resolve(
+            f"{there.domain}/web:v1"
+        ).manifest
+        there.content.path(wanted).write_bytes(body + b"\n")  # another manifest under the same digest
+        elsewhere = open_store(tmp_path / "elsewhere")[0]
+        with pytest.raises(Invalid, match=f"not {wanted}"):
+            await Puller(elsewhere, client).pull(name, ANN)
+
+
+async def test_the_urls_of_a_foreign_layer_are_not_asked(tmp_path: Path, here: ImageStore, client: Client) -> None:
+    """They would learn who pulls, and credentials with it (CVE-2020-15157); the registry has the layer, or nobody."""
+    asked: list[str] = []
+
+    async def stranger(request: Request) -> Response:
+        asked.append(request.path)
+        return Response(401, (("www-authenticate", 'Basic realm="give me your password"'),))
+
+    server = Server(stranger)
+    port = await server.listen_tcp("127.0.0.1", 0)
+    gate = Gate(scheme="basic")
+    async with served(tmp_path / "there", gate) as there:
+        image = there.store.image(build(there.store, f"{there.domain}/web:v1", b"x"))
+        layer = msgspec.structs.replace(image.manifest.layers[0], urls=(f"http://localhost:{port}/layer",))
+        digest = there.store.put(msgspec.structs.replace(image.manifest, layers=(layer,)))
+        name = references.parse(f"{there.domain}/web:v2")
+        there.store.add(name, digest, "pushed")
+        assert (await Puller(here, client).pull(name, ANN)).digest == digest
+        there.content.delete(layer.digest)
+        with pytest.raises(NotFound, match=layer.digest):
+            await Puller(open_store(tmp_path / "elsewhere")[0], client).pull(name, ANN)
+    await server.close(grace_seconds=0.5)
+    assert asked == []
 
 
 async def test_a_layer_that_is_no_layer_leaves_neither_name_nor_snapshot(
