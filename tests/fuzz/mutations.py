@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 BYTES_MAX = 1 << 16
 INTERESTING = (
-    b"\0", b"\xff", b"\x7f", b"\x80", b"\n", b"\r\n", b" ", b"%", b"\\", b'"', b"'", b"{", b"[", b"-1", b"0", b"..", b"/",
-    b"99999999999999999999", b"\xed\xa0\x80", b"\xc3\xa9", b"\xd9\xa0", b"\xf0\x9f\x98\x80",
+    b"\0", b"\xff", b"\x7f", b"\x80", b"\n", b"\r\n", b" ", b"%", b"\\", b'"', b"'", b"{", b"[", b"-1", b"0", b"..",
+    b"/", b"99999999999999999999", b"\xed\xa0\x80", b"\xc3\xa9", b"\xd9\xa0", b"\xf0\x9f\x98\x80",
 )  # fmt: skip
 
 
