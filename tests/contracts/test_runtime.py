@@ -1,6 +1,7 @@
 """The contract of runtime.Runtime: in memory, and real with every runtime that is installed."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -158,3 +159,28 @@ async def test_many_containers_start_at_once(subject: Subject) -> None:
         return ended.exit_code
 
     assert await asyncio.gather(*(run(name) for name in names)) == [137] * len(names)
+
+
+async def test_an_exec_on_a_terminal_has_its_size_its_echo_and_its_code(subject: Subject) -> None:
+    runtime = subject.runtime
+    if isinstance(runtime, MemoryRuntime):
+        pytest.skip("no terminals in memory")
+    await runtime.create(subject.spec())
+    await runtime.start(ONE)
+    wait = 'read go; until [ "$(stty size)" = "33 101" ]; do sleep 0.05; done; tty; exit 3'
+    wanted = ExecSpec(arguments=("/bin/sh", "-c", f"stty size; {wait}"), has_terminal=True, console_size=(99, 31))
+    running = await runtime.exec(ONE, wanted, stdin=True, stdout=True, stderr=False)
+    assert running.stdin_fd is not None
+    assert running.stdout_fd is not None
+    text = b""
+    while b"\n" not in text:
+        text += await asyncio.to_thread(os.read, running.stdout_fd, 4096)
+    running.resize(101, 33)
+    os.write(running.stdin_fd, b"go\n")
+    assert await asyncio.wait_for(running.wait(), SECONDS) == 3
+    with contextlib.suppress(OSError):  # EIO ends a terminal
+        while chunk := os.read(running.stdout_fd, 4096):
+            text += chunk
+    for descriptor in (running.stdin_fd, running.stdout_fd):
+        os.close(descriptor)
+    assert text == b"31 99\r\ngo\r\n/dev/pts/0\r\n"

@@ -8,6 +8,7 @@ the disk is short (relief.py) or the pod is deleted. What was made and never sta
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from knarr.cri.messages.enums import ContainerState
 from knarr.kubelet.observed import ObservedContainer
 
 DEAD_KEPT = 1
@@ -17,7 +18,7 @@ def excess(containers: Iterable[ObservedContainer]) -> Iterator[ObservedContaine
     """Of the containers of one pod, newest first, the dead ones beyond those kept."""
     kept: dict[str, int] = {}
     for container in containers:
-        if container.is_exited:
+        if container.state in (ContainerState.CONTAINER_EXITED, ContainerState.CONTAINER_UNKNOWN):
             kept[container.name] = kept.get(container.name, 0) + 1
             if kept[container.name] > DEAD_KEPT:
                 yield container

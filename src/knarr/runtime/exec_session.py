@@ -1,7 +1,8 @@
 """One command inside a running container, by `crun exec` or `runc exec`.
 
-Without a terminal the command's streams are pipes; with one the runtime sends the terminal's controlling end over a
-console socket. The runtime's own process is the exec's parent here: its exit code is the command's.
+Without a terminal the command's streams are pipes; with one crun sends the terminal's controlling end over a console
+socket. runc does so only if it does not wait for the end, so it is *lent* a terminal of ours as its own, and passes on
+what comes and goes and the size. The runtime's own process is the exec's parent here: its exit code is the command's.
 Not here: timeouts and output limits (the caller's), WebSocket and SPDY (criserver/streaming.py).
 """
 
@@ -15,6 +16,7 @@ import socket
 import struct
 import subprocess
 import termios
+import tty
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,8 +66,7 @@ class _Process:
 
     def resize(self, columns: int, rows: int) -> None:
         if self.terminal is not None:
-            with contextlib.suppress(OSError):
-                fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            _resize(self.terminal, columns, rows)
 
     def kill(self) -> None:
         """Kill the command itself; the runtime's process then ends with its exit code."""
@@ -78,7 +79,8 @@ class _Process:
 class Session:
     """The files and descriptors of one exec, named `name` in the container's bundle."""
 
-    def __init__(self, bundle: Path, name: str, spec: ExecSpec) -> None:
+    def __init__(self, bundle: Path, name: str, spec: ExecSpec, *, is_lent: bool) -> None:
+        self._is_lent = is_lent
         self._bundle = bundle
         self._spec = spec
         self._settings = bundle / f"{name}.json"
@@ -87,13 +89,16 @@ class Session:
 
     def arguments(self) -> list[str]:
         words = ["--process", str(self._settings), "--pid-file", str(self._pid_file)]
-        return [*words, "--console-socket", str(self._console)] if self._spec.has_terminal else words
+        has_socket = self._spec.has_terminal and not self._is_lent
+        return [*words, "--console-socket", str(self._console)] if has_socket else words
 
     async def start(
         self, launcher: Launcher, arguments: Sequence[str], hides_unified: bool, *, wants: tuple[bool, bool, bool]
     ) -> _Process:
         config = msgspec.json.decode((self._bundle / "config.json").read_bytes())
         self._settings.write_bytes(msgspec.json.encode(specification(config["process"], self._spec)))
+        if self._spec.has_terminal and self._is_lent:
+            return await self._start_on_lent_terminal(launcher, arguments, hides_unified)
         if self._spec.has_terminal:
             return await self._start_on_terminal(launcher, arguments, hides_unified)
         return await self._start_on_pipes(launcher, arguments, hides_unified, wants)
@@ -118,6 +123,28 @@ class Session:
             _close(theirs)
         child.when_ended(self._clean)
         return _Process(child, self._pid_file, ours[0], ours[1], ours[2])
+
+    async def _start_on_lent_terminal(
+        self, launcher: Launcher, arguments: Sequence[str], hides_unified: bool
+    ) -> _Process:
+        terminal, lent = os.openpty()
+        tty.setraw(lent)  # what is typed is echoed once, by the container's own terminal
+        if self._spec.console_size is not None:
+            _resize(terminal, *self._spec.console_size)
+        # The first terminal that the leader of a session opens is the session's: a new size is told by a signal then.
+        opened = ["/bin/sh", "-c", 'exec "$@" <>"$0" >&0 2>&0', os.ttyname(lent)]
+        command = Command(arguments=[*opened, *arguments], files=(lent, lent, lent), hides_unified=hides_unified)
+        try:
+            child = await launcher.start(command)
+        except BaseException:
+            os.close(terminal)
+            self._clean()
+            raise
+        finally:
+            os.close(lent)
+        child.when_ended(self._clean)
+        output = os.dup(terminal)
+        return _Process(child, self._pid_file, terminal, output, None, output)
 
     async def _start_on_terminal(self, launcher: Launcher, arguments: Sequence[str], hides_unified: bool) -> _Process:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
@@ -191,6 +218,11 @@ async def _receive_terminal(listener: socket.socket) -> int:
     if not descriptors:
         raise Unavailable("exec: the runtime sent no terminal")
     return descriptors[0]
+
+
+def _resize(terminal: int, columns: int, rows: int) -> None:
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
 
 def _close(descriptors: Sequence[int | None]) -> None:

@@ -170,7 +170,8 @@ class OciRuntime:
             raise Invalid(f"container {container} is not running")
         self._execs += 1
         directory = self._bundle(container)
-        session = exec_session.Session(directory, f"exec-{os.getpid()}-{self._execs}", spec)
+        name, is_runc = f"exec-{os.getpid()}-{self._execs}", Path(self._programs.runtime).name == "runc"
+        session = exec_session.Session(directory, name, spec, is_lent=is_runc)
         command = [*self._runtime(), "exec", *session.arguments(), container]
         return await session.start(self._launcher, command, self._hides_unified, wants=(stdin, stdout, stderr))
 
