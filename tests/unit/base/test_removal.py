@@ -13,20 +13,21 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def deepened(root: Path, depth: int) -> None:
     """Directories in each other, deeper than any path can say."""
+    name = "inner" * 10
     here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for _ in range(depth):
-        os.mkdir("inner", dir_fd=here)
-        os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
-        inner = os.open("inner", os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
+        os.mkdir(name, dir_fd=here)
+        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
         os.close(here)
         here = inner
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
     os.close(here)
 
 
 def test_a_tree_deeper_than_calls_descriptors_and_paths_go_is_removed(tmp_path: Path) -> None:
     root = tmp_path / "deep"
     root.mkdir()
-    deepened(root, 3000)
+    deepened(root, 1100)
     remove_tree(root)
     assert list(tmp_path.iterdir()) == []
 

@@ -135,12 +135,12 @@ def test_other_tars_read_what_is_packed(tmp_path: Path) -> None:
     assert list(kinds) == sorted(kinds, key=lambda name: name.replace(".wh.", "").split("/"))
 
 
-def deepened(root: Path, depth: int) -> None:
+def deepened(root: Path, depth: int, name: str = "d") -> None:
     root.mkdir()
     here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for _ in range(depth):
-        os.mkdir("d", dir_fd=here)
-        inner = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
+        os.mkdir(name, dir_fd=here)
+        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=here)
         os.close(here)
         here = inner
     os.close(here)
@@ -148,22 +148,22 @@ def deepened(root: Path, depth: int) -> None:
 
 def test_a_tree_deeper_than_python_calls_go_is_packed_and_unpacked(tmp_path: Path) -> None:
     upper, target = tmp_path / "upper", tmp_path / "target"
-    deepened(upper, 1500)
+    deepened(upper, 1010)
     target.mkdir()
     content = LocalContent(tmp_path / "content")
     layer = layer_diff.pack(upper, content)
     try:
         assert unpack(content.path(layer.descriptor.digest), target).diff_id == layer.diff_id
-        assert (target / ("d/" * 1500)).is_dir()
+        assert (target / ("d/" * 1010)).is_dir()
     finally:
         remove_tree(upper)
         remove_tree(target)
 
 
 def test_a_path_that_no_layer_can_hold_is_told(tmp_path: Path) -> None:
-    deepened(tmp_path / "upper", 3000)
+    deepened(tmp_path / "upper", 20, "d" * 250)
     try:
-        with pytest.raises(Invalid, match=r"^/d/d/.*…: the path is too long for a layer$"):
+        with pytest.raises(Invalid, match=r"^/ddd.*…: the path is too long for a layer$"):
             layer_diff.pack(tmp_path / "upper", LocalContent(tmp_path / "content"))
     finally:
         remove_tree(tmp_path / "upper")
