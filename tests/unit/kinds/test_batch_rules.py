@@ -143,3 +143,43 @@ def test_a_selector_that_the_server_makes_selects_nothing_else() -> None:
     )[0]  # fmt: skip
     manual = {"template": template, "selector": more, "manualSelector": True}
     assert refused("Job", {**identity, "spec": manual}) == []
+
+
+def true(*names: str) -> Json:
+    return {"conditions": [{"type": name, "status": "True"} for name in names]}
+
+
+START, END = {"startTime": "2030-01-01T00:00:00Z"}, {"completionTime": "2030-01-01T00:01:00Z"}
+COMPLETE = {**true("SuccessCriteriaMet", "Complete"), **START, **END}
+STATUSES: list[tuple[Json, Json, list[str]]] = [
+    ({}, COMPLETE, []),
+    (START, {**START, **true("FailureTarget", "Failed")}, []),
+    (COMPLETE, {**COMPLETE, "succeeded": 1}, []),
+    ({}, {"active": -1}, ["status.active: Invalid value: -1: must be greater than or equal to 0"]),
+    ({}, {**COMPLETE, "active": 1}, ["status.active: Invalid value: 1: active>0 is invalid for finished job"]),
+    ({}, {"ready": 2, "active": 1}, ["status.ready: Invalid value: 2: cannot set more ready pods than active"]),
+    ({}, {**START, **true("Failed")}, [
+        "status.conditions: Invalid value: cannot set Failed=True condition without the FailureTarget=true condition"]),
+    ({}, {**true("SuccessCriteriaMet", "Complete"), **START}, [
+        "status.completionTime: Required value: completionTime is required for Complete jobs"]),
+    ({}, {**START, **END}, [
+        'status.completionTime: Invalid value: "2030-01-01T00:01:00Z": cannot set completionTime when there is no '
+        "Complete=True condition"]),
+    ({}, true("FailureTarget", "Failed"), ["status.startTime: Required value: startTime is required for finished job"]),
+    ({"failed": 2}, {"failed": 1}, ["status.failed: Invalid value: 1: cannot decrease the failed counter"]),
+    ({**START, **true("FailureTarget")}, START, [
+        "status.conditions: Invalid value: cannot disable the terminal FailureTarget=True condition"]),
+    (START, {}, ["status.startTime: Required value: startTime cannot be removed for unsuspended job"]),
+    ({}, {"completedIndexes": "0"}, [
+        'status.completedIndexes: Invalid value: "0": cannot set non-empty completedIndexes when non-indexed '
+        "completion mode"]),
+    ({}, {"uncountedTerminatedPods": {"succeeded": ["u"]}, **COMPLETE}, [
+        'status.uncountedTerminatedPods: Invalid value: {"succeeded":["u"]}: uncountedTerminatedPods needs to be empty '
+        "for finished job"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "found"), STATUSES)
+def test_a_status_does_not_contradict_itself_or_the_one_before(old: Json, new: Json, found: list[str]) -> None:
+    before, after = ({**job(completions=3), "status": status} for status in (old, new))
+    assert refused_change("Job", before, after, "status") == found
