@@ -283,6 +283,16 @@ async def test_a_quota_stops_a_push_and_says_so(tmp_path: Path, client: Client) 
         assert sum(left) < 1 << 20  # nothing of the refused layer
 
 
+async def test_what_is_fetched_from_upstream_keeps_to_the_quota(tmp_path: Path, client: Client) -> None:
+    async with proxied(tmp_path, open_gate(), quota_bytes=4 << 20) as (upstream, cache, _):
+        build(upstream.store, f"{upstream.domain}/web:2", os.urandom(2 << 20))
+        here, _, _ = open_store(tmp_path / "here")
+        await Puller(here, client).pull(references.parse(f"{cache.domain}/web:1"))
+        with pytest.raises(KnarrError, match="quota exceeded: a blob of"):
+            await Puller(here, client).pull(references.parse(f"{cache.domain}/web:2"))
+        assert sum(blob.size for blob in cache.content.walk()) <= 4 << 20
+
+
 async def test_a_repositorys_quota_counts_shared_blobs_once(tmp_path: Path, client: Client) -> None:
     here, _, _ = open_store(tmp_path / "here")
     async with served(tmp_path / "there", options=Options(repository_quota_bytes=4 << 20)) as there:

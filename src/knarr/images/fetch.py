@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 
+from knarr.base import tasks
 from knarr.base.errors import Invalid, TooLarge, Unavailable
 from knarr.images.content import ContentStore, Ingest
 from knarr.images.ingestion import copy_in
@@ -44,7 +45,7 @@ class Fetch:
                 raise Invalid(f"blob {part.digest}: {self.ingest.size} bytes came, the manifest says {part.size}")
             if self._pipe is not None:
                 await asyncio.to_thread(self._pipe.end)
-            await asyncio.to_thread(self.ingest.commit, part.digest)
+            await tasks.in_thread(self.ingest.commit, part.digest)
         finally:
             self.ingest.abort()
 

@@ -9,6 +9,7 @@ import re
 from knarr.base.errors import NotFound
 from knarr.images import gc
 from knarr.oci.digest import Digest
+from knarr.registry import quota
 from knarr.registry.call import Call, State, parse_digest
 from knarr.registry.errors import Failure
 from knarr.wire.http import Headers, Response
@@ -41,6 +42,7 @@ async def _from_upstream(state: State, call: Call, digest: Digest) -> Response:
     if call.request.method == "HEAD":
         size = await state.upstream.size(call.name, ns, digest)
         return _head(call, digest, size, 0, size)
+    await quota.check_fetch(state, call.name, ns, digest)
     arrival = await state.upstream.blob(call.name, ns, digest)
     start, end = _range(call.request.header("range"), arrival.size)
     response = _head(call, digest, arrival.size, start, end)

@@ -4,10 +4,10 @@ A manifest is kept byte for byte. What it refers to must be here first; its subj
 once a name of the node, so that it can run.
 """
 
-import asyncio
 from collections.abc import Iterator
 from functools import partial
 
+from knarr.base import tasks
 from knarr.base.errors import Invalid, KnarrError, NotFound
 from knarr.images import gc
 from knarr.images.content import add, read
@@ -53,14 +53,14 @@ async def put(state: State, call: Call) -> Response:
     _check_parts(state, parsed)
     digest = reference.digest or digests.of(body)
     try:
-        await asyncio.to_thread(add, state.content, body, digest)
+        await tasks.in_thread(add, state.content, body, digest)
     except Invalid as error:
         raise Failure("DIGEST_INVALID", f"the manifest: {error}") from error
     named = partial(state.names.tag, media_type=manifest.type_of(parsed, served), size=len(body), origin="pushed")
     async with state.naming.hold(call.name):  # or two manifests together would be more than the quota
         quota.check_manifest(state, call.repository(state), digest)
         _check_parts(state, parsed)  # still here, and safe from garbage collection until the name keeps them
-        await asyncio.to_thread(named, reference, digest)
+        await tasks.in_thread(named, reference, digest)
     state.remember(call.name)
     state.sessions.referred(call.name)
     headers: Headers = (("location", f"/v2/{call.name}/manifests/{digest}"), ("docker-content-digest", digest))
@@ -76,7 +76,7 @@ async def delete(state: State, call: Call) -> Response:
     if reference.digest is not None:
         names = state.names.repository(call.repository(state))
         doomed = [name.parsed for name in names if name.digest == reference.digest]
-    removed = [await asyncio.to_thread(state.names.untag, name) for name in doomed]
+    removed = [await tasks.in_thread(state.names.untag, name) for name in doomed]
     if not any(removed):
         raise Failure("MANIFEST_UNKNOWN", f"manifest {call.argument} of {call.name} is not here")
     state.remember(call.name)

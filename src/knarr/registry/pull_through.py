@@ -95,6 +95,13 @@ class PullThrough:
                 self._names.untag(reference)
                 raise Failure("MANIFEST_UNKNOWN", str(error)) from error
 
+    def is_arriving(self, digest: Digest) -> bool:
+        return digest in self._arriving
+
+    def arriving(self) -> int:
+        """Bytes that are on their way in, or will be."""
+        return sum(arrival.size for arrival in self._arriving.values())
+
     async def size(self, path: str, ns: str, digest: Digest) -> int:
         """How large a blob is that is not here. Raises Failure."""
         arriving = self._arriving.get(digest)

@@ -30,11 +30,22 @@ def room(state: "State", name: str, repository: str) -> int | None:
     """How many bytes may still come for a repository; None for no bound."""
     bounds = []
     if state.quota.total_bytes:
-        bounds.append(state.quota.total_bytes - _stored(state) - state.sessions.arriving())
+        fetched = state.upstream.arriving() if state.upstream is not None else 0
+        bounds.append(state.quota.total_bytes - _stored(state) - state.sessions.arriving() - fetched)
     if state.quota.repository_bytes:
         used = _size(state, {n.digest for n in state.names.repository(repository)}) + state.sessions.arriving(name)
         bounds.append(state.quota.repository_bytes - used)
     return min(bounds) if bounds else None
+
+
+async def check_fetch(state: "State", name: str, ns: str, digest: Digest) -> None:
+    """Raises Failure if a blob of a registry that this one stands for would not fit."""
+    if state.upstream is None or not state.quota.total_bytes or state.upstream.is_arriving(digest):
+        return
+    size = await state.upstream.size(name, ns, digest)
+    left = state.quota.total_bytes - _stored(state) - state.sessions.arriving() - state.upstream.arriving()
+    if size > left:
+        raise full(f"a blob of {size} bytes is to be fetched, there is room for {max(0, left)}; knarr prune may help")
 
 
 def shrinking(state: "State", left: int) -> Callable[[], int]:

@@ -4,9 +4,9 @@ Bytes stream to disk with the digest computed on the way; the blob is visible on
 are kept by registry/sessions.py.
 """
 
-import asyncio
 import re
 
+from knarr.base import tasks
 from knarr.base.errors import Invalid, Unavailable
 from knarr.images.ingestion import copy_in
 from knarr.oci.digest import Digest
@@ -75,7 +75,7 @@ async def _finish(state: State, call: Call, session: Session, digest: Digest) ->
     session.is_busy = True
     try:
         quota.check_blob(state, call.name, call.repository(state), digest)
-        await asyncio.to_thread(session.ingest.commit, digest)
+        await tasks.in_thread(session.ingest.commit, digest)
     except Invalid as error:
         raise Failure("DIGEST_INVALID", str(error)) from error
     finally:
