@@ -137,16 +137,6 @@ BROKEN: dict[str, bytes] = {
 }
 
 
-def test_a_broken_websocket_is_closed(server: Process) -> None:
-    descriptors, tasks = server.descriptors(), server.tasks()
-    opened = {}
-    for target, protocol in ((EXEC, "v5.channel.k8s.io"), (PORT, "v4.channel.k8s.io")):
-        for name, content in BROKEN.items():
-            opened[f"{name}: {target}"] = (upgrade(server, target, protocol), content)
-    assert all_drained(opened) == {}
-    assert hostile.settled(server, descriptors, tasks) <= (descriptors, tasks)
-
-
 BROKEN_SPDY: dict[str, bytes] = {
     "a frame past the limit": struct.pack(">HHB", 0x8003, spdy.PING, 0) + b"\xff\xff\xff" + b"\0" * 4096,
     "data past the limit": struct.pack(">IB", 1, 0) + b"\xff\xff\xff" + b"\0" * 4096,
@@ -165,15 +155,18 @@ BROKEN_SPDY: dict[str, bytes] = {
 }
 
 
-def test_a_broken_spdy_session_is_closed(server: Process) -> None:
+def test_what_is_broken_or_half_closed_ends_and_leaves_nothing(server: Process) -> None:
     descriptors, tasks, memory = server.descriptors(), server.tasks(), server.memory()
     opened = {}
+    for target, protocol in ((EXEC, "v5.channel.k8s.io"), (PORT, "v4.channel.k8s.io")):
+        for name, content in {**BROKEN, **{f"half-closed {number}": b"" for number in range(25)}}.items():
+            opened[f"WebSocket, {name}: {target}"] = (upgrade(server, target, protocol), content)
     for target in (EXEC, f"{POD}/portforward"):
-        for name, content in BROKEN_SPDY.items():
-            opened[f"{name}: {target}"] = (spdy_upgrade(server, target), content)
+        for name, content in {**BROKEN_SPDY, **{f"half-closed {number}": b"" for number in range(25)}}.items():
+            opened[f"SPDY, {name}: {target}"] = (spdy_upgrade(server, target), content)
     assert all_drained(opened) == {}
     assert hostile.settled(server, descriptors, tasks) <= (descriptors, tasks)
-    assert server.memory() - memory < 96 * MIB
+    assert server.memory() - memory < 128 * MIB
 
 
 def test_a_flood_of_pings_is_answered_one_for_one_and_hinders_nobody(server: Process) -> None:
@@ -192,18 +185,6 @@ def test_a_flood_of_pings_is_answered_one_for_one_and_hinders_nobody(server: Pro
             break
     assert server.memory() - memory < 64 * MIB, f"after {count} bytes of pings"
     connection.close()
-    assert hostile.settled(server, descriptors, tasks) <= (descriptors, tasks)
-
-
-def test_a_hundred_half_closed_upgrades_end(server: Process) -> None:
-    descriptors, tasks = server.descriptors(), server.tasks()
-    opened = {}
-    for number in range(25):
-        opened[f"exec {number}"] = (upgrade(server, EXEC), b"")
-        opened[f"ports {number}"] = (upgrade(server, PORT, "v4.channel.k8s.io"), b"")
-        opened[f"exec over SPDY {number}"] = (spdy_upgrade(server, EXEC), b"")
-        opened[f"ports over SPDY {number}"] = (spdy_upgrade(server, f"{POD}/portforward"), b"")
-    assert all_drained(opened) == {}
     assert hostile.settled(server, descriptors, tasks) <= (descriptors, tasks)
 
 

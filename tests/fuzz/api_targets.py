@@ -157,6 +157,11 @@ def request_pem() -> bytes:
     )  # fmt: skip
 
 
+def request_der(content: bytes) -> object:
+    body = base64.encodebytes(content)
+    return signing.asked(b"-----BEGIN CERTIFICATE REQUEST-----\n%b-----END CERTIFICATE REQUEST-----\n" % body)
+
+
 @functools.cache
 def client_der() -> bytes:
     import ssl
@@ -221,6 +226,8 @@ TARGETS = (
     Target("managedFields", managed_fields, (FIELDS,), (b'"f:a":{}', b'"k:{}":{}', b'"v:1":{}', b'"i:0":{}', b'".":{}', b"{}", b"1")),
     Target("ServiceAccount token", field(lambda token: token_server().check(token, ["a"])), (TOKEN, DEEP + b"." + DEEP + b"." + b"A" * 86), (b".", b"..", b"=", b"e30")),
     Target("certificate request", signing.asked, (request_pem(),), (b"-----BEGIN ", b"-----END ", b"\n", b"=")),
+    Target("certificate request, decoded", request_der, (base64.b64decode(b"".join(request_pem().splitlines()[1:-1])),),
+           (b"\x30\x80", b"\x84\xff\xff\xff\xff", b"\x06\x03\x55\x1d\x11", b"\x0c")),
     Target("client certificate", certificate.subject, (client_der(),), (b"\x30\x80", b"\x84\xff\xff\xff\xff"), refuses=(ValueError,)),
     Target("audit policy", policy.parsed, (POLICY,), (b"level: None", b"rules:", b"- ", b"omitStages", b"[", b"null")),
     Target("a request's path and query", request_line,

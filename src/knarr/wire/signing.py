@@ -120,7 +120,7 @@ def is_authority(certificate: bytes) -> bool:
         )
     except x509.ExtensionNotFound:
         return False
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension) as error:
         raise Invalid(f"the certificate cannot be read: {error}") from error
     return constraints.value.ca
 
@@ -134,7 +134,8 @@ def _loaded(pem: bytes) -> "x509.CertificateSigningRequest":
     try:
         request = x509.load_pem_x509_csr(pem)
         is_own = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        _ = request.subject  # read here, because a name may be broken, too
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise Invalid(f"the certificate request cannot be read: {error}") from error
     if not is_own:
         raise Invalid("the certificate request is not signed by its own key")
@@ -148,7 +149,7 @@ def _alternatives(request: "x509.CertificateSigningRequest") -> "x509.SubjectAlt
         return request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return None
-    except ValueError as error:
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise Invalid(f"the certificate request's extensions cannot be read: {error}") from error
 
 
