@@ -140,6 +140,7 @@ def stopping_file(settings: Settings) -> Path:
 
 def stop(settings: Settings, which: Sequence[Role], seconds: float = 10.0) -> None:
     """End the processes: SIGTERM, and SIGKILL after that many seconds. The absent are no error."""
+    settings.run_dir.mkdir(mode=0o711, parents=True, exist_ok=True)  # a reboot, or half a delete, took it
     stopping_file(settings).touch(mode=0o600)
     descriptors = []
     for role in which:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from knarr.assembly import remnants
+from knarr.assembly import remnants, supervise
 from knarr.assembly import settings as settings_module
 from knarr.assembly.settings import Settings
 
@@ -74,3 +74,8 @@ def test_the_record_stays_as_long_as_anything_else_does(settings: Settings) -> N
         subprocess.run(["umount", stubborn], check=True)
     remnants.forget(settings)
     assert not record.exists()
+
+
+def test_a_cluster_whose_run_directory_a_reboot_took_can_be_stopped(settings: Settings) -> None:
+    supervise.stop(settings, supervise.roles(settings))
+    assert supervise.stopping_file(settings).exists()
