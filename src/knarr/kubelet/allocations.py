@@ -35,6 +35,7 @@ class Allocations:
         self._pods = pods
         self._fetch_node = fetch_node
         self._end = end
+        self._room = asyncio.Lock()
         self._waiting: dict[str, Callable[[], None]] = {}
         self._requests: dict[str, tuple[Pod, demands.Amounts]] = {}
 
@@ -50,11 +51,16 @@ class Allocations:
         return found if found is None or not admission.is_critical(pod) else await self._make_room(pod, found)
 
     async def _make_room(self, pod: Pod, found: Stop) -> Stop | None:
-        """End lesser pods for a critical one that only lacks room, and wait until they have gone."""
+        """End lesser pods for a critical one that only lacks room, and wait until they have gone. One pod at a time:
+        two would count on the same room."""
+        async with self._room:
+            return await self._make_room_alone(pod, found)
+
+    async def _make_room_alone(self, pod: Pod, found: Stop) -> Stop | None:
         place = self._met_by(pod)
         missing = admission.missing(pod, place)
         if missing is None:
-            return found
+            return found if admission.refusal(pod, place) is not None else None
         chosen = preemption.victims(pod, place.others, missing)
         if chosen is None:
             return preemption.refusal(missing)

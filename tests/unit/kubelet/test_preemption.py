@@ -85,6 +85,27 @@ def test_a_critical_pod_takes_the_room_of_a_lesser_one(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_two_critical_pods_end_no_more_than_each_needs(tmp_path: Path) -> None:
+    async def story(node: Node, _: asyncio.TaskGroup) -> None:
+        cpus = node.kubelet.heartbeat.machine.cpus
+
+        def asks(milli: int) -> dict[str, Any]:
+            return {"containers": [{"name": "c", "resources": {"requests": {"cpu": f"{milli}m"}}}]}
+
+        lesser = [f"lesser-{number}" for number in range(4)]
+        for name in lesser:
+            await node.create(name, asks(cpus * 250))
+            await node.reached(name, "Running")
+        for name in ("one", "two"):
+            await node.create(name, {**asks(cpus * 250), "priority": CRITICAL})
+        for name in ("one", "two"):
+            await node.reached(name, "Running")
+        phases = sorted([(await node.status(name))["phase"] for name in lesser])
+        assert phases == ["Failed", "Failed", "Running", "Running"]
+
+    run(tmp_path, story)
+
+
 def test_a_critical_pod_that_no_node_of_this_size_can_hold_is_refused_and_nobody_ends(tmp_path: Path) -> None:
     async def story(node: Node, _: asyncio.TaskGroup) -> None:
         await node.create("lesser", {})
