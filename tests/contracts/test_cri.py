@@ -205,3 +205,34 @@ async def test_events_tell_of_every_step_in_order(subject: Subject) -> None:
 async def test_what_is_not_offered_says_so(subject: Subject) -> None:
     with pytest.raises(KnarrError):
         await subject.service.checkpoint_container(m.CheckpointContainerRequest(container_id="x"))
+
+
+async def test_what_removes_goes_on_to_its_end_when_the_client_gives_up(tmp_path: Path) -> None:
+    """A foreign runtime would give up half way, with its network half torn down."""
+    from knarr.cri import grpc_client
+    from knarr.criserver import grpc
+
+    class Slow(MemoryRuntime):
+        began, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def stop_pod_sandbox(self, request: s.StopPodSandboxRequest) -> s.StopPodSandboxResponse:
+            self.began.set()
+            await self.may_end.wait()
+            self.ended.set()
+            return await super().stop_pod_sandbox(request)
+
+    service = Slow(SystemClock())
+    server = await grpc.start(tmp_path / "sock", service, MemoryImages())
+    connection = grpc_client.Connection(tmp_path / "sock")
+    await connection.ready(SECONDS)
+    stopping = asyncio.ensure_future(connection.runtime.stop_pod_sandbox(s.StopPodSandboxRequest(pod_sandbox_id="x")))
+    await asyncio.wait_for(service.began.wait(), SECONDS)
+    stopping.cancel()
+    await asyncio.gather(stopping, return_exceptions=True)
+    closing = asyncio.ensure_future(connection.close())
+    await asyncio.wait({closing}, timeout=0.1)
+    assert not closing.done()
+    service.may_end.set()
+    await closing
+    assert service.ended.is_set()
+    await server.stop(0)
