@@ -17,6 +17,8 @@ from knarr.base.clock import Instant
 from knarr.base.errors import Invalid
 
 MONTH_NAMES: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+SCHEDULE_MAX: Final = 4096
+"""Characters: every minute, hour, day, month and weekday by name is below 1,000, and a controller reads it often."""
 MONTHS: Final = {name: number for number, name in enumerate(MONTH_NAMES, 1)}
 DAYS: Final = {name: number for number, name in enumerate(("sun", "mon", "tue", "wed", "thu", "fri", "sat"))}
 MACROS: Final[Mapping[str, str]] = {
@@ -123,6 +125,8 @@ def _next_month(local: datetime) -> datetime:
 def parse(text: str) -> Schedule:
     """The schedule that a text names; raises Invalid naming the field."""
     text = text.strip()
+    if len(text) > SCHEDULE_MAX:
+        raise Invalid(f"the schedule is longer than {SCHEDULE_MAX} characters")
     if text.startswith("@every "):
         return Schedule(every=_every(text.removeprefix("@every ").strip()))
     if text.startswith("@"):

@@ -122,3 +122,8 @@ def test_the_latest_of_many_missed_times_is_found_without_walking_them() -> None
     assert cron.latest(schedule, now, now) == (None, 0)
     yearly = cron.parse("@every 10s")
     assert cron.latest(yearly, at("2030-01-01T00:00"), at("2030-01-02T00:00:05"))[0] == at("2030-01-02T00:00")
+
+
+def test_a_schedule_of_a_megabyte_is_refused_at_once() -> None:
+    with pytest.raises(Invalid, match="longer than 4096 characters"):
+        cron.parse("*/1," * 250_000 + "* * * * *")
