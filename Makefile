@@ -27,6 +27,7 @@ soak: .venv/.test
 	KNARR_ROUNDS=60 $(BIN)/pytest --timeout 3600 tests/conformance/test_consistency.py
 	KNARR_SEEDS=20000 SEEDS=500 $(BIN)/pytest --timeout 3600 tests/simulation tests/unit/kubelet/test_survival.py
 	KNARR_SCHEDULER_SEEDS=5000 $(BIN)/pytest --timeout 3600 tests/unit/scheduler/test_oracle.py
+	KNARR_ODD_OBJECTS=2000 $(BIN)/pytest -n 2 --timeout 3600 tests/unit/kinds/test_rules_hold.py
 	KNARR_FUZZ=100000 $(BIN)/pytest -n 2 --timeout 3600 tests/fuzz
 	KNARR_RBAC_CASES=200000 $(BIN)/pytest --timeout 3600 tests/unit/apiserver/test_rbac_oracle.py
 	KNARR_RACE_TRIES=100000 $(BIN)/pytest --timeout 3600 tests/unit/kubelet/test_sub_path_race.py

@@ -1,6 +1,6 @@
 """No object makes a rule, a default or a warning fail: odd ones of every kind, drawn from its schema.
 
-Many more of them: KNARR_ODD_OBJECTS=1000.
+Many more of them: `make soak` (KNARR_ODD_OBJECTS).
 """
 
 import contextlib
