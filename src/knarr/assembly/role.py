@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import faulthandler
 import gc
 import importlib
 import os
@@ -31,6 +32,7 @@ GC_THRESHOLDS = (50_000, 20, 50)
 def main(settings: Settings, role: supervise.Role, report_fd: int | None) -> int:
     """Be that process until told to stop; the exit code."""
     os.umask(UMASK)
+    faulthandler.enable()  # what kills the process from within a library is in its log
     logs.configure()
     try:
         lock = supervise.hold_lock(settings, role)

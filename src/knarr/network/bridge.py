@@ -62,6 +62,7 @@ class BridgeNetwork:
 
     async def set_up(self) -> None:
         """Make bridge, forwarding and rules, or mend what is missing of them."""
+        await asyncio.to_thread(nft.check)
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
         with Netlink() as netlink:
             if netlink.index(self._names.bridge) is None:

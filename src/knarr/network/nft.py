@@ -21,6 +21,18 @@ async def run(text: str, *, with_numbers: bool = False) -> str:
     return await asyncio.to_thread(run_now, text, with_numbers=with_numbers)
 
 
+def check(program: str = "nft") -> None:
+    """Raises Unavailable where nft itself dies of the rules that are there, as old ones do of what newer ones wrote
+    (1.0.6 of sets by 1.1): its library would take this process along, without a word."""
+    try:
+        ran = subprocess.run([program, "list", "tables"], capture_output=True, timeout=_SECONDS, check=False)
+    except FileNotFoundError:
+        return
+    if ran.returncode < 0:
+        cause = f"`nft list tables` is killed by signal {-ran.returncode} on this machine's rules"
+        raise Unavailable(f"nftables: {cause}; a newer nftables (of a container?) may have written some")
+
+
 def run_now(text: str, *, with_numbers: bool = False) -> str:
     """As `run`, in the calling thread."""
     library = _library()
