@@ -8,6 +8,7 @@ another template than the one before, the worst case for answers that are kept p
 """
 
 import asyncio
+import gc
 import sys
 import time
 
@@ -16,6 +17,7 @@ import msgspec
 from knarr.apiserver.context import User
 from knarr.apiserver.pipeline import Pipeline
 from knarr.apiserver.server import ApiServer
+from knarr.assembly.role import GC_THRESHOLDS
 from knarr.base import tasks
 from knarr.base.clock import SystemClock
 from knarr.client import reflector
@@ -24,10 +26,12 @@ from knarr.client.client import Json
 from knarr.client.events import EventRecorder
 from knarr.client.inprocess import InProcessTransport
 from knarr.client.requests import ApiClient
+from knarr.kinds.apps import REPLICASET
 from knarr.kinds.core_config import NAMESPACE, NODE, SERVICEACCOUNT
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
+from knarr.objects import labels
 from knarr.scheduler import runner
 from knarr.scheduler.node_state import NodeState
 from knarr.scheduler.schedule import Bound, schedule
@@ -36,11 +40,11 @@ from knarr.store.memory import MemoryStore
 
 
 def node(number: int) -> Json:
-    labels = {"kubernetes.io/hostname": f"node-{number}", "topology.kubernetes.io/zone": f"zone-{number % 3}"}
+    marks = {"kubernetes.io/hostname": f"node-{number}", "topology.kubernetes.io/zone": f"zone-{number % 3}"}
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": f"node-{number}", "labels": labels},
+        "metadata": {"name": f"node-{number}", "labels": marks},
         "status": {"allocatable": {"cpu": str(4 + number % 3), "memory": "32Gi", "pods": "110"}},
     }
 
@@ -77,15 +81,37 @@ SPREAD: Json = {
 }
 
 
+def owned(body: Json) -> Json:
+    """The pod as one of the ReplicaSet of its app: the profile then spreads it over hosts and zones."""
+    reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": body["metadata"]["labels"]["app"], "uid": "u"}
+    body["metadata"]["ownerReferences"] = [reference | {"controller": True}]
+    return body
+
+
+def deployments(nodes: int, pods: int, sets: int) -> None:
+    """Pods of many Deployments in turn, as most clusters have them."""
+    snapshot = Snapshot([NodeState(msgspec.convert(node(number), Node)) for number in range(nodes)])
+    for number in range(sets):
+        name = f"app-{number}"
+        snapshot.siblings.note(REPLICASET, ("default", name), labels.equal({"app": name}))
+    asking = [msgspec.convert(owned(pod(number, sets)), Pod) for number in range(pods)]
+    told("decisions", f"{sets} Deployments, in turn", (nodes, pods), placing(asking, snapshot))
+
+
 def decisions(nodes: int, pods: int, templates: int, name: str, **more: object) -> None:
     snapshot = Snapshot([NodeState(msgspec.convert(node(number), Node)) for number in range(nodes)])
     asking = [msgspec.convert(pod(number, templates, **more), Pod) for number in range(pods)]
+    told("decisions", f"{name}, {templates} templates", (nodes, pods), placing(asking, snapshot))
+
+
+def placing(asking: list[Pod], snapshot: Snapshot) -> float:
+    """Seconds of CPU time for deciding about all of them, one after the other."""
     begun = time.process_time()
     for each in asking:
         outcome = schedule(each, snapshot)
         assert isinstance(outcome, Bound), outcome.message
         snapshot.place(each, outcome.node)
-    told("decisions", f"{name}, {templates} templates", (nodes, pods), time.process_time() - begun)
+    return time.process_time() - begun
 
 
 def told(what: str, name: str, size: tuple[int, int], cpu: float) -> None:
@@ -142,9 +168,11 @@ def main(nodes: int, pods: int, templates: int) -> None:
         asyncio.run(whole(nodes, count, 1, name, **more))
     decisions(nodes, pods, templates, "plain, in turn")
     asyncio.run(whole(nodes, pods, templates, "plain, in turn"))
+    deployments(nodes, pods, templates)
 
 
 if __name__ == "__main__":
+    gc.set_threshold(*GC_THRESHOLDS)  # As the control process does.
     arguments = [int(text) for text in sys.argv[1:]]
     if arguments:
         main(*(arguments + [5000, 10000, 50][len(arguments) :]))

@@ -9,6 +9,9 @@ The same questions asked node by node: filters/spread.py, filters/inter_pod.py a
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
+from msgspec import Struct
+
+from knarr.kinds.lens.node import Node
 from knarr.scheduler.asking import Asking
 from knarr.scheduler.filters import inter_pod
 from knarr.scheduler.filters import spread as spread_filter
@@ -17,7 +20,7 @@ from knarr.scheduler.scores import inter_pod as inter_pod_score
 from knarr.scheduler.scores import spread as spread_score
 from knarr.scheduler.snapshot import Snapshot
 from knarr.scheduler.tally import Tally
-from knarr.scheduler.terms import Spread, Term
+from knarr.scheduler.terms import NO_TERMS, Spread, Term
 
 HOST: Final = "kubernetes.io/hostname"
 Cell = tuple[Any, ...]
@@ -48,10 +51,10 @@ class Surroundings:
         weights = asking.profile.weights
         self._weights: list[int] = []
         if asking.hard_spreads:
-            self._add(_Spreads(asking, asking.hard_spreads, is_gating=True), 0)
+            self._add(_Spreads(asking, snapshot, asking.hard_spreads, is_gating=True), 0)
         if asking.soft_spreads:
-            self._add(_Spreads(asking, asking.soft_spreads, is_gating=False), weights["PodTopologySpread"])
-        if snapshot.has_terms or asking.terms.required_affinity or not asking.is_alone:
+            self._add(_Spreads(asking, snapshot, asking.soft_spreads, is_gating=False), weights["PodTopologySpread"])
+        if snapshot.has_terms or asking.terms != NO_TERMS:
             self._add(_Neighbourhood(asking, snapshot), weights.get("InterPodAffinity", 0))
 
     def _add(self, part: _Part, weight: int) -> None:
@@ -89,11 +92,19 @@ class Surroundings:
         return totals
 
 
+class _Place(Struct, frozen=True, gc=False):
+    """What a node itself means for the constraints: its value of each key, and for which of them its pods count."""
+
+    node: Node
+    values: tuple[str | None, ...]
+    is_eligible: tuple[bool, ...]
+
+
 class _Spreads:
     """Topology spread constraints of one kind. Its cell has a value per constraint: the node's value of the key, or
     for the host key the counted pods on it; None without the key."""
 
-    def __init__(self, asking: Asking, spreads: Sequence[Spread], *, is_gating: bool) -> None:
+    def __init__(self, asking: Asking, snapshot: Snapshot, spreads: Sequence[Spread], *, is_gating: bool) -> None:
         self.version = 0
         self._asking = asking
         self._spreads = spreads
@@ -101,19 +112,55 @@ class _Spreads:
         self._tally = Tally()
         self._counts: list[dict[Any, int]] = []
         self._rooms: list[int] = []
+        # The default constraints count the same pods: once per selector is enough.
+        kinds = {spread.selector: spread for spread in spreads}
+        self._kinds = tuple(kinds.values())
+        self._kind_of = tuple(list(kinds).index(spread.selector) for spread in spreads)
+        self._places = self._places_of(snapshot)
+        self._noted: dict[str, tuple[_Place, list[int], Hashable]] = {}
 
     def note(self, state: NodeState) -> Hashable:
-        labels, cell, row = state.node.metadata.labels, [], []
-        pods = spread_filter.eligible_pods(self._asking, self._spreads, state)
-        for index, (spread, number) in enumerate(zip(self._spreads, pods, strict=True)):
-            value: Any = labels.get(spread.topology_key)
+        place = self._places.get(state.name)
+        if place is None or place.node is not state.node:
+            place = self._places[state.name] = self._place(state)
+        numbers = [spread_filter.pods_of_kind(self._asking, spread, state) for spread in self._kinds]
+        noted = self._noted.get(state.name)
+        if noted is not None and noted[0] is place and noted[1] == numbers:
+            return noted[2]  # Most changes of a node are about other pods.
+        cell: list[Any] = []
+        row: list[tuple[Hashable, int]] = []
+        for index, spread in enumerate(self._spreads):
+            value: Any = place.values[index]
+            number = numbers[self._kind_of[index]]
             if value is not None and spread.topology_key == HOST:
-                value = number or 0
-            if number is not None:
+                value = number if place.is_eligible[index] else 0
+            if place.is_eligible[index]:
                 row.append(((index, value), number))
             cell.append(value)
         self._tally.put(state.name, row)
+        self._noted[state.name] = (place, numbers, tuple(cell))
         return tuple(cell)
+
+    def _places_of(self, snapshot: Snapshot) -> dict[str, _Place]:
+        """The places by node; templates that tell no nodes apart share them."""
+        asked = self._asking.wanted
+        honors = any(spread.constraint.node_taints_policy == "Honor" for spread in self._spreads)
+        if honors or asked.node_selector or asked.required:
+            return {}
+        keys = tuple(spread.topology_key for spread in self._spreads)
+        places: dict[str, _Place] = snapshot.kept(("places", keys, self._asking.needs_all_keys), dict)
+        return places
+
+    def _place(self, state: NodeState) -> _Place:
+        labels = state.node.metadata.labels
+        values = tuple(labels.get(spread.topology_key) for spread in self._spreads)
+        if self._asking.needs_all_keys and None in values:
+            return _Place(state.node, values, (False,) * len(values))
+        counted = tuple(
+            value is not None and spread_filter.is_eligible(self._asking, spread, state)
+            for value, spread in zip(values, self._spreads, strict=True)
+        )
+        return _Place(state.node, values, counted)
 
     def prepare(self) -> None:
         self._counts = [{} for _ in self._spreads]
@@ -170,8 +217,11 @@ class _Neighbourhood:
         self._keys: dict[str, None] = {term.topology_key: None for term in (*self._near, *self._far)}
         self._tally = Tally()
         self._is_first = False
+        self._asks_nothing = asking.terms == NO_TERMS
 
     def note(self, state: NodeState) -> Hashable:
+        if self._asks_nothing and not state.terms:
+            return self._quiet(state)
         terms, labels = self._asking.terms, state.node.metadata.labels
         found = inter_pod.neighbours(self._asking.pod, terms, state, self._snapshot) if self._is_gating else None
         weights: Mapping[str, int] = self._weigh(state) or {}
@@ -197,6 +247,12 @@ class _Neighbourhood:
         return tuple([None if key == HOST else labels.get(key) for key in self._keys]), self._host(
             labels, found, weights
         )
+
+    def _quiet(self, state: NodeState) -> Hashable:
+        """The cell of a node whose pods ask nothing of the asking pod, which asks nothing of them."""
+        labels = state.node.metadata.labels
+        self._tally.put(state.name, ())
+        return tuple([None if key == HOST else labels.get(key) for key in self._keys]), self._host(labels, None, {})
 
     def _host(
         self, labels: Mapping[str, str], found: inter_pod.Neighbours | None, weights: Mapping[str, int]

@@ -75,17 +75,17 @@ def eligible_pods(asking: Asking, spreads: Sequence[Spread], state: NodeState) -
     counted: dict[int, int] = {}
     found: list[int | None] = []
     for spread in spreads:
-        if spread.topology_key not in labels or not _is_eligible(asking, spread, state):
+        if spread.topology_key not in labels or not is_eligible(asking, spread, state):
             found.append(None)
             continue
         number = counted.get(id(spread.selector))
         if number is None:
-            number = counted[id(spread.selector)] = _pods_of_kind(asking, spread, state)
+            number = counted[id(spread.selector)] = pods_of_kind(asking, spread, state)
         found.append(number)
     return found
 
 
-def _pods_of_kind(asking: Asking, spread: Spread, state: NodeState) -> int:
+def pods_of_kind(asking: Asking, spread: Spread, state: NodeState) -> int:
     """Pods of the namespace on the node that the constraint counts; those that are going are not."""
     namespace, matches = asking.pod.metadata.namespace, spread.selector.matches
     number = 0
@@ -96,7 +96,7 @@ def _pods_of_kind(asking: Asking, spread: Spread, state: NodeState) -> int:
     return number
 
 
-def _is_eligible(asking: Asking, spread: Spread, state: NodeState) -> bool:
+def is_eligible(asking: Asking, spread: Spread, state: NodeState) -> bool:
     constraint = spread.constraint
     if (constraint.node_affinity_policy or "Honor") == "Honor" and not node_affinity.is_meant(
         asking.wanted, state.node
