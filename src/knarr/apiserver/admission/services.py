@@ -13,6 +13,7 @@ from knarr.apiserver import status
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 from knarr.base.errors import Cause, Expired, Unavailable
+from knarr.kinds import service_types
 from knarr.store.store import Store, Watcher
 
 SERVICES: Final = "/registry/services/specs/"
@@ -95,19 +96,21 @@ def allocate(context: RequestContext, obj: Json, old: Json | None) -> Json:
     """The Service with what its type needs. Raises Invalid for what another Service has."""
     if context.resource.stored.kind != "Service" or context.route.subresource:
         return obj
-    spec = _inherited(dict(obj.get("spec") or {}), (old or {}).get("spec") or {})
+    spec = dict(obj.get("spec") or {})
+    if old is not None:
+        spec = _inherited(service_types.without_unused(spec, old.get("spec") or {}), old.get("spec") or {})
     kind = spec.get("type") or "ClusterIP"
+    if kind != "LoadBalancer" and (obj.get("status") or {}).get("loadBalancer"):
+        obj = {**obj, "status": {**obj["status"], "loadBalancer": {}}}
     if kind == "ExternalName":
-        return {**obj, "spec": _without_addresses(spec)}
+        return {**obj, "spec": spec}
     key = context.resource.key(context.route.namespace, obj["metadata"].get("name", ""))
     faults: list[Cause] = []
     _address(context, spec, key, faults)
     if kind in ("NodePort", "LoadBalancer") and spec.get("allocateLoadBalancerNodePorts") is not False:
         _ports(context, spec, key, faults)
-    elif kind == "ClusterIP":
-        spec["ports"] = [{k: v for k, v in port.items() if k != "nodePort"} for port in spec.get("ports") or ()]
-        if not spec["ports"]:
-            del spec["ports"]
+    if service_types.needs_health_port(spec):
+        _health_port(context, spec, key, faults)
     if faults:
         raise status.invalid("Service", "", obj["metadata"].get("name", ""), faults)
     return {**obj, "spec": spec}
@@ -117,9 +120,11 @@ def _inherited(spec: Json, old: Json) -> Json:
     """An update that leaves address or node port out keeps the ones the Service has."""
     if old.get("type") == "ExternalName" or not old:
         return spec
-    for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "healthCheckNodePort"):
+    for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
         if not spec.get(field) and old.get(field) and spec.get("type") != "ExternalName":
             spec[field] = old[field]
+    if not spec.get("healthCheckNodePort") and service_types.needs_health_port(spec):
+        spec["healthCheckNodePort"] = old.get("healthCheckNodePort", 0)
     ports = {(port.get("port"), port.get("protocol", "TCP")): port.get("nodePort") for port in old.get("ports") or ()}
     if spec.get("type") in ("NodePort", "LoadBalancer") and any(ports.values()):
         spec["ports"] = [
@@ -129,10 +134,6 @@ def _inherited(spec: Json, old: Json) -> Json:
             for port in spec.get("ports") or ()
         ]
     return spec
-
-
-def _without_addresses(spec: Json) -> Json:
-    return {k: v for k, v in spec.items() if k not in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy")}
 
 
 def _address(context: RequestContext, spec: Json, key: str, faults: list[Cause]) -> None:
@@ -192,6 +193,20 @@ def _ports(context: RequestContext, spec: Json, key: str, faults: list[Cause]) -
         ports.append({**port, "nodePort": wanted})
     if ports:
         spec["ports"] = ports
+
+
+def _health_port(context: RequestContext, spec: Json, key: str, faults: list[Cause]) -> None:
+    """The port at which a balancer asks whether a node has any of the Service's pods."""
+    allocations, wanted, field = context.server.allocations, spec.get("healthCheckNodePort"), "spec.healthCheckNodePort"
+    if not wanted:
+        wanted = allocations.free_port()
+    elif wanted not in PORTS:
+        faults.append(Cause(field, "FieldValueInvalid", f"Invalid value: {wanted}: {_PORT_RANGE}"))
+    elif allocations.owner(wanted) not in (None, key):
+        text = f"Invalid value: {wanted}: provided port is already allocated"
+        faults.append(Cause(field, "FieldValueInvalid", text))
+    _hold(context, wanted, key)
+    spec["healthCheckNodePort"] = wanted
 
 
 def _hold(context: RequestContext, wanted: str | int, key: str) -> None:
