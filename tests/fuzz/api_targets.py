@@ -216,7 +216,7 @@ TARGETS = (
            (b"application/json;as=Table;v=v1;g=meta.k8s.io,application/json;q=0.5,*/*",), (b";", b",", b"q=", b"as=", b"=", b"*")),
     Target("cron", text(cron_times), (b"*/5 1-3,7 * JAN-mar mon", b"@every 1h30m", b"@daily", b"TZ=UTC 0 0 31 2 *"),
            (b"*", b"/", b"-", b",", b"?", b"@", b"0", b"99", b"CRON_TZ=")),
-    Target("RFC 3339", text(clock.parse_rfc3339), (b"2026-01-01T00:00:00.123456Z", b"2026-01-01T00:00:00+01:00"), (b"T", b"Z", b"+"),
+    Target("RFC 3339", text(clock.parse_rfc3339), (b"2026-01-01T00:00:00.123456Z", b"2026-01-01T00:00:00+01:00"), (b"T", b"Z", b"+", b"0001-01-01T00:00:00+23:59"),
            refuses=(ValueError,)),
     Target("strategic merge patch", strategic, (STRATEGIC_SEED, POD_BYTES), DIRECTIVES),
     Target("merge patch", lambda content: patches.merge_patch(live(), strict_json.decode(content)), (POD_BYTES,), JSON_WORDS),

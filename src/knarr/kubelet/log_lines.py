@@ -109,7 +109,7 @@ class LineReader:
 def _is_since(time: bytes, since: Instant) -> bool:
     try:
         return datetime.fromisoformat(time.decode()).astimezone(UTC) >= since
-    except ValueError:
+    except (ValueError, OverflowError):  # a time near year 1 or 9999 leaves the calendar in another zone
         return False
 
 

@@ -30,22 +30,33 @@ def static_pod(content: bytes, file: str, node_name: str, now: Instant) -> Json:
     found = strict_yaml.decode(content)
     if not isinstance(found, dict) or (found.get("apiVersion"), found.get("kind")) != ("v1", "Pod"):
         raise Invalid("a static pod's file holds one object of apiVersion v1 and kind Pod")
-    meta, spec = dict(found.get("metadata") or {}), dict(found.get("spec") or {})
+    meta, spec = _mapping(found, "metadata"), _mapping(found, "spec")
     uid = hashlib.sha256(b"\0".join((node_name.encode(), file.encode(), content))).hexdigest()[:32]
     meta["name"] = f"{meta.get('name', '')}-{node_name}".lower()
     meta["namespace"] = meta.get("namespace") or "default"
     annotations = {HASH: uid, SOURCE: "file", SEEN: rfc3339(now)}
     meta |= {"uid": uid, "creationTimestamp": rfc3339(now)}
-    meta["annotations"] = {**(meta.get("annotations") or {}), **annotations}
+    meta["annotations"] = {**_mapping(meta, "annotations"), **annotations}
     spec["nodeName"] = node_name
     # No taint drives a static pod away: its file says where it runs.
-    spec["tolerations"] = [*(spec.get("tolerations") or ()), {"operator": "Exists", "effect": "NoExecute"}]
+    tolerations = spec.get("tolerations") or []
+    if not isinstance(tolerations, list):
+        raise Invalid("spec.tolerations: it is no list")
+    spec["tolerations"] = [*tolerations, {"operator": "Exists", "effect": "NoExecute"}]
     pod = walks.defaulted(POD, {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
     faults = validating.create_faults(POD, pod)
     if faults:
         raise Invalid("; ".join(f"{cause.field}: {cause.message}" for cause in faults))
     _refuse_references(msgspec.convert(pod, Pod))
     return pod
+
+
+def _mapping(found: Json, field: str) -> Json:
+    """A copy of what the field holds; {} when it is not there. Raises Invalid for anything but a mapping."""
+    value = found.get(field) or {}
+    if not isinstance(value, dict):
+        raise Invalid(f"{field}: it is no mapping")
+    return dict(value)
 
 
 def _refuse_references(pod: Pod) -> None:

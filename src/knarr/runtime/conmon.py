@@ -51,10 +51,10 @@ def created_pid(answer: bytes) -> int:
     for line in answer.splitlines():
         try:
             said = json.loads(line)
-            pid = said.get("pid", said.get("data", -1))
-        except (ValueError, AttributeError) as error:
+            pid = int(said.get("pid", said.get("data", -1)))
+        except (ValueError, AttributeError, TypeError, OverflowError) as error:
             raise Unavailable(f"conmon's answer is cut short: {line[:200]!r}") from error
         if pid > 0:
-            return int(pid)
+            return pid
         raise Invalid(str(said.get("message") or "the runtime gave no reason").strip())
     raise Unavailable("conmon ended before it answered")
