@@ -73,7 +73,12 @@ async def in_thread(act: Callable[P, T], *arguments: P.args, **named: P.kwargs) 
 
     A thread cannot be stopped: without the wait it would go on writing where its caller has already cleaned up.
     """
-    task = asyncio.ensure_future(asyncio.to_thread(act, *arguments, **named))
+    return await to_its_end(asyncio.to_thread(act, *arguments, **named))
+
+
+async def to_its_end(act: Coroutine[Any, Any, T]) -> T:
+    """The act's result; whoever is cancelled waits for its end first, to clean up after the whole of it."""
+    task = asyncio.create_task(act)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

@@ -54,3 +54,27 @@ async def test_whoever_is_cancelled_waits_for_the_thread() -> None:
     with pytest.raises(asyncio.CancelledError):
         await caller
     assert ended.is_set()
+
+
+async def test_whoever_is_cancelled_cleans_up_after_the_whole_act() -> None:
+    go, order = asyncio.Event(), list[str]()
+
+    async def act() -> None:
+        await go.wait()
+        order.append("made")
+
+    async def caller() -> None:
+        try:
+            await tasks.to_its_end(act())
+        finally:
+            order.append("cleaned up")
+
+    task = asyncio.create_task(caller())
+    await asyncio.wait({task}, timeout=0.01)
+    task.cancel()
+    await asyncio.wait({task}, timeout=0.01)
+    assert order == []
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert order == ["made", "cleaned up"]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from knarr.base import tasks
 from knarr.base.errors import Invalid
 from knarr.base.ids import ContainerId, SandboxId, hex_id
 from knarr.base.removal import drop_tree
@@ -112,7 +113,8 @@ async def _contained(machine: Machine, identifier: ContainerId, settings: Contai
     )
     tail = _Tail()
     try:
-        await machine.runtime.create(container)
+        # A container that is made after its deletion would stay, and hold the file system.
+        await tasks.to_its_end(machine.runtime.create(container))
         # Attached before the start, so that no output is lost.
         attachment = await machine.runtime.attach(identifier)
         try:
@@ -217,10 +219,11 @@ async def _namespaces(
         return
     pin = work / "net"
     sandbox = SandboxId(identifier)
-    await namespaces.pin({"net": pin}, hostname, {"net.ipv4.ping_group_range": "0 2147483647"})
     try:
+        # What is half done when the build is cancelled would be done after it was taken away.
+        await tasks.to_its_end(namespaces.pin({"net": pin}, hostname, {"net.ipv4.ping_group_range": "0 2147483647"}))
         if operation.network == "default" and machine.network is not None:
-            await machine.network.attach(sandbox, pin)
+            await tasks.to_its_end(machine.network.attach(sandbox, pin))
         yield {**kinds, "network": str(pin)}
     finally:
         if operation.network == "default" and machine.network is not None:
