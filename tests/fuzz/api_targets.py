@@ -102,13 +102,13 @@ def headers(content: bytes) -> None:
         (name.strip().lower(), value) for name, _, value in map(_split, content.decode("latin-1").split("\n"))
     )
     request = http.Request("GET", PODS, "", fields, b"")
-    response = asyncio.run(_handled(request))
+    response = asyncio.run(_handled(pipeline(), request))
     if response.status >= 500:
         raise AnsweredByAFault(response.body)
 
 
-async def _handled(request: http.Request) -> http.Response:
-    response = await pipeline().handle_as(request, ADMIN)
+async def _handled(made: Pipeline, request: http.Request) -> http.Response:
+    response = await made.handle_as(request, ADMIN)
     return response if isinstance(response.body, bytes) else http.Response(response.status)
 
 
