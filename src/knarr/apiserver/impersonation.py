@@ -31,7 +31,8 @@ def user(server: ApiServer, caller: User, request: http.Request) -> User:
             field = unquote(key.removeprefix(EXTRA)).lower()
             extra[field] = (*extra.get(field, ()), value)
     if not name:
-        raise BadRequest(f"requested {[*groups, uid, *extra]} impersonation without impersonating a user")
+        asked = [f"group {each}" for each in groups] + [f"uid {uid}"] * bool(uid) + [f"extra {each}" for each in extra]
+        raise BadRequest(f"requested {', '.join(asked) or 'impersonation'} without impersonating a user")
     _authorise_user(server, caller, name)
     for group in groups:
         _check(server, caller, access.Attributes("impersonate", resource="groups", name=group))

@@ -331,3 +331,10 @@ async def test_a_review_that_asks_nothing_or_too_much_says_so(ask: Asker) -> Non
 async def test_a_token_review_needs_a_token(ask: Asker) -> None:
     answer = await ask("POST", "/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {}})
     assert (answer["code"], answer["message"]) == (400, "token is required for TokenReview in authentication")
+
+
+async def test_who_impersonates_a_group_names_a_user(ask: Asker) -> None:
+    headers: http.Headers = (("impersonate-group", "g"), ("impersonate-uid", "7"))
+    response = await ask.pipeline.handle_as(http.Request("GET", "/api/v1/pods", "", headers), ask.user)
+    assert response.status == 400
+    assert b"requested group g, uid 7 without impersonating a user" in bytes(response.body)  # type: ignore[arg-type]  # it is no stream
