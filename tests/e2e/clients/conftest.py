@@ -39,7 +39,7 @@ def left_alone() -> Iterator[None]:
     gc.collect()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: other tests look for what is left on the node
 def place(cluster: Cluster, busybox: str) -> Iterator[Place]:
     """Pod `web` serves /index.html and has said "first"."""
     cluster.ok(cluster.kubectl("create", "namespace", NAMESPACE))
