@@ -20,7 +20,7 @@ check: .venv/.test
 	$(BIN)/pytest -n 2 tests/tidy tests/unit tests/fuzz
 
 bench: packages-test .venv/.run
-	@for claim in cluster rollouts node probes api controllers scheduler images builds inner_loop; do \
+	@for claim in cluster rollouts node probes api controllers scheduler images registry_clients builds inner_loop; do \
 	  echo "== bench/$$claim.py"; $(BIN)/python -m bench.$$claim || exit 1; done
 
 soak: .venv/.test
