@@ -21,20 +21,24 @@ async def run(text: str, *, with_numbers: bool = False) -> str:
     return await asyncio.to_thread(run_now, text, with_numbers=with_numbers)
 
 
-def check(program: str = "nft") -> None:
+def check(program: str = "nft", seconds: float = _SECONDS) -> None:
     """Raises Unavailable where nft itself dies of the rules that are there, as old ones do of what newer ones wrote
     (1.0.6 of sets by 1.1): its library would take this process along, without a word."""
     try:
-        ran = subprocess.run([program, "list", "tables"], capture_output=True, timeout=_SECONDS, check=False)
+        ran = subprocess.run([program, "list", "tables"], capture_output=True, timeout=seconds, check=False)
     except FileNotFoundError:
         return
+    except subprocess.TimeoutExpired as error:
+        raise _silent(seconds) from error
     if ran.returncode < 0:
         cause = f"`nft list tables` is killed by signal {-ran.returncode} on this machine's rules"
         raise Unavailable(f"nftables: {cause}; a newer nftables (of a container?) may have written some")
 
 
 def run_now(text: str, *, with_numbers: bool = False) -> str:
-    """As `run`, in the calling thread."""
+    """As `run`, in the calling thread. A process's first run is preceded by `check`, whoever it is: who stops or looks
+    at a cluster sets no network up."""
+    _check_once()
     library = _library()
     return _by_program(text, with_numbers) if library is None else _by_library(library, text, with_numbers)
 
@@ -67,9 +71,21 @@ def _by_program(text: str, with_numbers: bool) -> str:
         )
     except FileNotFoundError as error:
         raise Unavailable("nftables is not installed; on Debian: apt-get install nftables") from error
+    except subprocess.TimeoutExpired as error:
+        raise _silent(_SECONDS) from error
     if ran.returncode != 0:
         raise Invalid(f"nftables: {ran.stderr.decode(errors='replace').strip()}")
     return ran.stdout.decode(errors="replace")
+
+
+@cache
+def _check_once() -> None:
+    """A check that failed is not kept: the next run asks again."""
+    check()
+
+
+def _silent(seconds: float) -> Unavailable:
+    return Unavailable(f"nftables: nft does not answer within {seconds:g}s")
 
 
 @cache
