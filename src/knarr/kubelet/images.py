@@ -173,16 +173,21 @@ def credentials(secrets: Sequence[Secret], reference: str) -> list[AuthConfig | 
     return found or [None]
 
 
+_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
+"""Names of one registry; its images without an owner are `library`'s."""
+
+
 def _fits(server: str, reference: str) -> bool:
     """Whether a name in a pull secret means the image: host by host part, where `*` is a part or a piece of one, and
     the beginning of the repository's path (docs: Images, interpretation of config.json)."""
     registry, _, repository = reference.partition("/")
     if not repository or not ("." in registry or ":" in registry or registry == "localhost"):
-        registry, repository = "docker.io", reference
+        registry, repository = _HUB[0], reference
     host, _, path = server.removeprefix("https://").removeprefix("http://").partition("/")
-    path = path.removeprefix("v1/").removeprefix("v2/").strip("/")
-    if registry == "docker.io":
-        return host.endswith("docker.io")
+    path = f"{path}/".removeprefix("v1/").removeprefix("v2/").strip("/")
+    if registry in _HUB:
+        registry, repository = _HUB[0], repository if "/" in repository else f"library/{repository}"
+        host = _HUB[0] if host in _HUB else host
     (name, _, port), (wanted, _, wanted_port) = registry.partition(":"), host.partition(":")
     parts, globs = name.split("."), wanted.split(".")
     is_host = len(parts) == len(globs) and all(map(fnmatch.fnmatchcase, parts, globs))

@@ -6,6 +6,7 @@ the API is static_source.py's and mirrors.py's. Spec: docs "Create static Pods".
 """
 
 import hashlib
+import json
 from typing import Any, Literal
 
 import msgspec
@@ -36,7 +37,7 @@ def static_pod(content: bytes, file: str, node_name: str, now: Instant) -> Json:
     meta["namespace"] = meta.get("namespace") or "default"
     annotations = {HASH: uid, SOURCE: "file", SEEN: rfc3339(now)}
     meta |= {"uid": uid, "creationTimestamp": rfc3339(now)}
-    meta["annotations"] = {**_mapping(meta, "annotations"), **annotations}
+    meta["annotations"] = {**_mapping(meta, "annotations", "metadata."), **annotations}
     spec["nodeName"] = node_name
     # No taint drives a static pod away: its file says where it runs.
     tolerations = spec.get("tolerations") or []
@@ -51,11 +52,12 @@ def static_pod(content: bytes, file: str, node_name: str, now: Instant) -> Json:
     return pod
 
 
-def _mapping(found: Json, field: str) -> Json:
-    """A copy of what the field holds; {} when it is not there. Raises Invalid for anything but a mapping."""
+def _mapping(found: Json, field: str, above: str = "") -> Json:
+    """A copy of what the field holds; {} when it is not there. Raises Invalid, with the path `above` it, for anything
+    but a mapping."""
     value = found.get(field) or {}
     if not isinstance(value, dict):
-        raise Invalid(f"{field}: it is no mapping")
+        raise Invalid(f"{above}{field}: {json.dumps(value, default=str)} is no mapping")
     return dict(value)
 
 

@@ -192,6 +192,15 @@ def test_credentials_go_to_their_own_registry_only(image: str, wanted: bool) -> 
         ("https://r.example/v2/", "r.example/any", True),
         ("r.example:5000", "r.example:5000/x", True),
         ("localhost:5000", "localhost:5000/x", True),
+        ("docker.io", "nginx", True),
+        ("https://index.docker.io/v1/", "team/app", True),
+        ("index.docker.io/v1", "index.docker.io/team/app", True),
+        ("registry-1.docker.io", "docker.io/nginx:1", True),
+        ("evildocker.io", "nginx", False),
+        ("mirror.docker.io", "nginx", False),
+        ("docker.io/me", "nginx", False),
+        ("docker.io/me", "me/app", True),
+        ("docker.io/library", "nginx", True),
     ],
 )
 def test_a_pull_secret_names_registries_by_pattern_and_path(server: str, image: str, wanted: bool) -> None:

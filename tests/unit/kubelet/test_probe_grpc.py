@@ -51,3 +51,11 @@ async def test_a_port_where_nobody_listens_is_a_service_out_of_reach() -> None:
     found = await grpc.attempt("127.0.0.1", 1, "", SECONDS)
     assert found.output.startswith('timeout: failed to connect service "127.0.0.1:1" within 10s: ')
     assert not found.is_success
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("CANCELLED", "Canceled"), ("NOT_FOUND", "NotFound"), ("INTERNAL", "Internal"), ("DATA_LOSS", "DataLoss")],
+)
+def test_a_code_is_told_as_go_spells_it(name: str, wanted: str) -> None:
+    assert grpc.word(name) == wanted

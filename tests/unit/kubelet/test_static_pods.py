@@ -60,6 +60,8 @@ def test_another_content_file_or_node_is_another_pod() -> None:
         (b"{", "yaml"),
         (FILE.replace(b'image: "web:v1"', b"x: 1"), "spec.containers"),
         (FILE.replace(b"spec:", b"spec:\n  serviceAccountName: me"), "static pods may not reference serviceaccounts"),
+        (FILE.replace(b"{app: web}", b"{}, annotations: [a]"), r'metadata\.annotations: \["a"\] is no mapping'),
+        (FILE.replace(b"{name: web, labels: {app: web}}", b"web"), '^metadata: "web" is no mapping'),
         (
             FILE + b"  volumes: [{name: s, secret: {secretName: x}}, {name: p, persistentVolumeClaim: {claimName: z}}]",
             "static pods may not reference persistentvolumeclaims, secrets",

@@ -48,8 +48,12 @@ def _refusal(error: object, service: str, address: str, seconds: float, codes: o
         return f"timeout: health rpc did not complete within {seconds:g}s"
     if name == "UNAVAILABLE":
         return f'timeout: failed to connect service "{address}" within {seconds:g}s: {error.details()}'  # type: ignore[attr-defined]  # as above
-    word = "".join(part.capitalize() for part in name.split("_")).replace("Ok", "OK")
-    return f"error: health rpc probe failed: rpc error: code = {word} desc = {error.details()}"  # type: ignore[attr-defined]  # as above
+    return f"error: health rpc probe failed: rpc error: code = {word(name)} desc = {error.details()}"  # type: ignore[attr-defined]  # as above
+
+
+def word(name: str) -> str:
+    """A status code as Go prints it, which spells one of them its own way."""
+    return "Canceled" if name == "CANCELLED" else "".join(part.capitalize() for part in name.split("_"))
 
 
 def _status(answer: bytes) -> str:
