@@ -115,9 +115,10 @@ async def play(cluster: Cluster, entry: Entry) -> list[str]:
             found = kind_named(kind)
             options = DeleteOptions(propagation=policy[0] if policy else None)  # type: ignore[arg-type]
             await client.delete(found, NAMESPACE if found.is_namespaced else "", name, options)
-        case (("crash" | "succeed"), ["pod", prefix]):
-            code = 1 if verb == "crash" else 0
-            await end_pod(client, prefix, code)
+        case "crash", ["pod", prefix, *code]:
+            await end_pod(client, prefix, int(code[0]) if code else 1)
+        case "succeed", ["pod", prefix]:
+            await end_pod(client, prefix, 0)
         case "evict", ["pod", prefix]:
             return await evict(client, prefix)
         case "unready", ["pod", prefix]:
@@ -296,7 +297,7 @@ def conditions(one: Json) -> list[str]:
 
 
 async def events(client: Client, name: str) -> list[str]:
-    """What was told about an object, in order; a `*` ends the beginning of a name."""
+    """What was told about an object, in order; the name may be a pattern (`*`, `?`, `[…]`)."""
     found = [one for one in await objects(client, EVENT) if fnmatch.fnmatchcase(one["involvedObject"]["name"], name)]
     found.sort(key=lambda one: int(one["metadata"]["resourceVersion"]))
     return [f"{one['type']} {one['reason']}: {one['message']} (x{one['count']})" for one in found]

@@ -132,6 +132,8 @@ def test_the_last_failure_of_an_index_is_kept_until_a_successor_carries_its_coun
     assert [freed.metadata.name for freed in alone.freed] == ["p"]
     carried = counting.counts(one, sorted_members(one, first, last, pod("r", "Running", index=0)))
     assert [freed.metadata.name for freed in carried.freed] == ["p", "q"]
+    ending_job = counting.counts(one, sorted_members(one, first, last), awaits_successors=False)
+    assert [freed.metadata.name for freed in ending_job.freed] == ["p", "q"]
 
 
 def test_an_ignored_failure_costs_an_index_nothing_but_time() -> None:
@@ -226,6 +228,17 @@ def test_an_index_waits_for_its_own_failures_only() -> None:
     counted = [marked(each, FAILURE_COUNT=str(count)) for count, each in enumerate(failed)]
     found = sorted_members(one, *counted, pod("q", "Failed", index=2), pod("r", "Succeeded", index=0))
     assert ending.index_backoffs(found) == {1: NOW + timedelta(seconds=40), 2: NOW + timedelta(seconds=10)}
+
+
+def test_a_hostile_count_is_none_and_a_large_one_waits_longest() -> None:
+    one = pod("p", "Failed", index=1)
+    assert counting.every_failure(marked(one, FAILURE_COUNT="1" * 5000)) == 0
+    assert ending.index_backoffs(sorted_members(job(), marked(one, FAILURE_COUNT="1" * 9))) == {
+        1: NOW + timedelta(seconds=600)
+    }
+    assert indexes.index_of(ObjectMeta(annotations={indexes.COMPLETION_INDEX: "1" * 5000})) is None
+    in_row = sorted_members(job(), *(pod(f"p{number}", "Failed") for number in range(1100)))
+    assert ending.backoff_until(in_row) == NOW + timedelta(seconds=600)
 
 
 def test_what_ended_is_noted_although_its_successor_is_refused() -> None:

@@ -2,7 +2,8 @@
 
 Tracking by finalizer: a finished pod keeps the finalizer until status has it (its uid in `uncountedTerminatedPods`, or
 its index in `completedIndexes`), so that no pod is counted twice or never. With backoffLimitPerIndex the last failed
-pod of an index keeps it until its successor carries the count on. Pure. Spec: "Job tracking with finalizers".
+pod of an index keeps it until its successor carries the count on, as long as one may come. Pure.
+Spec: "Job tracking with finalizers".
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from knarr.controllers.job import policies
-from knarr.controllers.job.indexes import index_of, parse
+from knarr.controllers.job.indexes import DIGITS_MAX, index_of, parse
 from knarr.controllers.job.members import FINALIZER, Members, completions, is_failed, is_indexed
 from knarr.kinds.lens.batch import Job, UncountedTerminatedPods
 from knarr.kinds.lens.pod import Pod
@@ -60,8 +61,11 @@ class _Before:
         return pod.metadata.uid in self.succeeded or pod.metadata.uid in self.failed
 
 
-def counts(job: Job, members: Members) -> Counts:
-    """The next tally: uids whose finalizer is gone are counted, newly ended pods become uids or indexes."""
+def counts(job: Job, members: Members, *, awaits_successors: bool = True) -> Counts:
+    """The next tally: uids whose finalizer is gone are counted, newly ended pods become uids or indexes.
+
+    A Job that is ending or being deleted makes no successors, so no pod is held for one: it would be held for ever.
+    """
     status = job.status
     uncounted = status.uncounted_terminated_pods or UncountedTerminatedPods()
     limit = completions(job) or 0
@@ -85,7 +89,8 @@ def counts(job: Job, members: Members) -> Counts:
         succeeded=(*still_succeeded, *fresh) if not is_indexed(job) else (),
         failed=(*still_failed, *(pod.metadata.uid for pod in new_failed)),
     )
-    held = {pod.metadata.uid for pod in _held(before, members, completed | lost)}
+    waiting = _held(before, members, completed | lost) if awaits_successors else ()
+    held = {pod.metadata.uid for pod in waiting}
     freed = [
         pod
         for uid, pod in before.tracked.items()
@@ -168,7 +173,7 @@ def every_failure(pod: Pod) -> int:
 
 def _number(pod: Pod, annotation: str) -> int:
     text = pod.metadata.annotations.get(annotation, "0")
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX else 0
 
 
 def marks_of_successor(job: Job, failed: Iterable[Pod]) -> dict[str, str]:

@@ -22,6 +22,7 @@ COMPLETE, FAILED, SUSPENDED = "Complete", "Failed", "Suspended"
 SUCCESS_CRITERIA_MET, FAILURE_TARGET = "SuccessCriteriaMet", "FailureTarget"
 FIRST_DELAY: Final = 10.0
 DELAY_MAX: Final = 600.0
+DOUBLINGS_MAX: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def backoff_until(found: Members) -> Instant | None:
         last = moment if is_failure else last
     if not in_row or last is None:
         return None
-    return last + timedelta(seconds=min(FIRST_DELAY * 2.0 ** (in_row - 1), DELAY_MAX))
+    return last + _delay(in_row - 1)
 
 
 def index_backoffs(found: Members) -> dict[int, Instant]:
@@ -138,9 +139,14 @@ def index_backoffs(found: Members) -> dict[int, Instant]:
     for pod in found.every:
         index, moment = index_of(pod.metadata), _ended_at(pod)
         if index is not None and moment is not None and pod.status.phase == "Failed":
-            wait = timedelta(seconds=min(FIRST_DELAY * 2.0 ** every_failure(pod), DELAY_MAX))
+            wait = _delay(every_failure(pod))
             until[index] = max(until.get(index, moment + wait), moment + wait)
     return until
+
+
+def _delay(doublings: int) -> timedelta:
+    """The exponent has a bound, since a float has: the longest delay is reached long before."""
+    return timedelta(seconds=min(FIRST_DELAY * 2.0 ** min(doublings, DOUBLINGS_MAX), DELAY_MAX))
 
 
 def _ended_at(pod: Pod) -> Instant | None:

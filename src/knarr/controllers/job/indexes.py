@@ -9,6 +9,8 @@ from typing import Final
 from knarr.kinds.lens.meta import ObjectMeta
 
 COMPLETION_INDEX: Final = "batch.kubernetes.io/job-completion-index"
+DIGITS_MAX: Final = 9
+"""Of a number in a pod's annotation, which anybody may have written: no Job has more than 10^9 indexes."""
 
 
 def parse(text: str, limit: int) -> frozenset[int]:
@@ -38,4 +40,4 @@ def render(indexes: Iterable[int]) -> str:
 def index_of(metadata: ObjectMeta) -> int | None:
     """The index that a pod works on; None where it has none."""
     text = metadata.annotations.get(COMPLETION_INDEX, "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX else None

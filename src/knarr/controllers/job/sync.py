@@ -40,7 +40,8 @@ def plan(job: Job, view: View, now: Instant) -> Plan:
     has_failed = earned is not None and earned.type == ending.FAILURE_TARGET
     if has_failed:
         found = members.all_failed(found)
-        counts = counting.counts(job, found)
+    if earned is not None or job.metadata.deletion_timestamp is not None:
+        counts = counting.counts(job, found, awaits_successors=False)
     actions: list[Action] = [*found.adoptions, *(release(pod) for pod in counts.freed)]
     events: list[EventNote] = []
     again_at = ending.deadline_at(job) if earned is None else None
