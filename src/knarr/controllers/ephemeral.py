@@ -98,6 +98,8 @@ class EphemeralVolumes:
         there = self.cache.get(PersistentVolumeClaim, meta.namespace, name)
         if there is None:
             live = await self.client.get(POD, meta.namespace, meta.name)
+            if live["metadata"]["uid"] != meta.uid:
+                return  # Another pod of the name came meanwhile; the view will bring it.
             try:
                 await self.client.create(PERSISTENTVOLUMECLAIM, meta.namespace, claim_body(pod, live, volume_name))
             except AlreadyExists:
