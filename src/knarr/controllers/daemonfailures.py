@@ -5,6 +5,7 @@ truth: after a restart the waits begin anew, as upstream's do. Spec: "DaemonSet"
 """
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 from knarr.base.backoff import Backoff, BackoffRule
@@ -12,6 +13,9 @@ from knarr.base.clock import Instant
 from knarr.kinds.lens.pod import Pod
 
 RULE: Final = BackoffRule(first=1.0, cap=900.0, reset_after=1800.0)
+CAP: Final = timedelta(seconds=RULE.cap)
+PODS_MAX: Final = 64
+"""Failed pods of one place that wait; one more goes at once."""
 PLACES_MAX: Final = 4096
 """Places that are remembered before the quiet ones are forgotten."""
 
@@ -19,31 +23,38 @@ Place = tuple[str, int, str]
 """Uid and generation of the DaemonSet, and the node's name: a new template begins without failures."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    pod_uid: str
-    due: Instant
-    backoff: Backoff
+@dataclass(slots=True)
+class _Failed:
+    """What failed at one place: until when each pod stays, by uid, and how often it happened."""
+
+    due: dict[str, Instant] = field(default_factory=dict)
+    backoff: Backoff = Backoff()
 
 
 @dataclass(slots=True)
 class Failures:
-    """The last failed pod of each place, and when it may go."""
+    """The failed pods of each place, and when they may go."""
 
-    _last: dict[Place, _Failure] = field(default_factory=dict)
+    _at: dict[Place, _Failed] = field(default_factory=dict)
 
     def due(self, place: Place, pod: Pod, now: Instant) -> Instant:
-        """When this failed pod may be deleted: the first of its place at once."""
-        last = self._last.get(place)
-        if last is not None and last.pod_uid == pod.metadata.uid:
-            return last.due
-        before = last.backoff if last is not None else Backoff()
-        due = max(now, before.retry_at(RULE) or now)
-        self._last[place] = _Failure(pod.metadata.uid, due, before.failed(due, RULE))
-        if len(self._last) > PLACES_MAX:
-            self._last = {key: one for key, one in self._last.items() if not _is_quiet(one, now)}
+        """When this failed pod may be deleted: the first of its place at once. Once told it stays, however many pods
+        of the place failed meanwhile."""
+        failed = self._at.setdefault(place, _Failed())
+        known = failed.due.get(pod.metadata.uid)
+        if known is not None:
+            return known
+        failed.due = {uid: due for uid, due in failed.due.items() if due > now - CAP}
+        if len(failed.due) >= PODS_MAX:
+            return now
+        due = min(max(now, failed.backoff.retry_at(RULE) or now), now + CAP)
+        failed.due[pod.metadata.uid] = due
+        failed.backoff = failed.backoff.failed(due, RULE)
+        if len(self._at) > PLACES_MAX:
+            self._at = {key: one for key, one in self._at.items() if not _is_quiet(one, now)}
         return due
 
 
-def _is_quiet(failure: _Failure, now: Instant) -> bool:
-    return (now - failure.due).total_seconds() > RULE.reset_after
+def _is_quiet(failed: _Failed, now: Instant) -> bool:
+    last = failed.backoff.last_failure
+    return last is not None and (now - last).total_seconds() > RULE.reset_after

@@ -79,3 +79,18 @@ def test_each_failure_on_a_node_waits_twice_as_long() -> None:
         now = due
     assert waits == [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900]
     assert failures.due(("d", 2, "n"), pod("m-x", "new", phase="Failed"), now) == now
+
+
+def test_two_failed_pods_of_a_node_keep_their_moments() -> None:
+    failures, pair = Failures(), [pod("m-1", "new", phase="Failed"), pod("m-2", "new", phase="Failed")]
+    first = [failures.due(PLACE, one, NOW) for one in pair]
+    assert first == [NOW, NOW + timedelta(seconds=1)]
+    for second in range(5):
+        assert [failures.due(PLACE, one, NOW + timedelta(seconds=second)) for one in pair] == first
+
+
+def test_no_failed_pod_waits_longer_than_the_longest_back_off() -> None:
+    failures = Failures()
+    waits = [failures.due(PLACE, pod(f"m-{number}", "new", phase="Failed"), NOW) - NOW for number in range(100)]
+    assert max(waits) == timedelta(seconds=900)
+    assert waits[-1] == timedelta(0)
