@@ -15,7 +15,8 @@ from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.pod_status import PodCondition
 
 DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
-COST: Final = re.compile(r"0|-?[1-9][0-9]*", re.ASCII)
+# Ten digits hold every number of 32 bits; without a bound int() refuses the text of a hostile pod.
+COST: Final = re.compile(r"0|-?[1-9][0-9]{0,9}", re.ASCII)
 # Which phase dies first.
 PHASE_RANK: Final[Mapping[str, int]] = {"Pending": 0, "Unknown": 1, "Running": 2}
 

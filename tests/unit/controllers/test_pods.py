@@ -61,7 +61,8 @@ def test_pods_of_about_the_same_age_are_equals() -> None:
 
 
 def test_a_cost_that_is_no_number_is_none() -> None:
-    for text, cost in (("much", 0), ("1_000", 0), (" 5", 0), ("+5", 0), ("05", 0), ("-7", -7), (str(2**31), 0)):
+    odd_texts = (("much", 0), ("1_000", 0), (" 5", 0), ("+5", 0), ("05", 0), (str(2**31), 0), ("1" * 5000, 0))
+    for text, cost in (*odd_texts, ("-7", -7), (str(2**31 - 1), 2**31 - 1), (str(-(2**31)), -(2**31))):
         odd = Pod(metadata=ObjectMeta(annotations={pods.DELETION_COST: text}))
         assert pods.deletion_cost(odd) == cost
 
