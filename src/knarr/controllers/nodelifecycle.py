@@ -196,7 +196,9 @@ def eviction(pod: Pod, now: Instant) -> Sequence[Action]:
         last_transition_time=conditions.moment(now),
     )
     found = conditions.encode(conditions.with_condition(pod.status.conditions, disrupted))
-    body = {"metadata": {"uid": meta.uid}, "status": {"conditions": found}}
+    # The list replaces the live one: only if nobody, such as the kubelet, wrote another meanwhile.
+    guards = {"uid": meta.uid, "resourceVersion": meta.resource_version}
+    body = {"metadata": guards, "status": {"conditions": found}}
     text = f"Marking for deletion Pod {meta.namespace}/{meta.name}"
     note = EventNote("Normal", "TaintManagerEviction", text, events.reference(POD, meta))
     return [

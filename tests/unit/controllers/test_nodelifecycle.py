@@ -111,6 +111,9 @@ def test_an_eviction_says_why_and_deletes_exactly_this_pod() -> None:
     assert [one["reason"] for one in reason.body["status"]["conditions"] if one["type"] == "DisruptionTarget"] == [
         "DeletionByTaintManager"
     ]
+    found_pod = cache.get(Pod, "a", "p")
+    assert found_pod is not None
+    assert reason.body["metadata"] == {"uid": "p", "resourceVersion": found_pod.metadata.resource_version}
     assert isinstance(action, Delete)
     assert action.note is not None
     assert action.note.regarding is not None
