@@ -2,15 +2,20 @@
 
 `shutil.rmtree` calls itself and holds a descriptor for each level, so a container can make a directory that it cannot
 remove; and it empties what is mounted inside. Here each directory is first moved up to the top, where it is emptied:
-two descriptors are enough for any depth, and the kernel refuses to move what something is mounted on.
+two descriptors are enough for any depth, and the kernel refuses to move what something is mounted on. What cannot be
+moved out of its place (a directory of an overlay's lower layers, of another btrfs subvolume) is emptied there in the
+same way, to a certain depth.
 """
 
 import contextlib
+import errno
 import os
 import secrets
 from pathlib import Path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_IN_PLACE_MAX = 64
+"""How deep directories that cannot be moved may lie in each other: each takes two descriptors and a few calls."""
 
 
 def remove_tree(path: Path | str, *, dir_fd: int | None = None) -> None:
@@ -18,12 +23,16 @@ def remove_tree(path: Path | str, *, dir_fd: int | None = None) -> None:
 
     What cannot go stays, everything else goes. A link or a file at `path` is not a tree: NotADirectoryError.
     """
+    _remove(path, dir_fd, depth=0)
+
+
+def _remove(path: Path | str, dir_fd: int | None, depth: int) -> None:
     try:
         top = os.open(path, _DIRECTORY, dir_fd=dir_fd)
     except FileNotFoundError:
         return
     try:
-        failure = _Emptying(top).run()
+        failure = _Emptying(top, depth).run()
     finally:
         os.close(top)
     if failure is not None:
@@ -39,10 +48,12 @@ def drop_tree(path: Path | str) -> None:
 
 
 class _Emptying:
-    """Empties one directory. `moved` are directories that lie in it now and wait for their turn."""
+    """Empties one directory. `moved` are directories that lie in it now and wait for their turn.
+    `depth` is how many directories above it could not be moved."""
 
-    def __init__(self, top: int) -> None:
+    def __init__(self, top: int, depth: int) -> None:
         self._top = top
+        self._depth = depth
         self._token = secrets.token_hex(6)
         self._number = 0
         self._moved: list[str] = []
@@ -86,5 +97,9 @@ class _Emptying:
         except PermissionError:
             # Moving wants to write into the directory itself, removing an empty one does not.
             os.rmdir(name, dir_fd=directory)
+        except OSError as error:
+            if error.errno != errno.EXDEV or self._depth >= _IN_PLACE_MAX:
+                raise
+            _remove(name, directory, self._depth + 1)
         else:
             self._moved.append(place)

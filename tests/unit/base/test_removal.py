@@ -1,5 +1,6 @@
 """Trees are removed at any depth and width; links, mounts and what stands beside them stay."""
 
+import contextlib
 import ctypes
 import os
 from pathlib import Path
@@ -86,3 +87,38 @@ def test_what_is_mounted_in_a_tree_is_not_emptied_and_the_rest_goes(tmp_path: Pa
         _libc.umount2(os.fsencode(mounted), 0)
     remove_tree(root)
     assert not root.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_what_cannot_be_moved_is_emptied_where_it_is_and_mounts_stay_there_too(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as mounts:
+        mounted(mounts, "tmpfs", tmp_path)  # an overlay does not stand on every file system
+        (tmp_path / "lower" / "root" / "a" / "b" / "c").mkdir(parents=True)
+        (tmp_path / "lower" / "root" / "a" / "b" / "file").touch()
+        (tmp_path / "lower" / "root" / "other" / "mounted").mkdir(parents=True)
+        for name in ("upper", "work", "merged"):
+            (tmp_path / name).mkdir()
+        layers = f"lowerdir={tmp_path}/lower,upperdir={tmp_path}/upper,workdir={tmp_path}/work,redirect_dir=off"
+        mounted(mounts, "overlay", tmp_path / "merged", layers)
+        root = tmp_path / "merged" / "root"
+        with pytest.raises(OSError, match="cross-device"):
+            (root / "a").rename(root / "z")
+        with contextlib.ExitStack() as inner:
+            mounted(inner, "tmpfs", root / "other" / "mounted")
+            (root / "other" / "mounted" / "precious").touch()
+            with pytest.raises(OSError, match="busy"):
+                remove_tree(root)
+            assert [str(path.relative_to(root)) for path in sorted(root.rglob("*"))] == [
+                "other",
+                "other/mounted",
+                "other/mounted/precious",
+            ]
+        remove_tree(root)
+        assert not root.exists()
+
+
+def mounted(stack: contextlib.ExitStack, kind: str, place: Path, options: str = "") -> None:
+    """Something mounted at a place until the stack ends."""
+    if _libc.mount(kind.encode(), os.fsencode(place), kind.encode(), 0, options.encode()) != 0:
+        pytest.skip(f"this place does not let root mount {kind}")
+    stack.callback(_libc.umount2, os.fsencode(place), 0)
