@@ -311,3 +311,11 @@ def test_a_mount_that_is_not_where_it_was_wanted_is_noticed() -> None:
     guard.check_mounted("\n".join(lines), ["/shared", "/with blank"])
     with pytest.raises(Invalid, match="mount target /shared/x: a symbolic link in a volume led the mount elsewhere"):
         guard.check_mounted("\n".join(lines), ["/shared", "/shared/x"])
+
+
+def test_a_target_that_is_named_twice_wants_two_mounts() -> None:
+    """A pod may name `/shared/x` and `/shared/x/`, and lead the second elsewhere."""
+    shared, x, elsewhere = (f"36 35 98:0 / {point} rw - ext4 /dev/vda rw" for point in ("/shared", "/shared/x", "/sys"))
+    guard.check_mounted("\n".join((shared, x, x)), ["/shared", "/shared/x", "/shared/x"])
+    with pytest.raises(Invalid, match="mount target /shared/x: a symbolic link in a volume led the mount elsewhere"):
+        guard.check_mounted("\n".join((shared, x, elsewhere)), ["/shared", "/shared/x", "/shared/x"])

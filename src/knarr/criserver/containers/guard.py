@@ -9,6 +9,7 @@ links: so where the mounts have come to lie is looked at before anything starts.
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -77,11 +78,11 @@ def check_target(target: str, *, is_privileged: bool) -> None:
 def check_mounted(mountinfo: str, targets: Iterable[str]) -> None:
     """Raises Invalid unless a mount lies on each target, of a container that is made and not started yet.
 
-    With as many mounts as targets, none can then lie anywhere else.
+    With as many mounts as targets, none can then lie anywhere else: so a target that is named twice wants two.
     """
-    points = {_unescaped(line.split(" ")[4]) for line in mountinfo.splitlines()}
-    for target in targets:
-        if target not in points:
+    points = Counter(_unescaped(line.split(" ")[4]) for line in mountinfo.splitlines())
+    for target, wanted in Counter(targets).items():
+        if points[target] < wanted:
             raise Invalid(f"mount target {target}: a symbolic link in a volume led the mount elsewhere; refusing it")
 
 
