@@ -288,3 +288,22 @@ def test_a_directory_that_a_sub_path_made_yields_to_the_file_that_comes(tmp_path
     assert (directory / "color").read_bytes() == b"green"
     atomic.write(directory, {"color": File(b"green"), "size": File(b"1")})
     assert (directory / "size").read_bytes() == b"1"
+
+
+def test_a_deep_directory_that_a_sub_path_made_yields_to_the_file_that_comes(tmp_path: Path) -> None:
+    atomic.write(tmp_path, {"color": File(b"blue")})
+    (tmp_path / "size" / "deep").mkdir(parents=True)  # a container mounted the subPath `size/deep`
+    assert atomic.write(tmp_path, {"size": File(b"1")})
+    assert read(tmp_path) == {"size": b"1"}
+
+
+def test_a_write_that_was_cut_short_after_the_swap_is_finished_by_the_next_one(tmp_path: Path) -> None:
+    atomic.write(tmp_path, {"a": File(b"1"), "b": File(b"1")})
+    (tmp_path / "..older").mkdir()
+    (tmp_path / "..older" / "a").write_bytes(b"0")
+    (tmp_path / "a").unlink()
+    (tmp_path / "gone").symlink_to("..data/gone")
+    before = os.readlink(tmp_path / "..data")
+    assert not atomic.write(tmp_path, {"a": File(b"1"), "b": File(b"1")}), "the files are the same"
+    assert read(tmp_path) == {"a": b"1", "b": b"1"}
+    assert sorted(os.listdir(tmp_path)) == sorted(["..data", before, "a", "b"])

@@ -1,7 +1,8 @@
 """Writes a set of files so that a reader sees the old set or the new one, never a mixture.
 
 The layout is upstream's: `NAME -> ..data/NAME`, `..data -> ..<time>`, and the files in that time-stamped folder; an
-update writes a new folder and swaps the link `..data` by rename. Not here: what the files are (volumes/files.py).
+update writes a new folder and swaps the link `..data` by rename. What was cut short, before the swap or after it, the
+next write makes good. Not here: what the files are (volumes/files.py).
 """
 
 import os
@@ -10,6 +11,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from knarr.base import removal
 from knarr.base.errors import Invalid
 from knarr.base.ids import RandomBytes
 from knarr.kubelet.volumes.files import File
@@ -26,6 +28,8 @@ def write(
     directory.mkdir(parents=True, exist_ok=True)
     current = directory / CURRENT
     if current.is_symlink() and _holds(current, files, gid):
+        _link(directory, files)
+        _sweep(directory)
         return False
     fresh = directory / f"..{random(8).hex()}"
     try:
@@ -35,14 +39,12 @@ def write(
         raise
     if gid is not None:
         _own_directory(directory, gid)
-    old = os.readlink(current) if current.is_symlink() else ""
     draft = directory / "..data_tmp"
     draft.unlink(missing_ok=True)
     draft.symlink_to(fresh.name)
     os.rename(draft, current)
     _link(directory, files)
-    if old:
-        shutil.rmtree(directory / old, ignore_errors=True)
+    _sweep(directory)
     return True
 
 
@@ -101,14 +103,22 @@ def _own_directory(path: Path, gid: int) -> None:
 
 def _link(directory: Path, files: Mapping[str, File]) -> None:
     """One link for each first path element, none for what is gone. A directory is what a subPath of a name that was
-    not there has made: it yields to the file, and is left alone otherwise."""
+    not there has made, with those below it: it yields to the file, and is left alone otherwise."""
     wanted = {name.split("/")[0] for name in files}
     for name in wanted:
         link = directory / name
         if link.is_dir() and not link.is_symlink():
-            link.rmdir()
+            removal.remove_tree(link)
         if not link.is_symlink():
             link.symlink_to(f"{CURRENT}/{name}")
     for name in os.listdir(directory):
         if not name.startswith("..") and name not in wanted and (directory / name).is_symlink():
             os.unlink(directory / name)
+
+
+def _sweep(directory: Path) -> None:
+    """Remove every time-stamped folder but the one that is shown: the one before, and those of writes cut short."""
+    shown = os.readlink(directory / CURRENT)
+    for name in os.listdir(directory):
+        if name.startswith("..") and name not in (CURRENT, shown) and not (directory / name).is_symlink():
+            shutil.rmtree(directory / name, ignore_errors=True)
