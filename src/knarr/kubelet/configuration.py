@@ -156,8 +156,11 @@ def _threshold(field: str, signal: str, text: str) -> Threshold:
 
 
 def seconds(field: str, text: str) -> float:
-    """The seconds of a duration as Go writes it (`1m30s`). Raises Invalid."""
+    """The seconds of a duration as Go writes it (`1m30s`), not negative. Raises Invalid."""
     try:
-        return durations.seconds(text)
+        found = durations.seconds(text)
     except Invalid as error:
         raise Invalid(f"kubelet configuration: {field}: {text!r} is not a duration") from error
+    if found < 0:
+        raise Invalid(f"kubelet configuration: {field}: {text!r} is negative")
+    return found

@@ -183,6 +183,15 @@ def test_an_empty_file_changes_nothing() -> None:
         ({"evictionSoft": {"memory.available": "1Gi"}}, "evictionSoftGracePeriod: there is none for memory.available"),
         ({"imageGCHighThresholdPercent": 70}, "must be above imageGCLowThresholdPercent 80"),
         ({"imageMinimumGCAge": "soon"}, "'soon' is not a duration"),
+        ({"imageMinimumGCAge": "-5s"}, "imageMinimumGCAge: '-5s' is negative"),
+        ({"evictionPressureTransitionPeriod": "-1s"}, "evictionPressureTransitionPeriod: '-1s' is negative"),
+        (
+            {
+                "evictionSoft": {"memory.available": "1Gi"},
+                "evictionSoftGracePeriod": {"memory.available": "-1m"},
+            },
+            r"evictionSoftGracePeriod\[memory.available\]: '-1m' is negative",
+        ),
         ({"containerLogMaxSize": "big"}, "'big' is not a size"),
     ],
 )
