@@ -212,7 +212,7 @@ async def stage(directory: Path, *, is_in_process: bool = False) -> AsyncIterato
     log.touch()
     service = HostService(streaming, log)
     own = streaming.answer if is_in_process else None
-    kubelet = KubeletServer(cast(RuntimeService, service), directory / "logs", streaming=own, ends=service.ends)
+    kubelet = KubeletServer(cast(RuntimeService, service), directory / "logs", service.ends, streaming=own)
     kubelet_server = Server(kubelet.answer)
     context = tls.server_context(
         directory / "kubelet.crt", directory / "kubelet.key", client_authority=directory / "ca.crt"

@@ -241,11 +241,11 @@ async def _serve_kubelet(settings: Settings, pods: PodRuntime, part: Kubelet, re
     server = KubeletServer(
         pods.runtime,
         settings.pod_log_dir,
+        part.ends,
         pages=pages.pages(part, SystemClock()),
         is_spdy_only=bool(settings.cri),
         streaming=pods.streaming,
         previous=part.previous_container,
-        ends=part.ends,
         guard=authorisation.Delegated(part.client, SystemClock(), settings.node_name),
     )
     await server.run(ready, host=LOOPBACK, port=settings.kubelet_port, context=context)

@@ -2,14 +2,20 @@
 
 A runtime may give each event to one of its listeners only (containerd 1.7 does), so nobody else listens. Whoever waits
 asks the runtime itself after each word of the container, and after a gap in the stream, as anything may have happened.
+If it cannot be asked just then, there may be no further word: so it is asked again after ASK_AGAIN_SECONDS.
 """
 
 import asyncio
+import contextlib
+from typing import Final
 
 from knarr.base.errors import KnarrError, NotFound
 from knarr.cri.messages.container import ContainerStatusRequest
 from knarr.cri.messages.enums import ContainerState
 from knarr.cri.protocol import RuntimeService
+
+ASK_AGAIN_SECONDS: Final = 1.0
+"""As long as the kubelet waits before it lists again what it could not list."""
 
 
 class Ends:
@@ -33,8 +39,10 @@ class Ends:
         woken = asyncio.Event()
         self._waiting.setdefault(container, []).append(woken)
         try:
-            while await _may_run(runtime, container):
-                await woken.wait()
+            while (runs := await _runs(runtime, container)) is not False:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(ASK_AGAIN_SECONDS if runs is None else None):
+                        await woken.wait()
                 woken.clear()
         finally:
             self._waiting[container].remove(woken)
@@ -42,12 +50,12 @@ class Ends:
                 del self._waiting[container]
 
 
-async def _may_run(runtime: RuntimeService, container: str) -> bool:
-    """Whether it runs, or that cannot be told now: then there is a gap, and a look after it."""
+async def _runs(runtime: RuntimeService, container: str) -> bool | None:
+    """Whether it runs, None if that cannot be told now."""
     try:
         answer = await runtime.container_status(ContainerStatusRequest(container_id=container))
     except NotFound:
         return False
     except (KnarrError, OSError):
-        return True
+        return None
     return answer.status is not None and answer.status.state != ContainerState.CONTAINER_EXITED

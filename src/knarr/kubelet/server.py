@@ -48,12 +48,13 @@ def no_previous(_namespace: str, _pod: str, _container: str) -> None:
 class KubeletServer:
     """`pages` are further GET paths, e.g. /pods, /metrics, /stats/summary, /metrics/resource.
 
-    `is_spdy_only` and `streaming` are relay.py's; `previous` says whose log `--previous` asks for, `ends` when one that
-    is followed has ended.
+    `is_spdy_only` and `streaming` are relay.py's; `previous` says whose log `--previous` asks for, `ends` (the one
+    that hears the runtime's events) when one that is followed has ended.
     """
 
     runtime: RuntimeService
     log_root: Path
+    ends: Ends
     pages: Mapping[str, Page] = field(default_factory=dict)
     guard: Guard = field(default_factory=Administrators)
     clock: Clock = field(default_factory=SystemClock)
@@ -61,7 +62,6 @@ class KubeletServer:
     is_spdy_only: bool = False
     streaming: http.Handler | None = None
     previous: Previous = no_previous
-    ends: Ends = field(default_factory=Ends)
 
     async def run(self, ready: Ready, *, host: str, port: int, context: ssl.SSLContext) -> None:
         """Serve until cancelled."""

@@ -13,6 +13,7 @@ from knarr.cri.protocol import RuntimeService
 from knarr.kinds.registry import Kind
 from knarr.kubelet import authorisation
 from knarr.kubelet.authorisation import Delegated, Who
+from knarr.kubelet.ends import Ends
 from knarr.kubelet.server import KubeletServer
 from knarr.wire import http
 from tests.unit.kubelet.test_pod_plan import NOW
@@ -74,7 +75,7 @@ def server(api: Api, clock: At) -> KubeletServer:
 
     guard = Delegated(cast(Client, api), clock, "n1")
     pages = {"/metrics/resource": page, "/stats/summary": page, "/pods": page}
-    return KubeletServer(cast(RuntimeService, None), Path("/nowhere"), pages=pages, guard=guard)
+    return KubeletServer(cast(RuntimeService, None), Path("/nowhere"), Ends(), pages=pages, guard=guard)
 
 
 async def ask(kubelet: KubeletServer, path: str, token: str = "", method: str = "GET") -> int:

@@ -16,7 +16,7 @@ from knarr.cri.messages.container import (
     StopContainerRequest,
 )
 from knarr.cri.messages.sandbox import RunPodSandboxRequest
-from knarr.kubelet.ends import Ends
+from knarr.kubelet.ends import ASK_AGAIN_SECONDS, Ends
 from tests.simulation import virtual_time
 
 
@@ -73,5 +73,21 @@ def test_an_end_while_the_runtime_could_not_be_asked_is_found_after_the_gap() ->
         runtime.is_away = False
         ends.look()
         assert await is_over(waiting)
+
+    virtual_time.run(told())
+
+
+def test_an_end_is_found_when_the_one_question_after_its_event_failed() -> None:
+    async def told() -> None:
+        runtime, container = await started()
+        ends = Ends()
+        waiting = asyncio.create_task(ends.wait(runtime, container))
+        assert not await is_over(waiting)
+        await runtime.stop_container(StopContainerRequest(container_id=container, timeout=1))
+        runtime.is_away = True
+        ends.heard(container)
+        assert not await is_over(waiting)
+        runtime.is_away = False
+        await asyncio.wait_for(waiting, 2 * ASK_AGAIN_SECONDS)  # nobody says anything more
 
     virtual_time.run(told())
