@@ -95,9 +95,10 @@ def _entries(directory: Path) -> list[Path]:
 
 def state_elsewhere(settings: Settings) -> str:
     """The state directory that a running process of that name has and these settings have not; "" without one."""
+    own = set(processes(settings.name))
     for pid, line in _command_lines():
         words = line.decode(errors="replace").split("\0")
-        if pid in processes(settings.name) and "--data-dir" in words:
+        if pid in own and "--data-dir" in words:
             state = words[words.index("--data-dir") + 1]
             if state != str(settings.data_dir):
                 return state
