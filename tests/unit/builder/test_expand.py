@@ -77,3 +77,24 @@ def test_trimming_agrees_with_trying_every_cut(pattern: str, value: str) -> None
     assert expand.trim_prefix(value, pattern, is_longest=True) == (value[starts[-1] :] if starts else value)
     ends = [start for start in range(len(value), -1, -1) if fnmatch.fnmatchcase(value[start:], pattern)]
     assert expand.trim_suffix(value, pattern, is_longest=False) == (value[: ends[0]] if ends else value)
+
+
+def replaced(value: str, pattern: str, *, is_all: bool) -> str:
+    """By trying every place and every length there, the longest first."""
+    for start in range(len(value)):
+        for end in range(len(value), start, -1):
+            if fnmatch.fnmatchcase(value[start:end], pattern):
+                rest = value[end:]
+                return value[:start] + "X" + (replaced(rest, pattern, is_all=True) if is_all else rest)
+    return value
+
+
+@given(st.text("ab*?", max_size=6), st.text("ab", max_size=8), st.booleans())
+def test_replacing_agrees_with_trying_every_fit(pattern: str, value: str, is_all: bool) -> None:
+    assert expand.replace(value, pattern, "X", is_all=is_all) == replaced(value, pattern, is_all=is_all)
+
+
+@pytest.mark.parametrize("operator", ["#", "%%", "/", "//"])
+def test_a_pattern_without_end_is_refused(operator: str) -> None:
+    with pytest.raises(ValueError, match="a pattern has at most 1024 characters"):
+        expand.word(f"${{a{operator}*$p}}", {"a": "a", "p": "a" * 1024})

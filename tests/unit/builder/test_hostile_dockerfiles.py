@@ -30,6 +30,8 @@ CASES = {
     "flag": "RUN --" + "mmount" * 150_000 + " x",
     "quotes": "ENV a=" + "'\"" * 200_000,
     "pattern": "ARG a=" + "a" * 1500 + "\n" + "ENV b=${a//*a*b*a*b*a*b/x}\n" * 2,
+    "long pattern": "ARG a=" + "a" * 4000 + " p=*" + "a" * 2000 + "b\n" + "ENV b=${a//*$p/x}\n",
+    "long literal": "ARG a=" + "a" * 4000 + " p=*" + "a" * 1000 + "b\n" + "ENV b=${x:+${a//*$p/x}}\n" * 100,
     "reference": "RUN --mount=target=/x,from=" + "a" * 900_000 + " x",
 }
 

@@ -12,7 +12,8 @@ from knarr.builder.dockerfile import lexer
 DEPTH_MAX = 100
 SIZE_MAX = 1 << 20
 PATTERN_VALUE_MAX = 4096
-"""Characters of a value that a pattern is tried on: matching costs their square."""
+PATTERN_MAX = 1024
+"""Characters of a value that a pattern is tried on, and of the pattern: matching costs their product."""
 _SPECIAL = "@*#?-$!0123456789"
 
 
@@ -196,20 +197,27 @@ def _is_name(character: str) -> bool:
 
 def trim_prefix(value: str, pattern: str, *, is_longest: bool) -> str:
     """`value` without the shortest or longest start that the pattern fits."""
-    match = _expression(_tokens(pattern), is_longest=is_longest).match(_bounded(value))
+    match = _expression(_chunks(_tokens(pattern)), is_longest=is_longest).match(_bounded(value))
     return value if match is None else value[match.end() :]
 
 
 def trim_suffix(value: str, pattern: str, *, is_longest: bool) -> str:
     """`value` without the shortest or longest end that the pattern fits."""
-    match = _expression(_tokens(pattern)[::-1], is_longest=is_longest).match(_bounded(value)[::-1])
+    match = _expression(_chunks(_tokens(pattern)[::-1]), is_longest=is_longest).match(_bounded(value)[::-1])
     return value if match is None else value[: len(value) - match.end()]
 
 
 def replace(value: str, pattern: str, replacement: str, *, is_all: bool) -> str:
     """The first (or every) longest fit of the pattern replaced; what fits nothing is no fit."""
-    expression = _expression(_tokens(pattern), is_longest=True)
-    return expression.sub(lambda match: replacement if match[0] else "", _bounded(value), count=0 if is_all else 1)
+    chunks = _chunks(_tokens(pattern))
+    expression = _expression(chunks, is_longest=True)
+    if len(chunks) == 1:
+        return expression.sub(lambda match: replacement if match[0] else "", _bounded(value), count=0 if is_all else 1)
+    # With a star, only the first place that the start fits counts: what is not found behind it is not behind a later
+    # one either, and nothing that fits follows the longest fit.
+    start = re.compile(chunks[0], re.DOTALL).search(_bounded(value))
+    match = None if start is None else expression.match(value, start.start())
+    return value[: match.start()] + replacement + value[match.end() :] if match is not None and match[0] else value
 
 
 def _bounded(value: str) -> str:
@@ -220,6 +228,8 @@ def _bounded(value: str) -> str:
 
 def _tokens(pattern: str) -> list[str]:
     """`*` and `?` as such, a literal as "=c"."""
+    if len(pattern) > PATTERN_MAX:
+        raise ValueError(f"a pattern has at most {PATTERN_MAX} characters")
     tokens: list[str] = []
     position = 0
     while position < len(pattern):
@@ -235,14 +245,19 @@ def _tokens(pattern: str) -> list[str]:
     return tokens
 
 
-def _expression(tokens: list[str], *, is_longest: bool) -> re.Pattern[str]:
-    """All stars but the last take the least that fits and never try again: what they leave, the last can take."""
+def _chunks(tokens: list[str]) -> list[str]:
+    """The expressions of what stands before, between and after the stars; each fits texts of one length."""
     chunks = [""]
     for sign in tokens:
         if sign == "*":
             chunks.append("")
         else:
             chunks[-1] += "." if sign == "?" else re.escape(sign[1:])
+    return chunks
+
+
+def _expression(chunks: list[str], *, is_longest: bool) -> re.Pattern[str]:
+    """All stars but the last take the least that fits and never try again: what they leave, the last can take."""
     inner = "".join(f"(?>.*?{chunk})" for chunk in chunks[1:-1])
     last = f"{'.*' if is_longest else '.*?'}{chunks[-1]}" if len(chunks) > 1 else ""
     return re.compile(chunks[0] + inner + last, re.DOTALL)
