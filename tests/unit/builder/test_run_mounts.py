@@ -49,6 +49,8 @@ def test_options_have_one_form(text: str, kind: str, options: dict[str, str]) ->
         ("target=/x,from=$STAGE", "variables are not put in here"),
         ("type=cache,target=/x,mode=0888", "is not an octal mode"),
         ("type=cache,target=/x,mode=7777777777777", "is not an octal mode"),
+        ("type=cache,target=/x,mode=37777777777", "is not an octal mode"),
+        ("type=secret,id=a,mode=10000", "is not an octal mode"),
         ("type=cache,target=/x,uid=-1", "uid='-1' is not a number"),
         ("type=cache,target=/x,gid=4294967295", "is not a number"),
         ("type=cache,target=/x,sharing=all", "sharing is shared, private or locked, not 'all'"),
@@ -82,6 +84,16 @@ def test_variables_stand_for_values_and_are_checked_then() -> None:
     assert mount == RunMount("cache", {"target": "/c/x", "mode": "0700", "readonly": "true"})
     with pytest.raises(DockerfileFault, match="Dockerfile:3: --mount: mode='0999' is not an octal mode"):
         planned("ENV M=0999\nRUN --mount=type=cache,target=/x,mode=$M x")
+
+
+@pytest.mark.parametrize("option", ["uid=$X", "mode=$X", "rw=$X", "sharing=$X"])
+def test_a_value_that_holds_a_dollar_when_variables_are_put_in_is_checked_as_well(option: str) -> None:
+    with pytest.raises(DockerfileFault, match=r"Dockerfile:3: --mount: .*\$1"):
+        planned(f"ARG X='$1'\nRUN --mount=type=cache,target=/x,{option} x")
+
+
+def test_a_dollar_in_a_place_is_a_character() -> None:
+    assert planned("ARG X='$1'\nRUN --mount=type=cache,target=/x/$X x").options["target"] == "/x/$1"
 
 
 @pytest.mark.parametrize("target", ["/", "/..", "$NOTHING/"])

@@ -1,7 +1,7 @@
 """`RUN --mount=…`: the options of each type, and their values in one form (Dockerfile reference, "RUN --mount").
 
-`read` splits what was written and checks every value without a variable; `checked` is asked again when variables are
-put in. After it switches are "true" or "false", `readonly` says what `rw` and its like mean, `size` is bytes.
+`read` splits what was written and checks every value without a variable; `checked` checks all, when variables are put
+in. After it switches are "true" or "false", `readonly` says what `rw` and its like mean, `size` is bytes.
 """
 
 import csv
@@ -42,7 +42,9 @@ def read(text: str) -> RunMount:
             options.pop(other, None)
         options[name] = value
     kind = options.pop("type", "bind").lower()
-    return RunMount(kind, checked(kind, options))
+    _check_names(kind, options)
+    known = {name: value if "$" in value else _value(name, value) for name, value in options.items()}
+    return RunMount(kind, _in_form(known))
 
 
 def _fields(text: str) -> list[str]:
@@ -53,7 +55,13 @@ def _fields(text: str) -> list[str]:
 
 
 def checked(kind: str, options: Mapping[str, str]) -> dict[str, str]:
-    """The options with every value that holds no variable in its form. Raises ValueError."""
+    """The options, their variables put in, with every value in its form. Raises ValueError."""
+    _check_names(kind, options)
+    return _in_form({name: _value(name, value) for name, value in options.items()})
+
+
+def _check_names(kind: str, options: Mapping[str, str]) -> None:
+    """Raises ValueError for an option that the type does not know, or needs and has not."""
     if kind not in OPTIONS:
         raise ValueError(f"type {kind!r} is none of {', '.join(OPTIONS)}")
     for name in options:
@@ -65,10 +73,13 @@ def checked(kind: str, options: Mapping[str, str]) -> dict[str, str]:
         raise ValueError("type=secret needs id=ID")
     if options.get("id") and kind == "secret" and options.get("source"):
         raise ValueError("type=secret takes id or source, not both: they mean the same")
-    found = {name: value if "$" in value else _value(name, value) for name, value in options.items()}
-    if found.get("readwrite") in ("true", "false"):
-        found["readonly"] = "false" if found.pop("readwrite") == "true" else "true"
-    return found
+
+
+def _in_form(options: dict[str, str]) -> dict[str, str]:
+    """With `readonly` in place of a `readwrite` that is known."""
+    if options.get("readwrite") in ("true", "false"):
+        options["readonly"] = "false" if options.pop("readwrite") == "true" else "true"
+    return options
 
 
 def _value(name: str, value: str) -> str:
@@ -78,7 +89,7 @@ def _value(name: str, value: str) -> str:
         return "true" if value in _TRUE else "false"
     if name == "sharing" and value.lower() not in SHARINGS:
         raise ValueError(f"sharing is shared, private or locked, not {value!r}")
-    if name == "mode" and not (re.fullmatch("[0-7]{1,11}", value) and int(value, 8) < 1 << 32):
+    if name == "mode" and not (re.fullmatch("[0-7]{1,11}", value) and int(value, 8) <= 0o7777):
         raise ValueError(f"mode={value!r} is not an octal mode")
     if name in ("uid", "gid") and not (re.fullmatch("[0-9]{1,10}", value) and int(value) < (1 << 32) - 1):
         raise ValueError(f"{name}={value!r} is not a number")
