@@ -114,12 +114,7 @@ def _is_sound(record: Record) -> bool:
         digests.parse(record.layer.digest)
     except Invalid:
         return False
-    return record.layer.size >= 0 and record.layer.media_type in (
-        OCI_LAYER,
-        OCI_LAYER_GZIP,
-        OCI_LAYER_ZSTD,
-        DOCKER_LAYER_GZIP,
-    )
+    return record.layer.size >= 0 and record.layer.media_type in _LAYER_TYPES
 
 
 def annotation(records: Sequence[Record]) -> str:

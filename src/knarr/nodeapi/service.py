@@ -120,8 +120,8 @@ class NodeService:
         texts = _images_of(request)
         for text in texts:
             self._images.resolve(text)
-        is_signed = "referrers" in parse_qs(request.query)
-        archive = archives.save(self._images, texts, with_referrers=is_signed)
+        with_referrers = "referrers" in parse_qs(request.query)
+        archive = archives.save(self._images, texts, with_referrers=with_referrers)
         return Response(200, (("content-type", "application/x-tar"),), archive)
 
     async def _export(self, request: Request) -> Response:
