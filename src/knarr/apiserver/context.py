@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from knarr.apiserver.resources import Resource
-from knarr.apiserver.routes import FALSE, TRUE, Route
+from knarr.apiserver.routes import Route
 from knarr.base.errors import BadRequest
-from knarr.wire import http
+from knarr.wire import http, parameters
 
 if TYPE_CHECKING:
     from knarr.apiserver.server import ApiServer
@@ -69,17 +69,7 @@ class RequestContext:
 
     def is_asked(self, name: str) -> bool:
         """Whether a parameter is there and not false: as upstream's decoder reads it, `?watch` asks for a watch."""
-        value = self.query.get(name)
-        return value is not None and value.lower() not in FALSE
-
-
-def truth(name: str, value: str) -> bool:
-    """Go's strconv.ParseBool, with absent as false."""
-    if value in ("", "0", "f", "F", "false", "FALSE", "False"):
-        return False
-    if value in TRUE:
-        return True
-    raise BadRequest(f'{name}: Invalid value: "{value}": must be a boolean')
+        return parameters.is_true(self.query.get(name))
 
 
 def integer(name: str, value: str) -> int | None:

@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from knarr.apiserver.resources import Resource, Resources
+from knarr.wire import parameters
 
 _VERB_OF_NAMED: Final = {
     "GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete",
@@ -17,11 +18,6 @@ _VERB_OF_NAMED: Final = {
 _VERB_OF_COLLECTION: Final = {
     "GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection",
 }  # fmt: skip
-
-TRUE: Final = frozenset(("1", "t", "T", "true", "TRUE", "True"))
-"""What Go's strconv.ParseBool takes for true: Python's clients write True."""
-FALSE: Final = frozenset(("0", "false"))
-"""What a boolean option that is there says no with; everything else, even nothing, is a yes, as upstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +117,7 @@ def _collection_verb(asked: _Asked, is_old_watch: bool) -> str:
 
 
 def _asks_watch(query: Mapping[str, str]) -> bool:
-    value = query.get("watch")
-    return value is not None and value.lower() not in FALSE
+    return parameters.is_true(query.get("watch"))
 
 
 def _text(part: str) -> str:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from knarr.base import clock
 from knarr.base.clock import Instant
 from knarr.base.errors import BadRequest
+from knarr.wire import parameters
 
 LINE_MAX: Final = 1024 * 1024
 """Bytes of one line; conmon and containerd cut at 8 and 16 KiB, so longer ones are no log."""
@@ -35,7 +36,7 @@ class LogOptions:
 
 def options(query: str, now: Instant) -> LogOptions:
     """The options of a request's query (follow, tailLines, sinceSeconds, …). Raises BadRequest."""
-    values = {name: found[0] for name, found in parse_qs(query).items()}
+    values = {name: found[0] for name, found in parse_qs(query, keep_blank_values=True).items()}
     try:
         since = clock.parse_rfc3339(values["sinceTime"]) if values.get("sinceTime") else None
         if values.get("sinceSeconds"):
@@ -47,9 +48,9 @@ def options(query: str, now: Instant) -> LogOptions:
         raise BadRequest(f"invalid log options: stream {values['stream']!r}")
     try:
         return LogOptions(
-            follows=_truth(values.get("follow", "")),
-            previous=_truth(values.get("previous", "")),
-            timestamps=_truth(values.get("timestamps", "")),
+            follows=parameters.is_true(values.get("follow")),
+            previous=parameters.is_true(values.get("previous")),
+            timestamps=parameters.is_true(values.get("timestamps")),
             tail=_number(values["tailLines"]) if values.get("tailLines") else None,
             since=since,
             limit_bytes=_number(values["limitBytes"]) if values.get("limitBytes") else None,
@@ -122,7 +123,3 @@ def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise ValueError(f"{text!r} is no number")
     return int(text)
-
-
-def _truth(text: str) -> bool:
-    return text in ("1", "t", "T", "true", "TRUE", "True")

@@ -62,15 +62,23 @@ def test_log_options_are_validated_as_upstream_does() -> None:
         422,
         'PodLogOptions "web" is invalid: tailLines: Invalid value: -5: must be greater than or equal to 0',
     )
-    for query in ({"tailLines": "x"}, {"sinceTime": "y"}, {"follow": "maybe"}):
+    for query in ({"tailLines": "x"}, {"sinceTime": "y"}):
         with pytest.raises(BadRequest):
             log.check_options("web", query)
 
 
 def test_streams_are_named_in_the_kubelets_words() -> None:
     assert streams.flags({"stdin": ["true"], "tty": ["1"]}) == [("input", "1"), ("tty", "1")]
-    with pytest.raises(BadRequest):
-        streams.flags({"tty": ["true"]})
+    assert streams.flags({"stdin": [""], "stdout": ["yes"], "stderr": ["FALSE"]}) == [("input", "1"), ("output", "1")]
+    for nothing in ({"tty": ["true"]}, {"stdin": ["0"], "stdout": ["False"]}):
+        with pytest.raises(BadRequest):
+            streams.flags(nothing)
+
+
+def test_a_log_is_followed_by_the_word_alone() -> None:
+    asked = {"follow": "", "previous": "0", "timestamps": "yes", "tailLines": "3", "limitBytes": ""}
+    log.check_options("web", asked)
+    assert log.passed(asked) == [("follow", "true"), ("timestamps", "true"), ("tailLines", "3")]
 
 
 def test_proxy_names_have_scheme_name_and_port() -> None:

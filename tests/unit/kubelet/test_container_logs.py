@@ -52,6 +52,9 @@ def test_options_are_read_from_the_query() -> None:
     assert log_lines.options("follow=true&tailLines=3&sinceSeconds=60&limitBytes=9&timestamps=1", NOW) == LogOptions(
         follows=True, tail=3, since=datetime(2026, 1, 1, tzinfo=UTC), limit_bytes=9, timestamps=True
     )
+    assert log_lines.options("follow&previous=False&timestamps=yes&tailLines=", NOW) == LogOptions(
+        follows=True, timestamps=True
+    )
     for query in ("tailLines=x", "tailLines=-1", "sinceTime=yesterday", "stream=stdin", "limitBytes=%D9%A3"):
         with pytest.raises(BadRequest):
             log_lines.options(query, NOW)

@@ -8,13 +8,14 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from knarr.apiserver import status
-from knarr.apiserver.context import Json, RequestContext, truth
+from knarr.apiserver.context import Json, RequestContext
 from knarr.apiserver.subresources import connecting
 from knarr.base import clock
 from knarr.base.errors import BadRequest, Cause, DeadlineExceeded, Unavailable
-from knarr.wire import http
+from knarr.wire import http, parameters
 
-PASSED: Final = ("follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines", "limitBytes", "stream")
+PASSED: Final = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
+BOOLEANS: Final = ("follow", "previous", "timestamps")
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 TEXT: Final[http.Headers] = (("content-type", "text/plain"), ("cache-control", "no-cache, private"))
 # Parameter → least value, and the field's name in an Invalid answer.
@@ -36,7 +37,7 @@ async def log(context: RequestContext) -> http.Response:
     if target is None:
         return http.Response(200, TEXT, b"")
     path = f"/containerLogs/{quote(context.route.namespace)}/{quote(context.route.name)}/{quote(container)}"
-    query = urlencode([(name, context.query[name]) for name in PASSED if context.query.get(name)])
+    query = urlencode(passed(context.query))
     try:
         response = await context.server.kubelets.client.request(target, http.Request("GET", path, query))
     except (Unavailable, DeadlineExceeded) as error:
@@ -47,6 +48,12 @@ async def log(context: RequestContext) -> http.Response:
     if response.status == 404:
         message = why_no_log(pod, container)
     raise BadRequest(message)
+
+
+def passed(query: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The kubelet's parameters for the log asked for. Pure."""
+    asked = [(name, "true") for name in BOOLEANS if parameters.is_true(query.get(name))]
+    return asked + [(name, query[name]) for name in PASSED if query.get(name)]
 
 
 def check_options(name: str, query: Mapping[str, str]) -> None:
@@ -74,8 +81,6 @@ def check_options(name: str, query: Mapping[str, str]) -> None:
                     "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
                 )
             )
-    for parameter in ("follow", "previous", "timestamps"):
-        truth(parameter, query.get(parameter, ""))
     if causes:
         raise status.invalid("PodLogOptions", "", name, causes)
 

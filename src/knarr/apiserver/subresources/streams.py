@@ -12,7 +12,7 @@ from knarr.apiserver.context import RequestContext
 from knarr.apiserver.status import Refusal, method_not_allowed
 from knarr.apiserver.subresources import connecting
 from knarr.base.errors import BadRequest, DeadlineExceeded, Forbidden, Unavailable
-from knarr.wire import http, tunnel, upgrades
+from knarr.wire import http, parameters, tunnel, upgrades
 
 _FLAGS: Final = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 """The API's parameter → the kubelet's."""
@@ -42,7 +42,7 @@ async def portforward(context: RequestContext) -> http.Response:
 
 def flags(query: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """The kubelet's parameters for the streams asked for. Raises BadRequest when there are none. Pure."""
-    asked = {name for name in _FLAGS if query.get(name, [""])[0] in ("1", "t", "T", "true", "TRUE", "True")}
+    asked = {name for name in _FLAGS if name in query and parameters.is_true(query[name][0])}
     if not asked - {"tty"}:
         raise BadRequest("you must specify at least 1 of stdin, stdout, stderr")
     return [(word, "1") for name, word in _FLAGS.items() if name in asked]
