@@ -39,9 +39,13 @@ class Cluster:
     def data_dir(self) -> Path:
         return Path("/var/lib/knarr") / self.name
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of its commands, with this cluster's kubeconfig."""
+        return {**os.environ, **self.environment, "KUBECONFIG": str(self.directory / "kubeconfig")}
+
     def run(self, *words: str, text: str | None = None, seconds: float = 90) -> Answer:
         """Run a command with this cluster's kubeconfig."""
-        environment = {**os.environ, **self.environment, "KUBECONFIG": str(self.directory / "kubeconfig")}
         stdin = {"input": text} if text is not None else {"stdin": subprocess.DEVNULL}
         done = subprocess.run(
             words,
@@ -49,7 +53,7 @@ class Cluster:
             text=True,
             timeout=seconds,
             check=False,
-            env=environment,
+            env=self.variables,
             **stdin,  # type: ignore[call-overload]
         )
         return Answer(done.returncode, done.stdout, done.stderr)

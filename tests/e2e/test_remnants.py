@@ -50,10 +50,12 @@ def test_a_killed_delete_goes_on_with_the_next_one(gone: Cluster) -> None:
     for _ in range(ROUNDS):
         with_a_pod(gone)
         words = [sys.executable, "-m", "knarr", "delete", "--yes", "--name", gone.name]
-        deleting = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=gone.directory)
+        deleting = subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=gone.directory, env=gone.variables
+        )
         time.sleep(dice.random() * SECONDS)  # the moment of the kill is what varies
         deleting.send_signal(signal.SIGKILL)
-        deleting.wait()
+        assert deleting.wait() in (-signal.SIGKILL, 0), "it failed before it was killed"
         if everything(gone):
             gone.ok(gone.knarr("delete", "--yes"))
         assert everything(gone) == []
