@@ -16,6 +16,7 @@ from knarr.builder.dockerfile.ignore import Ignore
 
 LINKS_MAX = 40
 _WILD = "*?[\\"
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def select(tree: Tree, sources: Sequence[str], exclude: Ignore, *, keeps_parents
     """
     picks: list[Pick] = []
     for source in sources:
-        is_wild = any(character in source for character in _WILD)
+        # An escaped character stands for itself: what is written so must be there.
+        is_wild = any(character in "*?[" for character in _ESCAPED.sub("", source))
         is_deep = keeps_parents and "**" in source
         found = _deep_matches(tree, clean_path(source)) if is_deep else _matches(tree, source)
         if not found and not is_wild:

@@ -51,6 +51,13 @@ def test_a_wildcard_may_mean_nothing_and_a_name_may_not() -> None:
         places("a.txt", "none")
 
 
+@pytest.mark.parametrize("source", ["no\\ne", "no\\*ne", "a.txt\\?", "none/\\[x"])
+def test_an_escape_is_no_wildcard(source: str) -> None:
+    with pytest.raises(Invalid, match="is not there"):
+        places(source)
+    assert places("\\a.txt", source + "*") == [("a.txt", "a.txt")]
+
+
 DEEP = ContextTree(
     {
         **{f"{path}/package.json": file("sha256:p") for path in ("apps/one", "apps/two/sub", "libs/x")},
