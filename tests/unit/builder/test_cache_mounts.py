@@ -26,6 +26,15 @@ async def test_a_directory_stays_for_the_next_command_and_goes_when_it_is_pruned
     assert list((tmp_path / "mounts").iterdir()) == []
 
 
+async def test_two_may_prune_at_once(tmp_path: Path) -> None:
+    caches = CacheMounts(tmp_path / "mounts")
+    for number in range(3):
+        async with caches.use(mount(id=str(number)), _nothing) as directory:
+            (directory / "f").write_bytes(b"1234")
+    assert await asyncio.gather(caches.prune(), caches.prune()) == [12, 0]
+    assert list((tmp_path / "mounts").iterdir()) == []
+
+
 async def test_namespaces_have_caches_of_their_own(tmp_path: Path) -> None:
     caches = CacheMounts(tmp_path / "mounts")
     async with caches.use(mount(), _nothing) as plain, caches.use(mount(), _nothing, "team") as named:

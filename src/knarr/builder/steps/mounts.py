@@ -109,10 +109,11 @@ class CacheMounts:
         """Remove every directory that no command uses now; the bytes freed."""
         doomed: list[Path] = []
         for path in list(self._root.iterdir()):
-            # A draft is called `.KEY.…`: it belongs to the command that uses the key.
-            if path.name.removeprefix(".").partition(".")[0] not in self._used:
+            # A draft is called `.KEY.…`: it belongs to the command that uses the key. `.pruned.…` is another prune's.
+            if path.name.removeprefix(".").partition(".")[0] not in {*self._used, "pruned"}:
                 # From here on no command that begins finds it half removed.
-                doomed.append(path.rename(self._root / f".pruned.{random.token_hex(8)}"))
+                with contextlib.suppress(FileNotFoundError):
+                    doomed.append(path.rename(self._root / f".pruned.{random.token_hex(8)}"))
         return sum([await tasks.in_thread(_removed, path) for path in doomed])
 
 
