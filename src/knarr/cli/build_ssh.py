@@ -1,19 +1,21 @@
 """`--ssh ID[=SOCKET|KEY[,KEY]]`: which agent's socket stands for an id in `RUN --mount=type=ssh`.
 
 Keys that are files are given to an ssh-agent of their own, which lives for as long as the build: the node is told a
-socket, never a key. An agent ends when its standard input does, so it does not outlive this process either.
+socket, never a key. Its child ends it when standard input ends, so it does not outlive this process either.
 """
 
 import contextlib
 import os
+import select
 import subprocess
 import tempfile
 from pathlib import Path
 
 from knarr.base.errors import Invalid
 
-# The agent's child: adds the keys, says so, and waits for the end of its input.
-_COMMAND = 'ssh-add -q "$@" </dev/null && echo ready && exec cat >/dev/null'
+# The agent's child: adds the keys, says whose child it is, waits for the end of its input, and ends the agent: that
+# would look for its child only once in ten seconds.
+_COMMAND = 'ssh-add -q "$@" </dev/null && echo "$SSH_AGENT_PID" && cat >/dev/null; kill "$SSH_AGENT_PID"'
 END_SECONDS = 5.0
 
 
@@ -57,16 +59,20 @@ def _own(name: str, keys: list[str], stack: contextlib.ExitStack) -> str:
         )
     except FileNotFoundError as error:
         raise Invalid(f"--ssh {name}: ssh-agent is not installed; give an agent's socket instead of a key") from error
-    stack.callback(_end, program)
+    watched: list[int] = []
+    stack.callback(_end, program, watched)
     assert program.stdout is not None
     assert program.stderr is not None
-    if program.stdout.readline() != b"ready\n":
+    agent = program.stdout.readline().strip()
+    if not agent.isdigit():
         said = program.stderr.read(4096).decode("utf-8", "replace").strip().splitlines()[:1]
         raise Invalid(f"--ssh {name}: {', '.join(keys)} cannot be used: {''.join(said) or 'ssh-add failed'}")
+    watched.append(os.pidfd_open(int(agent)))
     return socket
 
 
-def _end(program: "subprocess.Popen[bytes]") -> None:
+def _end(program: "subprocess.Popen[bytes]", watched: list[int]) -> None:
+    """Return when the child has ended, and its agent, of which `watched` has a descriptor if it holds keys."""
     for stream in (program.stdin, program.stdout, program.stderr):
         if stream is not None:
             stream.close()
@@ -75,3 +81,6 @@ def _end(program: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         program.kill()
         program.wait()
+    for agent in watched:
+        select.select([agent], [], [], END_SECONDS)
+        os.close(agent)

@@ -64,9 +64,13 @@ def test_an_agent_is_the_environments_or_the_socket_that_is_named(tmp_path: Path
 @needs_ssh
 def test_keys_have_an_agent_until_the_build_ends(tmp_path: Path) -> None:
     one, two = key(tmp_path / "one"), key(tmp_path / "two")
-    with contextlib.ExitStack() as stack:
-        agent = build_ssh.agents([f"default={one},{two}"], stack)["default"]
-        assert identities(agent) == 2
+    with socket.socket(socket.AF_UNIX) as connection:
+        with contextlib.ExitStack() as stack:
+            agent = build_ssh.agents([f"default={one},{two}"], stack)["default"]
+            assert identities(agent) == 2
+            connection.connect(agent)
+        connection.setblocking(False)
+        assert connection.recv(1) == b"", "the agent has not ended"
     assert not Path(agent).exists()
     assert not Path(agent).parent.exists()
 
