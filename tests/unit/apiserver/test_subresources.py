@@ -111,6 +111,26 @@ async def test_an_evicted_pod_says_why_it_ends(ask: Any) -> None:
     assert [(each["type"], each["reason"]) for each in conditions] == [("DisruptionTarget", "EvictionByEvictionAPI")]
 
 
+def test_a_second_eviction_does_not_change_the_condition() -> None:
+    once = eviction.targeted({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, "2026-01-01T00:00:00Z")
+    assert [each["type"] for each in once["status"]["conditions"]] == ["Ready", "DisruptionTarget"]
+    assert eviction.targeted(once, "2026-01-01T00:00:09Z") == once
+    once["status"]["conditions"][1]["status"] = "False"
+    again = eviction.targeted(once, "2026-01-01T00:00:09Z")["status"]["conditions"][1]
+    assert (again["status"], again["lastTransitionTime"]) == ("True", "2026-01-01T00:00:09Z")
+
+
+async def test_an_eviction_that_says_nothing_new_writes_nothing(ask: Any) -> None:
+    await ask("POST", PODS, pod("p"))
+    held = {"metadata": {"finalizers": ["example.com/x"]}}
+    await ask("PATCH", f"{PODS}/p", held, media="application/merge-patch+json")
+    found = []
+    for _ in range(2):
+        assert (await ask("POST", f"{PODS}/p/eviction", {"metadata": {"name": "p"}}))["status"] == "Success"
+        found.append(await ask("GET", f"{PODS}/p"))
+    assert found[0] == found[1]
+
+
 def test_a_budget_guards_an_unhealthy_pod_only_while_healthy_ones_lack() -> None:
     ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     enough = {"status": {"currentHealthy": 2, "desiredHealthy": 2}}

@@ -141,8 +141,11 @@ async def _mark(context: RequestContext) -> None:
         if entry is None:
             return
         marked = targeted(resource.decode_entry(entry), clock.rfc3339(context.server.clock.now()))
+        content = resource.encode(marked)
+        if content == entry.value:
+            return  # an eviction before this one has said it
         try:
-            await store.write(entry.key, resource.encode(marked), expect=entry.modified)
+            await store.write(entry.key, content, expect=entry.modified)
             return
         except (errors.Conflict, errors.NotFound):
             continue
@@ -150,9 +153,12 @@ async def _mark(context: RequestContext) -> None:
 
 
 def targeted(pod: Json, now: str) -> Json:
-    """The pod with the condition of an eviction. Pure."""
+    """The pod with the condition of an eviction; its time stays while the condition was true before. Pure."""
     current = pod.get("status") or {}
-    kept = [each for each in current.get("conditions") or () if each.get("type") != TARGET]
+    conditions = list(current.get("conditions") or ())
+    index = next((at for at, each in enumerate(conditions) if each.get("type") == TARGET), len(conditions))
+    before = conditions[index] if index < len(conditions) else {}
+    since = (before.get("status") == "True" and before.get("lastTransitionTime")) or now
     why = {"reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}
-    condition = {"type": TARGET, "status": "True", "lastTransitionTime": now, **why}
-    return {**pod, "status": {**current, "conditions": [*kept, condition]}}
+    conditions[index : index + 1] = [{"type": TARGET, "status": "True", "lastTransitionTime": since, **why}]
+    return {**pod, "status": {**current, "conditions": conditions}}
