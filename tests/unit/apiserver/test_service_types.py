@@ -54,3 +54,13 @@ async def test_a_health_port_stays_and_is_given_once(ask: Any) -> None:
     other = service("LoadBalancer", healthCheckNodePort=port)
     refused = await ask("POST", SERVICES, {**other, "metadata": {"name": "t"}})
     assert "provided port is already allocated" in refused["message"]
+
+
+async def test_a_health_port_is_none_of_the_services_node_ports(ask: Any) -> None:
+    both = service("LoadBalancer", healthCheckNodePort=30100, ports=[{"port": 80, "nodePort": 30100}])
+    refused = await ask("POST", SERVICES, both)
+    assert "healthCheckNodePort: Invalid value: 30100: provided port is already allocated" in refused["message"]
+    both["spec"]["ports"][0]["nodePort"] = 30101
+    assert (await ask("POST", SERVICES, both))["spec"]["healthCheckNodePort"] == 30100
+    moved = await ask("PATCH", f"{SERVICES}/s", {"spec": {"ports": [{"port": 80, "nodePort": 30100}]}}, media=MERGE)
+    assert "healthCheckNodePort: Invalid value: 30100: provided port is already allocated" in moved["message"]

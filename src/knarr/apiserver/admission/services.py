@@ -107,6 +107,8 @@ def allocate(context: RequestContext, obj: Json, old: Json | None) -> Json:
     key = context.resource.key(context.route.namespace, obj["metadata"].get("name", ""))
     faults: list[Cause] = []
     _address(context, spec, key, faults)
+    if service_types.needs_health_port(spec) and (health := spec.get("healthCheckNodePort")):
+        _hold(context, health, key)  # before ports are chosen, none of which is to be this one
     if kind in ("NodePort", "LoadBalancer") and spec.get("allocateLoadBalancerNodePorts") is not False:
         _ports(context, spec, key, faults)
     if service_types.needs_health_port(spec):
@@ -198,11 +200,12 @@ def _ports(context: RequestContext, spec: Json, key: str, faults: list[Cause]) -
 def _health_port(context: RequestContext, spec: Json, key: str, faults: list[Cause]) -> None:
     """The port at which a balancer asks whether a node has any of the Service's pods."""
     allocations, wanted, field = context.server.allocations, spec.get("healthCheckNodePort"), "spec.healthCheckNodePort"
+    named = {port.get("nodePort") for port in spec.get("ports") or ()}
     if not wanted:
         wanted = allocations.free_port()
     elif wanted not in PORTS:
         faults.append(Cause(field, "FieldValueInvalid", f"Invalid value: {wanted}: {_PORT_RANGE}"))
-    elif allocations.owner(wanted) not in (None, key):
+    elif wanted in named or allocations.owner(wanted) not in (None, key):
         text = f"Invalid value: {wanted}: provided port is already allocated"
         faults.append(Cause(field, "FieldValueInvalid", text))
     _hold(context, wanted, key)
