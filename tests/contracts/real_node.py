@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from knarr.assembly import remnants
 from knarr.base import failpoints
 from knarr.criserver import compose
 from knarr.criserver.node import Places, Root
@@ -14,7 +15,7 @@ from knarr.criserver.rootfs import DirectoryRoots
 from knarr.criserver.service import RuntimeServer
 from knarr.network.ruleset import Names
 from knarr.oci.image_config import ContainerConfig
-from knarr.runtime.cgroups import Cgroups
+from knarr.runtime.cgroups import ROOT, Cgroups
 
 NEEDED = ("conmon", "nft", "busybox", "ip")
 NUMBER = int(os.environ.get("KNARR_TEST_NUMBER", os.getpid()))
@@ -83,10 +84,11 @@ async def torn_down(directory: Path) -> None:
 
 def sweep() -> None:
     """Remove control groups with their processes, bridges and tables of runs whose pytest is dead: it was killed."""
-    for group in {path.name for path in Path("/sys/fs/cgroup").glob("*/knarr-t*")}:
+    # Version 1 has a folder of groups for each controller, version 2 has one for all.
+    for group in {path.name for pattern in ("*/knarr-t*", "knarr-t*") for path in ROOT.glob(pattern)}:
         if _is_of_the_dead(group.removeprefix("knarr-t")):
             Cgroups().kill(f"/{group}")
-            Cgroups().remove(f"/{group}")
+            remnants.remove_group(Cgroups(), f"/{group}")
     for link in Path("/sys/class/net").glob("knt*"):
         if _is_of_the_dead(link.name.removeprefix("knt")):
             subprocess.run(["ip", "link", "delete", link.name], check=False)
