@@ -26,13 +26,20 @@ from knarr.network import namespaces
 async def stop_sandbox(node: Node, request: StopPodSandboxRequest) -> StopPodSandboxResponse:
     record = node.sandboxes.find(request.pod_sandbox_id)
     if record is not None:
-        for container in node.containers_of(record.id):
-            await stop.kill(node, container)
+        await _kill_all(node, record)
         async with node.locks[record.id]:
             record = node.sandboxes.find(record.id)
             if record is not None:
+                if record.is_ready:
+                    record = node.sandboxes.put(replace(record, is_ready=False))
+                    await _kill_all(node, record)  # who was started after its kill; from here on nobody is
                 await end(node, record)
     return StopPodSandboxResponse()
+
+
+async def _kill_all(node: Node, record: SandboxRecord) -> None:
+    for container in node.containers_of(record.id):
+        await stop.kill(node, container)
 
 
 async def remove_sandbox(node: Node, request: RemovePodSandboxRequest) -> RemovePodSandboxResponse:
