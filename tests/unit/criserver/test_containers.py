@@ -314,7 +314,7 @@ def test_a_mount_that_is_not_where_it_was_wanted_is_noticed() -> None:
 
 
 def test_a_target_that_is_named_twice_wants_two_mounts() -> None:
-    """A pod may name `/shared/x` and `/shared/x/`, and lead the second elsewhere."""
+    """The rendered specification names a target once, whatever the pod names; this does not rely on it."""
     shared, x, elsewhere = (f"36 35 98:0 / {point} rw - ext4 /dev/vda rw" for point in ("/shared", "/shared/x", "/sys"))
     guard.check_mounted("\n".join((shared, x, x)), ["/shared", "/shared/x", "/shared/x"])
     with pytest.raises(Invalid, match="mount target /shared/x: a symbolic link in a volume led the mount elsewhere"):
