@@ -111,7 +111,8 @@ async def _dispatch(context: RequestContext) -> http.Response:
     authorising.authorise(context)
     if not _is_offered(route):
         raise status.method_not_allowed()
-    options.check(context)
+    if not _is_connected(route):
+        options.check(context)
     if route.subresource:
         return await subresources.answer(context)
     row = UNSTORED.get((route.resource.group, route.resource.plural))
@@ -129,6 +130,13 @@ def _is_offered(route: routes.Route) -> bool:
     if route.name:
         return verb != "create" and verb in kind.verbs
     return verb in (kind.verbs if route.namespace or not kind.is_namespaced else ("list", "watch"))
+
+
+def _is_connected(route: routes.Route) -> bool:
+    """Whether the query is for who is connected to, as an application behind a proxy: it holds no options of ours."""
+    assert route.resource is not None
+    found = route.resource.kind.subresources.get(route.subresource)
+    return found is not None and bool(found.facts.get("connect"))
 
 
 def refusal(error: KnarrError, details: dict[str, Any]) -> http.Response:

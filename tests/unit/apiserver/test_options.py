@@ -38,6 +38,15 @@ async def test_options_of_a_write_are_judged_though_nothing_would_change(ask: As
         assert (answer["code"], answer["message"]) == (422, f'{kind}.meta.k8s.io "" is invalid: {why}')
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_a_proxied_query_is_the_applications_own(ask: Asker, method: str) -> None:
+    web = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}, "spec": {"ports": [{"port": 80}]}}
+    services = "/api/v1/namespaces/default/services"
+    await ask("POST", services, web)
+    answer = await ask(method, f"{services}/web/proxy/api?dryRun=true&fieldValidation=off&fieldManager=a%0Ab")
+    assert (answer["code"], answer["message"]) == (503, 'no endpoints available for service "web"')
+
+
 @pytest.mark.parametrize(
     ("body", "why"),
     [
