@@ -151,6 +151,7 @@ def true(*names: str) -> Json:
 
 START, END = {"startTime": "2030-01-01T00:00:00Z"}, {"completionTime": "2030-01-01T00:01:00Z"}
 COMPLETE = {**true("SuccessCriteriaMet", "Complete"), **START, **END}
+EARLIER = "2030-01-01T01:00:00+02:00"  # though its text is after that of the start
 STATUSES: list[tuple[Json, Json, list[str]]] = [
     ({}, COMPLETE, []),
     (START, {**START, **true("FailureTarget", "Failed")}, []),
@@ -162,6 +163,9 @@ STATUSES: list[tuple[Json, Json, list[str]]] = [
         "status.conditions: Invalid value: cannot set Failed=True condition without the FailureTarget=true condition"]),
     ({}, {**true("SuccessCriteriaMet", "Complete"), **START}, [
         "status.completionTime: Required value: completionTime is required for Complete jobs"]),
+    ({}, {**COMPLETE, "completionTime": "2030-01-01T00:00:00.5Z"}, []),  # though its text is before that of the start
+    ({}, {**COMPLETE, "completionTime": EARLIER}, [
+        f'status.completionTime: Invalid value: "{EARLIER}": completionTime cannot be set before startTime']),
     ({}, {**START, **END}, [
         'status.completionTime: Invalid value: "2030-01-01T00:01:00Z": cannot set completionTime when there is no '
         "Complete=True condition"]),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from knarr.base import clock
 from knarr.base.errors import Cause, Invalid
 from knarr.kinds.rules import job_policies, numbers
 from knarr.objects import faults
@@ -101,12 +102,20 @@ def _times(pair: Pair) -> Iterator[Cause]:
             yield faults.invalid(field, end, "cannot set completionTime when there is no Complete=True condition")
         elif is_complete and not end:
             yield faults.required(field, "completionTime is required for Complete jobs")
-    if pair.has_changed("startTime", "completionTime") and start and end and end < start:
+    if pair.has_changed("startTime", "completionTime") and start and end and _is_before(end, start):
         yield faults.invalid(field, end, "completionTime cannot be set before startTime")
     if end and pair.was.get("completionTime") and pair.has_changed("completionTime"):
         yield faults.invalid(field, end, "completionTime cannot be mutated")
     if pair.was.get("startTime") and pair.has_changed("startTime") and not pair.spec.get("suspend"):
         yield faults.required("status.startTime", "startTime cannot be removed for unsuspended job")
+
+
+def _is_before(one: str, other: str) -> bool:
+    """Whether one time is before another; texts do not tell, for they have fractions and zones."""
+    try:
+        return clock.parse_rfc3339(one.upper()) < clock.parse_rfc3339(other.upper())
+    except ValueError:  # no such day
+        return False
 
 
 def _finished(pair: Pair) -> Iterator[Cause]:
