@@ -14,8 +14,8 @@ from knarr.base.errors import BadRequest, TooLarge
 
 DEPTH_MAX: Final = 100
 VALUES_MAX: Final = 100_000
-"""Values in one body. Each costs microseconds of decoding, defaulting and validating while nobody else is served;
-no object with more of them fits into the 1.5 MiB that may be stored, its managedFields counted."""
+"""Values in one body. Each costs microseconds of decoding, defaulting and validating while nobody else is served.
+Upstream bounds bytes alone: an object of more but tiny values that it would store is refused here."""
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that it cannot read; whoever decodes what others wrote expects all three."""
 _decoder: Final = msgspec.json.Decoder()

@@ -15,7 +15,7 @@ from knarr.wire import strict_json
 
 DEPTH_MAX: Final = 100
 EVENTS_MAX: Final = 2 * strict_json.VALUES_MAX
-"""A mapping's value comes with its key; a collection has two ends."""
+"""A bound on the work; what the value may be in the end, strict_json judges. A mapping's value comes with its key."""
 NODES_MAX: Final = 100_000
 """Nodes that aliases may add in one document; upstream's limit is a ratio of the same order."""
 _WORDS: Final[dict[str, Any]] = {
@@ -145,6 +145,7 @@ def _documents(content: bytes, *, only_first: bool) -> list[tuple[Any, tuple[str
             if isinstance(event, yaml.DocumentStartEvent):
                 document = _Document()
             elif isinstance(event, yaml.DocumentEndEvent):
+                strict_json.check_shape(document.result)
                 documents.append((document.result, tuple(document.duplicates)))
                 if only_first:
                     break

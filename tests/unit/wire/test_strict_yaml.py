@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from knarr.base.errors import BadRequest, TooLarge
-from knarr.wire import strict_yaml
+from knarr.wire import strict_json, strict_yaml
 
 KUBECTL: list[tuple[str, Any]] = [
     ("y", True), ("n", False), ("yes", True), ("On", True), ("off", False), ("~", None), ('""', ""), ("'1'", "1"),
@@ -74,3 +74,11 @@ def test_any_bytes_are_decoded_or_refused(content: bytes) -> None:
 def test_a_document_of_too_many_values_is_too_large() -> None:
     with pytest.raises(TooLarge, match="more than 100000 values"):
         strict_yaml.decode(b"[" + b"1," * 200_000 + b"1]")
+
+
+def test_yaml_and_json_have_one_limit() -> None:
+    most = b"[" + b"1," * 99_998 + b"1]"
+    assert strict_yaml.decode(most) == strict_json.decode(most)
+    for decode in (strict_yaml.decode, strict_json.decode):
+        with pytest.raises(TooLarge, match="more than 100000 values"):
+            decode(most.replace(b"]", b",1]"))
