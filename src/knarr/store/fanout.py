@@ -139,7 +139,7 @@ class Fanout:
             found = self._found[folder] = tuple(
                 watcher
                 for prefix, watchers in self._watchers.items()
-                if prefix.endswith("/") and folder.startswith(prefix)
+                if folder.startswith(prefix)
                 for watcher in watchers
             )
         if self._odd:
