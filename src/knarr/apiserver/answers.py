@@ -4,8 +4,9 @@ Bytes come spliced from the store (resources.py); YAML, indentation and compress
 """
 
 import asyncio
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +15,9 @@ from knarr.wire import http
 
 GZIP_FROM = 128 * 1024
 """Upstream compresses answers from this size on."""
+WARNINGS_RUNES_MAX: Final = 4096
+WARNING_RUNES_MAX: Final = 256
+"""Warnings that are longer together are cut one by one, and what comes after the sum is left out, as upstream."""
 _encode = msgspec.json.Encoder().encode
 JSON_HEADERS: http.Headers = (("cache-control", "no-cache, private"), ("content-type", "application/json"))
 
@@ -29,7 +33,7 @@ def encoded(value: Any) -> bytes:
 async def finished(context: RequestContext, response: http.Response) -> http.Response:
     """Apply warnings, ?pretty, YAML and gzip to an answer."""
     if context.warnings:
-        response.headers += tuple(("warning", f'299 - "{_header_text(text)}"') for text in context.warnings)
+        response.headers += tuple(("warning", f'299 - "{_header_text(text)}"') for text in _told(context.warnings))
     if not isinstance(response.body, bytes):
         return response
     request = context.request
@@ -43,6 +47,20 @@ async def finished(context: RequestContext, response: http.Response) -> http.Res
         response.body = await asyncio.to_thread(_gzip, response.body)
         response.headers += (("content-encoding", "gzip"), ("vary", "Accept-Encoding"))
     return response
+
+
+def _told(warnings: Iterable[str]) -> list[str]:
+    """Each warning once (a write that lost a race warned before), and no more than a client's headers hold."""
+    distinct = list(dict.fromkeys(filter(None, warnings)))
+    if sum(map(len, distinct)) <= WARNINGS_RUNES_MAX:
+        return distinct
+    told, length = [], 0
+    for text in distinct:
+        if length >= WARNINGS_RUNES_MAX:
+            break
+        told.append(text[:WARNING_RUNES_MAX])
+        length += len(told[-1])
+    return told
 
 
 def _is_encoded(response: http.Response) -> bool:

@@ -51,6 +51,8 @@ NO_POD: Final = "a null labelSelector results in matching no pod"
 _PROJECTED: Final = (("configMap", "configMap"), ("secret", "secrets"), ("downwardAPI", "downwardAPI"))
 _BYTES: Final = ("memory", "ephemeral-storage")
 _CONTAINERS: Final = ("initContainers", "containers", "ephemeralContainers")
+_PORTS_COMPARED: Final = 16
+"""So many ports of one number and protocol are compared with the later ones: all pairs would be their square."""
 
 
 def of_pod(template: Json, at: str = "") -> Iterator[str]:
@@ -212,7 +214,8 @@ def _port(port: Json, at: str, seen: dict[tuple[Any, Any], list[tuple[str, Json]
     if address and not host:
         shown = f"{{Name:{port.get('name', '')} HostPort:0 ContainerPort:{key[0]} Protocol:{key[1]} HostIP:{address}}}"
         yield f"{at}: hostIP set without hostPort: {shown}"
-    for where, other in seen.get(key, ()):
+    earlier = seen.setdefault(key, [])
+    for where, other in earlier:
         other_host, other_address = other.get("hostPort") or 0, other.get("hostIP", "")
         if (host, address) == (other_host, other_address):
             yield f"{at}: duplicate port definition with {where}"
@@ -220,7 +223,8 @@ def _port(port: Json, at: str, seen: dict[tuple[Any, Any], list[tuple[str, Json]
             yield f"{at}: overlapping port definition with {where}"
         elif host == other_host and bool(address) is not bool(other_address):
             yield f"{at}: dangerously ambiguous port definition with {where}"
-    seen.setdefault(key, []).append((at, port))
+    if len(earlier) < _PORTS_COMPARED:
+        earlier.append((at, port))
 
 
 def of_claim_spec(spec: Json, at: str) -> Iterator[str]:

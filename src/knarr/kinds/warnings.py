@@ -5,6 +5,7 @@ templates are in pod_warnings.py. Not here: faults that refuse (rules/), unknown
 """
 
 import ipaddress
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -38,13 +39,14 @@ _VOLUME_ANNOTATIONS: Final = {
 }  # fmt: skip
 HINTS, MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 COMPLETIONS_MANY, PARALLELISM_MANY = 100_000, 10_000
+WARNINGS_MAX: Final = 100
 
 
 def of(kind: Kind, obj: Json, *, is_new: bool = True) -> list[str]:
     """What to say about a new or changed object."""
     key = (kind.group, kind.kind)
     row = _ROWS.get(key)
-    found = list(row(obj)) if row is not None else []
+    found = list(itertools.islice(row(obj), WARNINGS_MAX)) if row is not None else []
     if is_new and key in _NAMED:
         wrong = names.dns_label(obj["metadata"].get("name", "") if "metadata" in obj else "x")
         if wrong:

@@ -1,0 +1,45 @@
+"""Warnings of an answer: each once, and no more of them than a client's headers hold."""
+
+from typing import Any
+
+from knarr.apiserver import answers, routes
+from knarr.apiserver.context import RequestContext
+from knarr.kinds import warnings
+from knarr.wire import http
+
+from .conftest import ADMIN, Asker
+
+PODS = "/api/v1/namespaces/default/pods"
+
+
+async def told(ask: Asker, given: list[str]) -> list[str]:
+    route = routes.match(ask.server.resources, "GET", PODS, {})
+    assert isinstance(route, routes.Route)
+    context = RequestContext(ask.server, http.Request("GET", PODS, "", (), b""), route, {}, ADMIN)
+    context.warnings += given
+    response = await answers.finished(context, http.Response(200, (), b"{}"))
+    return [value for key, value in response.headers if key == "warning"]
+
+
+async def test_a_warning_is_told_once_though_a_write_that_lost_a_race_gave_it_twice(ask: Asker) -> None:
+    assert await told(ask, ["a", "b", "", "a", "b"]) == ['299 - "a"', '299 - "b"']
+
+
+async def test_warnings_that_are_long_together_are_cut_one_by_one(ask: Asker) -> None:
+    whole = "x" * answers.WARNINGS_RUNES_MAX
+    assert await told(ask, [whole]) == [f'299 - "{whole}"']
+    found = await told(ask, ["short", *(f"{index:04}{whole}" for index in range(1000))])
+    assert found[0] == '299 - "short"'
+    assert {len(each) for each in found[1:]} == {len('299 - ""') + answers.WARNING_RUNES_MAX}
+    assert sum(map(len, found)) < 2 * answers.WARNINGS_RUNES_MAX
+
+
+async def test_a_pod_of_equal_ports_is_answered_with_a_few_headers(ask: Asker) -> None:
+    pod: Any = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
+    ports = [{"containerPort": 80, "hostPort": index % 60000 + 1} for index in range(2000)]
+    pod["spec"] = {"containers": [{"name": "c", "image": "x", "ports": [{"containerPort": 80, "name": "a"}, *ports]}]}
+    answer = await ask.send("POST", PODS, pod)
+    assert answer.status == 201, answer.body
+    found = [value for key, value in answer.headers if key == "warning"]
+    assert 10 < len(found) <= warnings.WARNINGS_MAX
+    assert sum(map(len, found)) < 2 * answers.WARNINGS_RUNES_MAX
