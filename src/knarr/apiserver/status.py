@@ -131,7 +131,10 @@ def _cut(text: str, limit: int) -> str:
 def invalid(kind: str, group: str, name: str, found: Sequence[Cause]) -> Refusal:
     """422 in upstream's words: `Deployment.apps "web" is invalid: spec.replicas: Invalid value: …`."""
     qualified = f"{kind}.{group}" if group else kind
-    texts = [f"{cause.field}: {cause.message}" if cause.field else cause.message for cause in found[:CAUSES_MAX]]
+    texts = [
+        _cut(f"{cause.field}: {cause.message}" if cause.field else cause.message, TEXT_MAX)
+        for cause in found[:CAUSES_MAX]
+    ]
     if len(found) > CAUSES_MAX:
         texts.append(f"and {len(found) - CAUSES_MAX} more")
     text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"

@@ -5,6 +5,7 @@ defaulted, and its server fields are set. Names are judged by the kind's own for
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from knarr.base.errors import Cause
@@ -30,6 +31,8 @@ NAMES: Final[Mapping[tuple[str, str], Callable[[str], list[str]]]] = {
     ("certificates.k8s.io", "CertificateSigningRequest"): names.path_segment,
 }
 UNEXPLAINED: Final = ("FieldValueRequired", "FieldValueNotSupported")
+TOLD_MAX: Final = 1000
+"""Faults that one rule tells: each entry of a long list may have its own, and a Status names fewer."""
 UNJUDGED: Final = frozenset(("authentication.k8s.io", "authorization.k8s.io"))
 
 
@@ -41,14 +44,14 @@ def create_faults(kind: Kind, obj: Json, asked: Kind | None = None) -> list[Caus
     judge = NAMES.get((asked.group, asked.kind), names.dns_subdomain)
     causes = metadata.found(obj["metadata"], judge) + _judged(kind, obj)
     for check in table.creates(asked.group, asked.kind):
-        causes += check(obj)
+        causes += islice(check(obj), TOLD_MAX)
     return _distinct(causes)
 
 
 def _judged(kind: Kind, obj: Json) -> list[Cause]:
     """What the schema and the kind's own rules say. A rule that names a field says why, so it is heard alone."""
     plain = validation.found(schemas.of(kind), obj)
-    told = [cause for rule in table.checks(kind.group, kind.kind) for cause in rule(obj)]
+    told = [cause for rule in table.checks(kind.group, kind.kind) for cause in islice(rule(obj), TOLD_MAX)]
     if plain and told:
         fields = {cause.field for cause in told}
         plain = [cause for cause in plain if cause.reason not in UNEXPLAINED or cause.field not in fields]
@@ -62,7 +65,7 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked
     judge = NAMES.get((asked.group, asked.kind), names.dns_subdomain)
     if subresource:
         for change in table.of_subresource(subresource, kind.group, kind.kind):
-            causes += change(new, old)
+            causes += islice(change(new, old), TOLD_MAX)
         if subresource == "status":
             return causes
     if _differ(new["metadata"], old["metadata"], metadata.JUDGED):
@@ -71,7 +74,7 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked
         return _distinct(causes)
     causes += _judged(kind, new)
     for change in table.changes(asked.group, asked.kind):
-        causes += change(new, old)
+        causes += islice(change(new, old), TOLD_MAX)
     causes += immutability.found(kind, new, old, subresource)
     return _distinct(causes)
 

@@ -1,16 +1,26 @@
 """Faults: upstream's words for what is wrong with a field. Each makes one `errors.Cause`. Spec: field.Error."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from knarr.base.errors import Cause
 
+SHOWN_MAX: Final = 16 * 1024
+"""Characters of a value that a message quotes: one value may be quoted by many faults."""
+
 
 def shown(value: Any) -> str:
     """A value as messages quote it: strings in quotes, everything else as JSON."""
-    return msgspec.json.encode(value).decode()
+    if isinstance(value, str) and len(value) > SHOWN_MAX:
+        return _cut(msgspec.json.encode(value[:SHOWN_MAX]).decode(), len(value) - SHOWN_MAX)
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= SHOWN_MAX else _cut(text[:SHOWN_MAX], len(text) - SHOWN_MAX)
+
+
+def _cut(text: str, more: int) -> str:
+    return f"{text}... ({more} more characters)"
 
 
 def _because(text: str, detail: str) -> str:

@@ -120,7 +120,13 @@ def is_authority(certificate: bytes) -> bool:
         )
     except x509.ExtensionNotFound:
         return False
-    except (ValueError, TypeError, x509.InvalidVersion, x509.DuplicateExtension) as error:
+    except (
+        ValueError,
+        TypeError,
+        x509.InvalidVersion,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
         raise Invalid(f"the certificate cannot be read: {error}") from error
     return constraints.value.ca
 

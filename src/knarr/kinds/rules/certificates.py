@@ -16,8 +16,9 @@ DOMAIN_MAX: Final = names.SUBDOMAIN_MAX
 SIGNER_MAX: Final = DOMAIN_MAX + 1 + names.SUBDOMAIN_MAX + names.LABEL_MAX + 1
 BUNDLE_BYTES_MAX: Final = 1024 * 1024
 OMITTED: Final = "<value omitted>"
+# A block begins at a line, and none lies in another's headers: what is tried at each beginning ends at the next one.
 _BLOCK: Final = re.compile(
-    r"-----BEGIN (?P<type>[^\r\n]*?)-----\r?\n(?P<headers>(?:[^\r\n:]+:[^\r\n]*\r?\n)*)"
+    r"(?m:^)-----BEGIN (?P<type>[^\r\n]*?)-----\r?\n(?P<headers>(?:(?!-----)[^\r\n:]+:[^\r\n]*\r?\n)*)"
     r"(?P<body>[A-Za-z0-9+/=\r\n\t ]*)-----END (?P=type)-----",
     re.ASCII,
 )
@@ -32,9 +33,11 @@ def signing_request(found: Json) -> Iterator[Cause]:
     usages = spec.get("usages") or []
     if not usages:
         yield faults.required("spec.usages", "usages must be provided")
+    seen: set[str] = set()
     for index, usage in enumerate(usages):
-        if usage in usages[:index]:
+        if usage in seen:
             yield faults.duplicate(f"spec.usages[{index}]", usage)
+        seen.add(usage)
     yield from signer(spec.get("signerName") or "", "spec.signerName")
     seconds = spec.get("expirationSeconds")
     if seconds is not None and seconds < SECONDS_MIN:
@@ -54,16 +57,18 @@ def signer(name: str, field: str) -> Iterator[Cause]:
         return
     if len(domain) > DOMAIN_MAX:
         yield faults.too_long(field, DOMAIN_MAX)
+        return
     for label in domain.split("."):
         for text in names.dns_label(label):
             yield faults.invalid(field, domain, f"validating label {faults.shown(label)}: {text}")
     if "." not in domain:
         yield faults.invalid(field, domain, "should be a domain with at least two segments separated by dots")
+    if len(name) > SIGNER_MAX:
+        yield faults.too_long(field, SIGNER_MAX)
+        return
     for label in path.split("."):
         for text in names.dns_subdomain(label):
             yield faults.invalid(field, path, f"validating label {faults.shown(label)}: {text}")
-    if len(name) > SIGNER_MAX:
-        yield faults.too_long(field, SIGNER_MAX)
 
 
 def _conditions(found: Json) -> Iterator[Cause]:
@@ -71,10 +76,12 @@ def _conditions(found: Json) -> Iterator[Cause]:
     types = [each.get("type") for each in conditions]
     if "Approved" in types and "Denied" in types:
         yield faults.invalid("status.conditions", "Denied", "Approved and Denied conditions are mutually exclusive")
+    seen: set[Any] = set()
     for index, each in enumerate(conditions):
         field = f"status.conditions[{index}]"
-        if each.get("type") in types[:index]:
+        if each.get("type") in seen:
             yield faults.duplicate(f"{field}.type", each.get("type"))
+        seen.add(each.get("type"))
         if each.get("type") in FINAL and each.get("status") != "True":
             yield faults.unsupported(f"{field}.status", each.get("status", ""), ("True",))
 

@@ -6,6 +6,8 @@ Not here: expressions of selectors, which are kept as they are; what devices the
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
+
 from knarr.base.errors import Cause
 from knarr.kinds.rules import volumes
 from knarr.objects import faults, metadata, names
@@ -42,13 +44,14 @@ def claim_status(new: Json, old: Json) -> Iterator[Cause]:
     given, held = new.get("status") or {}, old.get("status") or {}
     if given.get("reservedFor") and given.get("allocation") is None:
         yield faults.forbidden("status.reservedFor", "may not be specified when `allocated` is not set")
-    added = [each for each in given.get("reservedFor") or () if each not in (held.get("reservedFor") or ())]
-    if added and new["metadata"].get("deletionTimestamp"):
+    before, now = ({msgspec.json.encode(entry, order="sorted") for entry in each.get("reservedFor") or ()}
+                   for each in (held, given))  # fmt: skip
+    if now - before and new["metadata"].get("deletionTimestamp"):
         detail = "new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set"
         yield faults.forbidden("status.reservedFor", detail)
-    before, now = held.get("allocation"), given.get("allocation")
-    if before is not None and now is not None and before != now:
-        yield faults.invalid("status.allocation", now, faults.IMMUTABLE)
+    allocated, wanted = held.get("allocation"), given.get("allocation")
+    if allocated is not None and wanted is not None and allocated != wanted:
+        yield faults.invalid("status.allocation", wanted, faults.IMMUTABLE)
 
 
 def _devices(devices: Json, field: str) -> Iterator[Cause]:

@@ -73,11 +73,14 @@ def _exit_codes(codes: Json, field: str, containers: set[Any]) -> Iterator[Cause
         yield faults.invalid(f"{field}.values", values, "at least one value is required")
     elif len(values) > EXIT_CODES_MAX:
         yield faults.too_many(f"{field}.values", len(values), EXIT_CODES_MAX)
+        return
+    seen: set[Any] = set()
     for index, value in enumerate(values):
         if operator == "In" and value == 0:
             yield faults.invalid(f"{field}.values[{index}]", value, "must not be 0 for the In operator")
-        if value in values[:index]:
+        if value in seen:
             yield faults.duplicate(f"{field}.values[{index}]", value)
+        seen.add(value)
     if values != sorted(values):
         yield faults.invalid(f"{field}.values", values, "must be ordered")
 
@@ -109,6 +112,7 @@ def _success(rule: Json, field: str, completions: int) -> Iterator[Cause]:
         path = f"{field}.succeededIndexes"
         if len(indexes) > INDEXES_BYTES_MAX:
             yield faults.too_long(path, INDEXES_BYTES_MAX)
+            return
         try:
             total = how_many(indexes, completions)
         except Invalid as error:
@@ -149,9 +153,11 @@ def _interval(text: str, completions: int) -> tuple[int, int]:
     for limit in limits:
         if not (limit.isascii() and limit.isdigit()):
             raise Invalid(f'cannot convert string to integer for index: "{limit}"')
-        if int(limit) >= completions:
+        digits = limit.lstrip("0") or "0"
+        # Judged by length first: Python reads no number of more than 4300 digits.
+        if len(digits) > len(str(completions)) or int(digits) >= completions:
             raise Invalid(f'too large index: "{limit}"')
-        found.append(int(limit))
+        found.append(int(digits))
     if len(found) == 2 and found[0] >= found[1]:
         raise Invalid(f"non-increasing order, previous: {found[0]}, current: {found[1]}")
     return found[0], found[-1]

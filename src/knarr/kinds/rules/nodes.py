@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
+import msgspec
+
 from knarr.base.errors import Cause
 from knarr.kinds.rules import addresses, amounts, numbers, tolerations
 from knarr.objects import faults, names, quantity
@@ -22,9 +24,11 @@ def node(found: Json) -> Iterator[Cause]:
     families = {each.version for text in given if (each := addresses.network(text)) is not None}
     if len(given) > 1 and (len(families) != 2 or len(given) > 2):
         yield faults.invalid("spec.podCIDRs", given, "may specify no more than one CIDR for each IP family")
+    seen: set[str] = set()
     for index, text in enumerate(given):
-        if text in given[:index]:
+        if text in seen:
             yield faults.duplicate(f"spec.podCIDRs[{index}]", text)
+        seen.add(text)
 
 
 def _taints(taints: list[Json], field: str) -> Iterator[Cause]:
@@ -61,9 +65,12 @@ def node_change(new: Json, old: Json) -> Iterator[Cause]:
 def node_status(new: Json, old: Json) -> Iterator[Cause]:
     yield from resources(new)
     listed = (new.get("status") or {}).get("addresses") or []
+    seen: set[bytes] = set()
     for index, address in enumerate(listed):
-        if address in listed[:index]:
+        encoded = msgspec.json.encode(address, order="sorted")
+        if encoded in seen:
             yield faults.duplicate(f"status.addresses[{index}]", address)
+        seen.add(encoded)
 
 
 def runtime_class(found: Json) -> Iterator[Cause]:

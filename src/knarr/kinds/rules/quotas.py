@@ -1,6 +1,6 @@
 """Cross-field checks of ResourceQuota and LimitRange: names of resources, scopes, amounts. Texts are upstream's."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from knarr.base.errors import Cause
@@ -105,12 +105,17 @@ def _applies(scope: str, hard: Mapping[str, str]) -> bool:
     return all(name in allowed or not is_standard(name) for name in hard)
 
 
+def _unfit(scopes: Iterable[str], spec: Json) -> set[str]:
+    """The known scopes that may not be applied to all that is counted."""
+    return {scope for scope in SCOPES.keys() & {*scopes} if not _applies(scope, spec.get("hard") or {})}
+
+
 def _scopes(scopes: list[str], spec: Json) -> Iterator[Cause]:
-    for scope in scopes:
-        if scope not in SCOPES:
-            yield faults.invalid("spec.scopes", scopes, "unsupported scope")
-        elif not _applies(scope, spec.get("hard") or {}):
-            yield faults.invalid("spec.scopes", scopes, "unsupported scope applied to resource")
+    # Each fault quotes the whole list, so it is told once, not once per scope.
+    if not SCOPES.keys() >= {*scopes}:
+        yield faults.invalid("spec.scopes", scopes, "unsupported scope")
+    if _unfit(scopes, spec):
+        yield faults.invalid("spec.scopes", scopes, "unsupported scope applied to resource")
     yield from _opposed(scopes, spec)
 
 
@@ -123,13 +128,13 @@ def _opposed(scopes: list[str], spec: Json) -> Iterator[Cause]:
 def _selector(selector: Json, spec: Json) -> Iterator[Cause]:
     field = "spec.scopeSelector.matchExpressions"
     expressions = selector.get("matchExpressions") or ()
+    if _unfit((each.get("scopeName", "") for each in expressions), spec):
+        yield faults.invalid(field, selector, "unsupported scope applied to resource")
     for each in expressions:
         scope, operator = each.get("scopeName", ""), each.get("operator", "")
         values = each.get("values") or []
         if scope not in SCOPES:
             yield faults.invalid(f"{field}.scopeName", scope, "unsupported scope")
-        elif not _applies(scope, spec.get("hard") or {}):
-            yield faults.invalid(field, selector, "unsupported scope applied to resource")
         if scope in ONLY_EXISTS and operator != "Exists":
             yield faults.invalid(f"{field}.operator", operator, EXISTS_TEXT)
         if operator in ("In", "NotIn"):
