@@ -165,7 +165,14 @@ async def test_what_was_pushed_here_is_not_looked_for_upstream(tmp_path: Path, c
         own = build(cache.store, f"{cache.domain}/web:1", b"own")
         _, body = await get(client, cache, "/v2/web/manifests/1")
         assert body == cache.content.path(own).read_bytes()
+        assert (await get(client, cache, f"/v2/web/referrers/{own}"))[0] == 200
         assert gate.asked == []
+
+
+async def test_an_upstream_that_refuses_to_list_referrers_has_none(tmp_path: Path, client: Client) -> None:
+    async with proxied(tmp_path, Gate()) as (_, cache, digest):
+        status, body = await get(client, cache, f"/v2/web/referrers/{digest}")
+        assert (status, json.loads(body)["manifests"]) == (200, [])
 
 
 async def test_an_upstream_that_wants_credentials_gets_those_of_the_docker_configuration(
@@ -291,6 +298,14 @@ async def test_what_is_fetched_from_upstream_keeps_to_the_quota(tmp_path: Path, 
         with pytest.raises(KnarrError, match="quota exceeded: a blob of"):
             await Puller(here, client).pull(references.parse(f"{cache.domain}/web:2"))
         assert sum(blob.size for blob in cache.content.walk()) <= 4 << 20
+
+
+async def test_layers_that_are_pulled_through_at_the_same_time_share_the_quota(tmp_path: Path, client: Client) -> None:
+    async with proxied(tmp_path, open_gate(), quota_bytes=5 << 20) as (upstream, cache, _):
+        layers = [add(upstream.content, os.urandom(2 << 20)).digest for _ in range(4)]
+        answers = await asyncio.gather(*(get(client, cache, f"/v2/web/blobs/{layer}") for layer in layers))
+        assert sorted(status for status, _ in answers) == [200, 200, 413, 413]
+        assert sum(blob.size for blob in cache.content.walk()) <= 5 << 20
 
 
 async def test_a_repositorys_quota_counts_shared_blobs_once(tmp_path: Path, client: Client) -> None:

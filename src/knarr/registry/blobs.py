@@ -5,6 +5,7 @@ developer's machine, where whoever reaches the registry may read all of it. A bl
 """
 
 import re
+from functools import partial
 
 from knarr.base.errors import NotFound
 from knarr.images import gc
@@ -42,8 +43,7 @@ async def _from_upstream(state: State, call: Call, digest: Digest) -> Response:
     if call.request.method == "HEAD":
         size = await state.upstream.size(call.name, ns, digest)
         return _head(call, digest, size, 0, size)
-    await quota.check_fetch(state, call.name, ns, digest)
-    arrival = await state.upstream.blob(call.name, ns, digest)
+    arrival = await state.upstream.blob(call.name, ns, digest, partial(quota.check_fetch, state))
     start, end = _range(call.request.header("range"), arrival.size)
     response = _head(call, digest, arrival.size, start, end)
     if response.status != 304:

@@ -22,7 +22,7 @@ async def tags(state: State, call: Call) -> Response:
     """GET /v2/<name>/tags/list."""
     names = state.names.repository(call.repository(state))
     found = {name.parsed.tag for name in names} - {""}
-    if not names and call.name not in state.repositories:
+    if not _is_own(state, call):
         if state.upstream is None:
             raise Failure("NAME_UNKNOWN", f"repository {call.name} is not known to the registry")
         found.update(await state.upstream.tags(call.name, call.query.get("ns", "")))
@@ -52,7 +52,7 @@ async def referrers(state: State, call: Call) -> Response:
             found.append(
                 msgspec.structs.replace(described, artifact_type=artifact_type, annotations=parsed.annotations)
             )
-    if state.upstream is not None:
+    if state.upstream is not None and not _is_own(state, call):
         known = {entry.digest for entry in found}
         more = await state.upstream.referrers(call.name, call.query.get("ns", ""), subject)
         found += [e for e in more if e.digest not in known and wanted in ("", e.artifact_type)]
@@ -63,6 +63,11 @@ async def referrers(state: State, call: Call) -> Response:
     body = msgspec.json.decode(encode(index))
     body.setdefault("manifests", [])
     return Response(200, headers, json.dumps(body).encode())
+
+
+def _is_own(state: State, call: Call) -> bool:
+    """Whether the repository was pushed or built here: then its name is no other registry's business."""
+    return bool(state.names.repository(call.repository(state))) or call.name in state.repositories
 
 
 def _artifact_type(parsed: Manifest | Index) -> str:

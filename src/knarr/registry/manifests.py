@@ -52,12 +52,14 @@ async def put(state: State, call: Call) -> Response:
         raise Failure("MANIFEST_INVALID", str(error)) from error
     _check_parts(state, parsed)
     digest = reference.digest or digests.of(body)
-    try:
-        await tasks.in_thread(add, state.content, body, digest)
-    except Invalid as error:
-        raise Failure("DIGEST_INVALID", f"the manifest: {error}") from error
+    parts = [part.digest for part in _described(parsed)]
     named = partial(state.names.tag, media_type=manifest.type_of(parsed, served), size=len(body), origin="pushed")
     async with state.naming.hold(call.name):  # or two manifests together would be more than the quota
+        quota.check_new_manifest(state, call.repository(state), digest, len(body), parts)
+        try:
+            await tasks.in_thread(add, state.content, body, digest)
+        except Invalid as error:
+            raise Failure("DIGEST_INVALID", f"the manifest: {error}") from error
         quota.check_manifest(state, call.repository(state), digest)
         _check_parts(state, parsed)  # still here, and safe from garbage collection until the name keeps them
         await tasks.in_thread(named, reference, digest)
@@ -124,8 +126,7 @@ def _entry_of_index(state: State, reference: Reference) -> Descriptor | None:
 
 def _check_parts(state: State, parsed: Manifest | Index) -> None:
     """Everything that the manifest refers to is here, in the size it says. Foreign layers are only referred to."""
-    parts = parsed.manifests if isinstance(parsed, Index) else (parsed.config, *parsed.layers)
-    for part in parts:
+    for part in _described(parsed):
         if part.urls:
             continue
         if isinstance(parsed, Index):
@@ -134,6 +135,10 @@ def _check_parts(state: State, parsed: Manifest | Index) -> None:
             raise Failure("MANIFEST_BLOB_UNKNOWN", f"blob {part.digest} is not here")
         if state.content.info(part.digest).size != part.size:
             raise Failure("SIZE_INVALID", f"blob {part.digest} has not the size {part.size} that the manifest says")
+
+
+def _described(parsed: Manifest | Index) -> tuple[Descriptor, ...]:
+    return parsed.manifests if isinstance(parsed, Index) else (parsed.config, *parsed.layers)
 
 
 def _keep(state: State, digest: Digest) -> None:

@@ -95,9 +95,6 @@ class PullThrough:
                 self._names.untag(reference)
                 raise Failure("MANIFEST_UNKNOWN", str(error)) from error
 
-    def is_arriving(self, digest: Digest) -> bool:
-        return digest in self._arriving
-
     def arriving(self) -> int:
         """Bytes that are on their way in, or will be."""
         return sum(arrival.size for arrival in self._arriving.values())
@@ -107,12 +104,14 @@ class PullThrough:
         arriving = self._arriving.get(digest)
         return arriving.size if arriving is not None else await self._size(self._remote(path, ns), digest)
 
-    async def blob(self, path: str, ns: str, digest: Digest) -> "Arrival":
-        """A blob that is not here: on its way from now on, for everybody who asks. Raises Failure."""
+    async def blob(self, path: str, ns: str, digest: Digest, check: Callable[[int], None]) -> "Arrival":
+        """A blob that is not here: on its way from now on, for everybody who asks. Raises Failure, and what `check`
+        raises of its size; from then on it counts as arriving, so that those asked for together count together."""
         async with self._locks.hold(digest):
             if digest not in self._arriving:
                 remote = self._remote(path, ns)
                 part = Descriptor(media_type="", digest=digest, size=await self._size(remote, digest))
+                check(part.size)
                 arrival = Arrival(Fetch(remote, part, self._content), self._content, part)
                 self._arriving[digest] = arrival
                 arrival.start(lambda: self._arriving.pop(digest, None))
@@ -127,11 +126,12 @@ class PullThrough:
         return _tags(await response.read(_TAGS_MAX))
 
     async def referrers(self, path: str, ns: str, subject: Digest) -> tuple[Descriptor, ...]:
-        """The first page of what upstream lists under a subject; nothing if it has no such list."""
+        """The first page of what upstream lists under a subject; nothing if it has no such list, or none for us."""
+        remote = self._remote(path, ns)
         try:
-            response = await _request(self._remote(path, ns), "GET", f"referrers/{subject}")
+            response = await _request(remote, "GET", f"referrers/{subject}")
             parsed = manifest.parse(await response.read(manifest.SIZE_MAX), manifest.OCI_INDEX)
-        except (NotFound, Invalid, *_EXCUSED) as error:
+        except (NotFound, Invalid, Failure, *_EXCUSED) as error:
             _log.info("upstream lists no referrers %s", logs.fields(subject=subject, upstream_said=str(error)))
             return ()
         return parsed.manifests if isinstance(parsed, Index) else ()

@@ -2,10 +2,11 @@
 
 The total counts every blob in the store and what is on its way in; a repository counts the blobs that its manifests
 lead to, each once, though other repositories share them. Decides only; uploads.py and manifests.py ask: before bytes
-come, as they come, and once more when they are all here, because others push meanwhile.
+come, as they come, and once more when they are all here, because others push meanwhile. What is pulled through from
+another registry counts in the total, too: such a pull is answered with 413 when its blob has no room.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,39 +27,47 @@ class Quota:
     repository_bytes: int = 0
 
 
-def room(state: "State", name: str, repository: str) -> int | None:
-    """How many bytes may still come for a repository; None for no bound."""
+def room(state: "State", name: str, repository: str) -> Callable[[], int] | None:
+    """How many bytes may still come for a repository; None for no bound. The disk is asked once; whoever asks again
+    sees all uploads grow in the total, and in the repository its own."""
     bounds = []
     if state.quota.total_bytes:
-        fetched = state.upstream.arriving() if state.upstream is not None else 0
-        bounds.append(state.quota.total_bytes - _stored(state) - state.sessions.arriving() - fetched)
+        total = state.quota.total_bytes - _stored(state) - _fetched(state)
+        bounds.append(lambda: total - state.sessions.arriving())
     if state.quota.repository_bytes:
-        used = _size(state, {n.digest for n in state.names.repository(repository)}) + state.sessions.arriving(name)
-        bounds.append(state.quota.repository_bytes - used)
-    return min(bounds) if bounds else None
+        own = state.quota.repository_bytes - _size(state, _roots(state, repository))
+        bounds.append(lambda: own - state.sessions.arriving(name))
+    return (lambda: min(left() for left in bounds)) if bounds else None
 
 
-async def check_fetch(state: "State", name: str, ns: str, digest: Digest) -> None:
-    """Raises Failure if a blob of a registry that this one stands for would not fit."""
-    if state.upstream is None or not state.quota.total_bytes or state.upstream.is_arriving(digest):
+def check_fetch(state: "State", size: int) -> None:
+    """Raises Failure if a blob of a registry that this one stands for, not yet counted as arriving, would not fit."""
+    if not state.quota.total_bytes:
         return
-    size = await state.upstream.size(name, ns, digest)
-    left = state.quota.total_bytes - _stored(state) - state.sessions.arriving() - state.upstream.arriving()
+    left = state.quota.total_bytes - _stored(state) - state.sessions.arriving() - _fetched(state)
     if size > left:
         raise full(f"a blob of {size} bytes is to be fetched, there is room for {max(0, left)}; knarr prune may help")
-
-
-def shrinking(state: "State", left: int) -> Callable[[], int]:
-    """What is left of the room while anybody's uploads grow; never asks the disk."""
-    before = state.sessions.arriving()
-    return lambda: left - (state.sessions.arriving() - before)
 
 
 def check_blob(state: "State", name: str, repository: str, digest: Digest) -> None:
     """Raises Failure if an upload that is whole now, and still counts as arriving, leaves less than no room."""
     left = room(state, name, repository)
-    if left is not None and left < 0 and not state.content.touch(digest):
+    if left is not None and left() < 0 and not state.content.touch(digest):
         raise full("the quota leaves no room for this blob")
+
+
+def check_new_manifest(state: "State", repository: str, digest: Digest, size: int, parts: Iterable[Digest]) -> None:
+    """Raises Failure if registry or repository would be too large with a manifest that is not in the store yet, or it
+    would lie there, refused, until garbage is collected."""
+    bounds = state.quota
+    if state.content.touch(digest):
+        return
+    if bounds.total_bytes and _stored(state) + size > bounds.total_bytes:
+        raise full(f"the manifest has {size} bytes, for which the registry has no room")
+    if bounds.repository_bytes:
+        used = _size(state, _roots(state, repository).union(parts)) + size
+        if used > bounds.repository_bytes:
+            raise full(f"the repository would hold {used} bytes, its quota is {bounds.repository_bytes}")
 
 
 def check_manifest(state: "State", repository: str, digest: Digest) -> None:
@@ -68,7 +77,7 @@ def check_manifest(state: "State", repository: str, digest: Digest) -> None:
         raise full(f"with this manifest the registry holds {used} bytes, its quota is {bounds.total_bytes}")
     if not bounds.repository_bytes:
         return
-    used = _size(state, {digest, *(name.digest for name in state.names.repository(repository))})
+    used = _size(state, {digest, *_roots(state, repository)})
     if used > bounds.repository_bytes:
         raise full(f"with this manifest the repository holds {used} bytes, its quota is {bounds.repository_bytes}")
 
@@ -90,6 +99,14 @@ def full(message: str) -> Failure:
 async def _one(chunk: bytes) -> AsyncIterator[bytes]:
     if chunk:
         yield chunk
+
+
+def _fetched(state: "State") -> int:
+    return state.upstream.arriving() if state.upstream is not None else 0
+
+
+def _roots(state: "State", repository: str) -> set[Digest]:
+    return {name.digest for name in state.names.repository(repository)}
 
 
 def _stored(state: "State") -> int:

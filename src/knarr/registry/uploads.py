@@ -5,6 +5,7 @@ are kept by registry/sessions.py.
 """
 
 import re
+from collections.abc import Callable
 
 from knarr.base import tasks
 from knarr.base.errors import Invalid, Unavailable
@@ -95,7 +96,7 @@ async def _receive(state: State, call: Call, session: Session) -> None:
     try:
         room = _room(state, call)
         await copy_in(
-            call.request.body if room is None else quota.bounded(call.request.body, quota.shrinking(state, room)),
+            call.request.body if room is None else quota.bounded(call.request.body, room),
             session.ingest,
             progress=lambda _: state.sessions.refresh(session, state.content),
         )
@@ -107,13 +108,13 @@ async def _receive(state: State, call: Call, session: Session) -> None:
         state.sessions.used(session)
 
 
-def _room(state: State, call: Call) -> int | None:
+def _room(state: State, call: Call) -> Callable[[], int] | None:
     """How much of the body may come. Raises Failure at once where its length says that it is too much."""
-    left = quota.room(state, call.name, call.repository(state))
+    room = quota.room(state, call.name, call.repository(state))
     length = call.request.header("content-length")
-    if left is not None and length.isascii() and length.isdigit() and int(length) > left:
+    if room is not None and length.isascii() and length.isdigit() and int(length) > (left := room()):
         raise quota.full(f"{length} bytes are to come, there is room for {max(0, left)}")
-    return left
+    return room
 
 
 def _check_range(call: Call, session: Session) -> None:

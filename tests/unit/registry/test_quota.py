@@ -1,11 +1,13 @@
 """Quotas of the registry while several push at once, and rights that no repository's name can bend."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from knarr.images.content import add
 from knarr.images.local_content import LocalContent
 from knarr.images.names import Names
 from knarr.oci import digest as digests
@@ -62,7 +64,7 @@ async def test_pushes_at_the_same_time_share_one_quota(tmp_path: Path) -> None:
 
 
 async def test_manifests_count_too(tmp_path: Path) -> None:
-    there, _ = registry(tmp_path, Gates(quota=Quota(total_bytes=4000)))
+    there, content = registry(tmp_path, Gates(quota=Quota(total_bytes=4000)))
     statuses = []
     for number in range(6):
         index = b'{"schemaVersion":2,"mediaType":"%s","manifests":[],"annotations":{"n":"%s"}}' % (
@@ -72,6 +74,43 @@ async def test_manifests_count_too(tmp_path: Path) -> None:
         answer = await ask(there, "PUT", f"/v2/web/manifests/{number}", index, content_type=manifest.OCI_INDEX)
         statuses.append(answer.status)
     assert statuses == [201, 201, 201, 413, 413, 413]
+    assert sum(blob.size for blob in content.walk()) <= 4000  # nothing stays of what was refused
+
+
+async def test_a_manifest_that_leads_to_too_much_is_not_kept(tmp_path: Path) -> None:
+    there, content = registry(tmp_path, Gates(quota=Quota(repository_bytes=4000)))
+    body = bytes(5000)
+    layer = add(content, body)
+    for number in range(3):
+        artifact = {
+            "schemaVersion": 2,
+            "mediaType": manifest.OCI_MANIFEST,
+            "config": {"mediaType": "application/vnd.x", "digest": layer.digest, "size": layer.size},
+            "layers": [],
+            "annotations": {"n": str(number)},
+        }
+        answer = await ask(
+            there,
+            "PUT",
+            f"/v2/web/manifests/{number}",
+            json.dumps(artifact).encode(),
+            content_type=manifest.OCI_MANIFEST,
+        )
+        assert answer.status == 413
+    assert [blob.digest for blob in content.walk()] == [layer.digest]
+
+
+async def test_a_repository_has_its_room_whatever_comes_to_another(tmp_path: Path) -> None:
+    there, _ = registry(tmp_path, Gates(quota=Quota(total_bytes=4 << 20, repository_bytes=3 << 19)))
+    bodies = [bytes([number]) * (1 << 20) for number in range(2)]
+    meeting = Meeting(len(bodies))
+    answers = await asyncio.gather(
+        *(
+            ask(there, "POST", f"/v2/web{number}/blobs/uploads/?digest={digests.of(body)}", meeting.body(body))
+            for number, body in enumerate(bodies)
+        )
+    )
+    assert [answer.status for answer in answers] == [201, 201]
 
 
 @pytest.mark.parametrize("repository", ["web", "blobs/uploads", "web/blobs/uploads/x", "a/manifests/b", "_catalog"])
