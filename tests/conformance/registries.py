@@ -100,6 +100,7 @@ class Gate:
     location: str = ""
     elsewhere: str = ""
     has_referrers: bool = True
+    spoils_referrers: str = ""
     realm: str = ""
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     registry: Registry | None = None
@@ -120,6 +121,8 @@ class Gate:
             return Response(503, (("retry-after", "0"),))
         if not self.has_referrers and "/referrers/" in request.path:
             return Response(404, (), b"404 page not found")
+        if "/referrers/" in request.path and (self.spoils_referrers == "all" or "page=2" in request.query):
+            return Response(200, (("content-type", "text/html"),), b"<html>Welcome</html>")
         if self.elsewhere:
             return Response(302, (("location", self.elsewhere),))
         if self.redirects_blobs and request.method == "GET" and "/blobs/sha256" in request.path:
@@ -147,6 +150,8 @@ class Gate:
             self.cut_after = 0
         if self.between is not None and not isinstance(response.body, bytes):
             response.body = _halves(response.body, self.between)
+        if self.spoils_referrers == "the second page" and "/referrers/" in request.path:
+            response.headers = (*response.headers, ("link", f'<{request.path}?page=2>; rel="next"'))
         if self.hides_subjects:
             response.headers = tuple(field for field in response.headers if field[0] != "oci-subject")
         if (self.slow or self.spoils) and not isinstance(response.body, bytes):

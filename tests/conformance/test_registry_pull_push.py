@@ -168,6 +168,19 @@ async def test_an_upload_that_breaks_off_goes_on_where_it_stood(
         assert sorted(uploads) == ["GET", "PATCH", "PUT", "PUT", "PUT"]  # a configuration, and a layer in two parts
 
 
+async def test_an_upload_of_which_only_the_answer_was_lost_is_only_ended(
+    tmp_path: Path, here: ImageStore, client: Client
+) -> None:
+    gate = Gate(scheme="basic")
+    async with served(tmp_path / "there", gate) as there:
+        name = references.parse(f"{there.domain}/web:v1")
+        digest = build(here, str(name), large())
+        gate.cuts_uploads_after = here.image(digest).manifest.layers[0].size - 1  # all of it, and then the wire breaks
+        assert await Pusher(here, client).push(name, ANN) == digest
+        uploads = [method for method, path, _ in gate.asked if "/blobs/uploads/" in path and method != "POST"]
+        assert sorted(uploads) == ["GET", "PUT", "PUT", "PUT"]
+
+
 async def test_a_piece_that_was_not_asked_for_is_not_taken(tmp_path: Path, here: ImageStore, client: Client) -> None:
     gate = Gate(scheme="basic", cut_after=1 << 20, resumes_elsewhere=True)
     async with served(tmp_path / "there", gate) as there:

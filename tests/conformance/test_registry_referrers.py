@@ -111,6 +111,19 @@ async def test_what_was_signed_stays_signed_in_another_registry(tmp_path: Path, 
         assert kept == {digest, *about, *platforms(second.store, digest)}
 
 
+@pytest.mark.parametrize("spoils", ["all", "the second page"])
+async def test_a_list_of_referrers_that_is_none_fails_no_pull(tmp_path: Path, client: Client, spoils: str) -> None:
+    here = open_store(tmp_path / "here")[0]
+    gate = Gate(password="", spoils_referrers=spoils)
+    async with served(tmp_path / "there", gate) as there:
+        name = references.parse(f"{there.domain}/web:1")
+        _, about = signed_index(there.store, name)
+        puller = Puller(here, client)
+        await puller.pull(name)
+        found = await Companions(here, puller).referrers(name, None, silent)
+        assert found == (1 if spoils == "all" else len(about))  # cosign's tag, or all that the first page lists
+
+
 async def test_what_was_signed_stays_signed_in_an_archive(tmp_path: Path) -> None:
     here = open_store(tmp_path / "here")[0]
     name = references.parse("example.com/web:1")

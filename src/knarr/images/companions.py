@@ -87,10 +87,14 @@ class Companions:
         for _ in range(_PAGES_MAX):
             try:
                 response = await remote.request("GET", path, query=query, headers=(("accept", manifest.OCI_INDEX),))
-            except KnarrError:  # no such API: registries say so with 404, 400, 405 or worse
-                return await self._listed_by_tag(remote, subject)
+                page = _entries(await response.read(manifest.SIZE_MAX))
+            except KnarrError as error:  # no such API: registries say so with 404, 400, 405 or worse, or a page of HTML
+                if not query:
+                    return await self._listed_by_tag(remote, subject)
+                _log.warning("knows only some referrers %s", logs.fields(of=subject, reason=str(error)))
+                break
             link = response.header("link")
-            found += _entries(await response.read(manifest.SIZE_MAX))
+            found += page
             following = urlsplit(urljoin(remote.url(path), link.partition("<")[2].partition(">")[0]))
             if 'rel="next"' not in link or not following.query or len(found) >= referrers.COUNT_MAX:
                 break

@@ -15,6 +15,8 @@ from typing import Any
 
 _HUB_KEYS = ("https://index.docker.io/v1/", "index.docker.io", "docker.io", "registry-1.docker.io")
 _CHALLENGE = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s+((?:[A-Za-z_]+=(?:\"[^\"]*\"|[^\s,\"]+)\s*,?\s*)*)", re.ASCII)
+_SHARED = frozenset({"co", "com", "org", "net", "ac", "gov", "gob", "edu", "or", "ne", "go", "ltd", "plc", "me"})
+"""Second labels that registries of countries sell names below. Any other short one, as in `k8s.io`, is somebody's."""
 _PARAMETER = re.compile(r"([A-Za-z_]+)=(?:\"([^\"]*)\"|([^\s,\"]+))", re.ASCII)
 
 
@@ -96,7 +98,7 @@ def may_send(registry_host: str, token_host: str) -> bool:
     if _is_address(registry_host) or _is_address(token_host):
         return False
     labels = registry_host.split(".")
-    is_shared = len(labels[-1]) == 2 and len(labels[-2]) <= 3 if len(labels) > 1 else False
+    is_shared = len(labels) > 1 and len(labels[-1]) == 2 and labels[-2] in _SHARED
     site = ".".join(labels[-3:] if is_shared else labels[-2:])
     return "." in site and (token_host == site or token_host.endswith("." + site))
 

@@ -218,11 +218,9 @@ class ImageStore:
     def _forget_referrers(self, digest: Digest) -> list[Reference]:
         """Signatures of an image that has no name any more go with it, or they would stay for ever."""
         try:
-            gone = {referrer for referrer, _ in referrers.known(self.content, self.names, digest)}
-            tags = {tag for tag, _ in referrers.tagged(self.content, self.names, digest)}
+            doomed = [name.parsed for name in referrers.orphans(self.content, self.names, digest)]
         except KnarrError:
             return []
-        doomed = [n.parsed for n in self.names if n.parsed.tag in tags or (n.digest in gone and not n.parsed.tag)]
         for reference in doomed:
             self.names.untag(reference)
         return doomed

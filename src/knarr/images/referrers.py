@@ -4,13 +4,14 @@ Finds those that are known here, also cosign's under its tags, and keeps the fal
 registries that do not list referrers themselves. Fetching them is images/companions.py's, pushing images/push.py's.
 """
 
+import contextlib
 import re
 
 import msgspec
 
 from knarr.base.errors import KnarrError, NotFound
 from knarr.images.content import ContentStore, read
-from knarr.images.names import Names
+from knarr.images.names import Name, Names
 from knarr.oci import manifest
 from knarr.oci.digest import Digest
 from knarr.oci.manifest import OCI_INDEX, Descriptor, Index, Manifest
@@ -60,6 +61,24 @@ def tagged(content: ContentStore, names: Names, digest: Digest) -> list[tuple[st
     wanted = {tag for subject in subjects(content, digest) for tag in cosign_tags(subject)}
     found = {name.parsed.tag: name.digest for name in names if name.parsed.tag in wanted}
     return sorted(found.items())
+
+
+def orphans(content: ContentStore, names: Names, digest: Digest) -> list[Name]:
+    """Names of what is known about an image that has no name any more, but for what is about a manifest that another
+    name keeps: an index and the image for one platform share it."""
+    about = known(content, names, digest)
+    tags = {tag: subject for subject in subjects(content, digest) for tag in cosign_tags(subject)}
+    doomed = {referrer for referrer, _ in about}
+    others = [n for n in names if n.parsed.tag not in tags and (n.parsed.tag or n.digest not in doomed)]
+    kept: set[Digest] = set()
+    for other in {name.digest for name in others}:
+        with contextlib.suppress(KnarrError):
+            kept.update(subjects(content, other))
+    for referrer, parsed in about:  # the nearest come first, so that a signature's own signature stays with it
+        if parsed.subject is not None and parsed.subject.digest in kept:
+            kept.add(referrer)
+    gone = {tag for tag, subject in tags.items() if subject not in kept}
+    return [n for n in names if n.parsed.tag in gone or (n.digest in doomed - kept and not n.parsed.tag)]
 
 
 def fallback_tag(subject: Digest) -> str:

@@ -29,6 +29,7 @@ _CONNECTION_ATTEMPTS = 2
 """A registry that is not there is the caller's to ask again: the kubelet backs off on its own."""
 _RETRIED = (408, 429, 500, 502, 503, 504)
 _BACKOFF_FIRST, _BACKOFF_CAP = 0.25, 4.0
+_PORTS = {"http": 80, "https": 443}
 _ERROR_BODY_MAX = 64 << 10
 _TOKEN_BODY_MAX = 256 << 10
 UPLOAD_SECONDS = 1800.0
@@ -110,7 +111,7 @@ class Remote:
     async def _follow(self, method: str, url: str, headers: Headers, body: Body) -> tuple[ClientResponse, bool]:
         """The response at the end of redirects, and whether it is the registry's own: credentials stay with it."""
         for _ in range(_REDIRECTS_MAX):
-            is_own = _origin(url) == _origin(self.url(""))
+            is_own = origin(url) == origin(self.url(""))
             sent = (*headers, ("authorization", self._authorization)) if self._authorization and is_own else headers
             response = await self._send(method, url, sent, body)
             if response.status not in _REDIRECTS or method not in ("GET", "HEAD"):
@@ -124,10 +125,11 @@ class Remote:
     def _check_place(self, url: str, said: str) -> None:
         """Where the registry sends its clients: HTTPS, itself, or plain HTTP that the registry's own is as good as.
         Raises Forbidden."""
-        parts = urlsplit(url)
-        if parts.scheme == "https" or _origin(url) == _origin(self.url("")):
+        place, parts = origin(url), urlsplit(url)
+        if parts.scheme == "https" or place == origin(self.url("")):
             return
-        is_allowed = parts.netloc in self.settings.insecure or auth.is_loopback(parts.hostname or "")
+        insecure = {origin(f"http://{named}") for named in self.settings.insecure}
+        is_allowed = place in insecure or auth.is_loopback(parts.hostname or "")
         if parts.scheme != "http" or self._scheme != "http" or not is_allowed:
             raise Forbidden(f"{self.domain}: {said} {parts.scheme}://{parts.netloc[:120]}, which is not safe")
 
@@ -232,9 +234,14 @@ def _message(body: bytes) -> str:
         return "".join(c for c in body[:200].decode("utf-8", "replace") if c.isprintable()).strip()
 
 
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
+def origin(url: str) -> tuple[str, str, int]:
+    """(scheme, host, port), the scheme's own port where none is written. Raises Forbidden for a place that is none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise Forbidden(f"{url[:120]!r} is no place to go to: {error}") from error
+    return parts.scheme, parts.hostname or "", _PORTS.get(parts.scheme, 0) if port is None else port
 
 
 def _delay(attempt: int, retry_after: str = "") -> float:

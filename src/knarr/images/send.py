@@ -83,8 +83,8 @@ class Send:
         return int(match[1]) + 1 if int(match[1]) else None  # 0-0 is said of nothing, too
 
     async def _rest(self, start: int) -> None:
-        """Everything in the request that ends the upload, or what is left in a chunk before it."""
-        if start:
+        """Everything in the request that ends the upload, or what is left in a chunk before it, if any is."""
+        if 0 < start < self._part.size:
             await self._request("PATCH", start, (("content-range", f"{start}-{self._part.size - 1}"),), "")
             start = self._part.size
         await self._request("PUT", start, (), urlencode({"digest": self._part.digest}))

@@ -73,6 +73,19 @@ class Made:
         )
         return self.store.put(Index(schema_version=2, media_type=manifest.OCI_INDEX, manifests=entries))
 
+    def signature(self, subject: Digest | None) -> Digest:
+        """An artifact about a manifest that is here; about none, it is one of cosign's, which a tag says what of."""
+        size = self.content.info(subject).size if subject else 0
+        return self.store.put(
+            Manifest(
+                schema_version=2,
+                media_type=manifest.OCI_MANIFEST,
+                artifact_type="application/vnd.example.signature",
+                config=self.blob(b"{}", manifest.OCI_EMPTY),
+                subject=Descriptor(media_type=manifest.OCI_MANIFEST, digest=subject, size=size) if subject else None,
+            )
+        )
+
     def image(self, name: str, *layers: str, origin: Origin = "built", user: str = "") -> Name:
         return self.store.add(references.parse(name), self.manifest(*layers, user=user), origin)
 

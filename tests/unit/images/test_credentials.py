@@ -61,6 +61,8 @@ def test_challenges_are_read_in_order() -> None:
         ("registry.shop.co.uk", "evil.co.uk", False),
         ("registry.shop.co.uk", "auth.shop.co.uk", True),
         ("registry.shop.com.au", "evil.com.au", False),
+        ("registry.abc.io", "auth.abc.io", True),
+        ("registry.k8s.io", "evil.io", False),
         ("com", "com", True),
         ("com", "evil.com", False),
         ("localhost", "localhost", True),

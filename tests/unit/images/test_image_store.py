@@ -13,6 +13,7 @@ from knarr.oci import image_config, manifest
 from knarr.oci import reference as references
 from knarr.oci.image_config import ImageConfig, RootFs
 from knarr.oci.manifest import Manifest
+from knarr.oci.reference import Reference
 from tests.unit.images.archive import archive, entry
 from tests.unit.images.made import Made
 
@@ -115,6 +116,24 @@ def test_a_digest_name_goes_with_the_last_tag_of_its_repository(images: Made) ->
 
 
 @needs_root
+def test_a_signature_stays_while_another_name_keeps_what_it_is_about(images: Made) -> None:
+    mine, other = images.manifest("a"), images.manifest("b", architecture="arm64")
+    repository = references.parse("example.com/web:1")
+    for tag, digest in (("1", images.index(arm64=other, amd64=mine)), ("mine", mine)):
+        images.store.add(repository.tagged(tag), digest, "pulled")
+    of_mine, of_other = images.signature(mine), images.signature(other)
+    countersigned = images.signature(of_mine)
+    for digest in (of_mine, of_other, countersigned):
+        images.store.add(Reference(repository.domain, repository.path, digest=digest), digest, "pulled")
+    for subject in (mine, other):
+        images.store.add(repository.tagged(f"{subject.replace(':', '-')}.sig"), images.signature(None), "pulled")
+    assert len(images.store.remove("example.com/web:1")) == 3  # itself, and what was about the other platform
+    kept = {name.digest for name in images.names if not name.parsed.tag}
+    assert kept == {of_mine, countersigned}
+    assert len(images.store.remove("example.com/web:mine")) == 4
+    assert list(images.names) == []
+
+
 async def test_an_image_is_unpacked_once_however_many_ask(images: Made) -> None:
     images.image("nginx", "a", "b")
     image = images.store.resolve("nginx")
