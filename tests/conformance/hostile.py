@@ -88,6 +88,17 @@ def answer(connection: socket.socket, message: bytes) -> bytes:
     return read(connection)
 
 
+def everything(connection: socket.socket, message: bytes) -> bytes:
+    """Send, then read until the server ends the connection: all of its answers; TimeoutError when it does not end."""
+    found = bytearray()
+    with contextlib.suppress(ConnectionError, ssl.SSLError):  # refused while sending: an answer may be there still
+        connection.sendall(message)
+    with contextlib.suppress(ConnectionError, ssl.SSLError):
+        while piece := connection.recv(1 << 20):
+            found += piece
+    return bytes(found)
+
+
 def read(connection: socket.socket) -> bytes:
     """One answer with its body, or what came before the connection ended."""
     found = bytearray()
@@ -118,11 +129,12 @@ def status(found: bytes) -> int:
     return int(found.split(b" ", 2)[1]) if found.startswith(b"HTTP/1.1 ") else 0
 
 
-def settled(process: Process, descriptors: int, tasks: int) -> tuple[int, int]:
-    """(descriptors, tasks) once they are down to what they were, or after a while what they still are."""
+def left_behind(process: Process, descriptors: int, tasks: int) -> list[str]:
+    """What there is more of than there was, once there is nothing more or after a while."""
     end = time.monotonic() + SECONDS / 2
     while True:
-        found = process.descriptors(), process.tasks()
-        if (found[0] <= descriptors and found[1] <= tasks) or time.monotonic() > end:
+        counts = (("descriptors", process.descriptors(), descriptors), ("tasks", process.tasks(), tasks))
+        found = [f"{now} {name} instead of {before}" for name, now, before in counts if now > before]
+        if not found or time.monotonic() > end:
             return found
         time.sleep(0.05)  # another process closes its sockets when it gets round to it

@@ -7,6 +7,7 @@ same run; what is left behind in descriptors, tasks and resident memory.
 import json
 import socket
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -136,7 +137,6 @@ def test_a_hostile_body_is_refused_and_costs_little_more_than_a_decent_one(name:
 
 HEAD = b"GET /readyz HTTP/1.1\r\nHost: h\r\n"
 POST = b"POST %s HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n" % CONFIGMAPS.encode()
-SECOND = b"DELETE %s/other HTTP/1.1\r\nHost: h\r\n\r\n" % CONFIGMAPS.encode()
 FRAMING: dict[str, bytes] = {
     "a length and chunks": POST + b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "chunks and a length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
@@ -180,15 +180,36 @@ HARMLESS = {"an upgrade to HTTP/2"}
 """What a server may as well ignore (RFC 9110, 7.8)."""
 
 
+@pytest.fixture(scope="module")
+def framed(server: Process) -> dict[str, Future[bytes]]:
+    """All that came back for each framing with a DELETE behind it, of a ConfigMap that nobody else touches.
+
+    The server takes seconds over each farewell, so all happen at once.
+    """
+    with ThreadPoolExecutor(len(FRAMING)) as pool:
+        return {name: pool.submit(_followed, server, name) for name in FRAMING}
+
+
+def _followed(process: Process, name: str) -> bytes:
+    behind = f"behind-{list(FRAMING).index(name)}"
+    made = request("POST", CONFIGMAPS, '{"metadata":{"name":"%s"}}' % behind)
+    assert status(asked(process, made)) == 201
+    if name in HARMLESS:
+        return asked(process, FRAMING[name])
+    with process.dial() as connection:
+        return hostile.everything(connection, FRAMING[name] + request("DELETE", f"{CONFIGMAPS}/{behind}"))
+
+
 @pytest.mark.parametrize("name", FRAMING)
 def test_a_request_that_two_servers_could_read_in_two_ways_is_refused_and_what_follows_is_never_done(
-    name: str, server: Process
+    name: str, server: Process, framed: dict[str, Future[bytes]]
 ) -> None:
-    found = asked(server, FRAMING[name] + (b"" if name in HARMLESS else SECOND))
+    found = framed[name].result()
     assert status(found) in ({200, 400} if name in HARMLESS else {0, 400, 404, 405, 413, 414, 417, 431, 505}), found[
         :200
     ]
-    assert status(asked(server, request("GET", f"{CONFIGMAPS}/other"))) == 200
+    behind = f"{CONFIGMAPS}/behind-{list(FRAMING).index(name)}"
+    assert status(asked(server, request("GET", behind))) == 200
     if name not in HARMLESS:
         assert found.count(b"HTTP/1.1 ") <= 1, found
 
@@ -215,7 +236,7 @@ def test_clients_that_say_half_a_sentence_hold_nobody_up(server: Process) -> Non
     assert server.cpu_seconds() - before < 5
     for connection in held:
         connection.close()
-    assert hostile.settled(server, descriptors, tasks) <= (descriptors, tasks)
+    assert hostile.left_behind(server, descriptors, tasks) == []
 
 
 def test_a_client_that_never_reads_its_watch_is_held_back_alone(server: Process) -> None:
@@ -230,18 +251,25 @@ def test_a_client_that_never_reads_its_watch_is_held_back_alone(server: Process)
     assert server.memory() - memory < 100 * MIB
     for connection in idle:
         connection.close()
-    assert hostile.settled(server, descriptors, tasks) <= (descriptors, tasks)
+    assert hostile.left_behind(server, descriptors, tasks) == []
 
 
 def test_what_is_left_behind_by_all_of_it_is_nothing(server: Process) -> None:
-    """All bodies again, twice: after the first time memory grows no more."""
-    for message in BODIES.values():
-        asked(server, message)
-    descriptors, tasks, memory = server.descriptors(), server.tasks(), server.memory()
-    for message in BODIES.values():
-        asked(server, message)
-    assert hostile.settled(server, descriptors, tasks) <= (descriptors, tasks)
-    assert server.memory() - memory < 24 * MIB
+    """All bodies again and again: after two rounds memory grows no more in at least one of three.
+
+    What leaks grows in every round; what an allocator keeps back, at its own times.
+    """
+    grown = []
+    for turn in range(5):
+        descriptors, tasks, memory = server.descriptors(), server.tasks(), server.memory()
+        for message in BODIES.values():
+            asked(server, message)
+        if turn >= 2:
+            assert hostile.left_behind(server, descriptors, tasks) == []
+            grown.append(server.memory() - memory)
+            if grown[-1] < 24 * MIB:
+                return
+    raise AssertionError(f"memory grew by {grown}")
 
 
 def test_garbage_instead_of_a_handshake_is_closed(server: Process) -> None:
@@ -251,4 +279,4 @@ def test_garbage_instead_of_a_handshake_is_closed(server: Process) -> None:
         found = answer(connection, content) if content else b""
         assert status(found) == 0
         connection.close()
-    assert hostile.settled(server, descriptors, tasks) <= (descriptors, tasks)
+    assert hostile.left_behind(server, descriptors, tasks) == []
