@@ -151,7 +151,7 @@ TARGETS = (
     Target("platform", text(platform.parse), (b"linux/arm64/v8", b"amd64"), (b"/", b"\\")),
     Target("layer", read_layer, (LAYER, tar(form=tarfile.GNU_FORMAT, a=b"y"), tar(form=tarfile.USTAR_FORMAT, a=b"z")),
            (b"99 path=a\n", b"20 size=-1\n", b"ustar\0", b"\x80\0\0\0", b"L", b"x", b"S", b"GNU.sparse.map=1,2")),
-    Target("image archive", loaded, (IMAGE, LAYOUT, gzip.compress(IMAGE)), (b"../", b"\0", b"{}", b"null")),
+    Target("image archive", loaded, (IMAGE, LAYOUT, gzip.compress(IMAGE, mtime=0)), (b"../", b"\0", b"{}", b"null")),
     Target("request to the registry", asked, (
         b"GET /v2/a/b/manifests/v1\naccept: application/vnd.oci.image.manifest.v1+json\n\n",
         b"GET /v2/a/blobs/sha256:" + b"a" * 64 + b"\nrange: bytes=0-5\n\n", b"POST /v2/a/blobs/uploads/?mount=sha256:a&from=b\n\n",
