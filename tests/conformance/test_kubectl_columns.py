@@ -21,7 +21,7 @@ TEMPLATE = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"na
 SELECTOR = {"matchLabels": {"app": "web"}}
 SET = {"selector": SELECTOR, "template": TEMPLATE}
 ONCE = {"template": {"spec": {**TEMPLATE["spec"], "restartPolicy": "Never"}}}
-TIMES = {"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-01T00:01:05Z"}
+TIMES = {"startTime": "2026-01-01T00:00:00Z", "completionTime": "2026-01-03T05:00:00Z"}
 DONE = [{"type": kind, "status": "True"} for kind in ("SuccessCriteriaMet", "Complete")]
 RUNNING = {"name": "c", "image": "x:1", "imageID": "", "ready": True, "restartCount": 0, "state": {"running": {}}}
 
@@ -95,7 +95,7 @@ SHOWN: list[tuple[str, str, str, str]] = [
     ("sts", "NAME READY AGE | ss 1/2 AGE", "CONTAINERS IMAGES", "c x:1"),
     ("ds", "NAME DESIRED CURRENT READY UP-TO-DATE AVAILABLE NODE SELECTOR AGE | ds 4 3 2 1 1 <none> AGE",
      "CONTAINERS IMAGES SELECTOR", "c x:1 app=web"),
-    ("jobs", "NAME STATUS COMPLETIONS DURATION AGE | j Complete 3/3 65s AGE",
+    ("jobs", "NAME STATUS COMPLETIONS DURATION AGE | j Complete 3/3 2d5h AGE",
      "CONTAINERS IMAGES SELECTOR", "c x:1 UID"),
     ("cj", "NAME SCHEDULE TIMEZONE SUSPEND ACTIVE LAST SCHEDULE AGE | cj */5 * * * * Etc/UTC True 0 <none> AGE",
      "CONTAINERS IMAGES SELECTOR", "c x:1 <none>"),
@@ -128,7 +128,7 @@ def plain(shown: str) -> str:
     lines = (" ".join(line.split()) for line in shown.splitlines())
     text = " | ".join(line for line in lines if line and not line.startswith("Warning:"))
     text = re.sub(r"batch\.kubernetes\.io/controller-uid=[0-9a-f-]+", "UID", text)
-    return re.sub(r"(?<= )[0-9]s\b", "AGE", text)
+    return re.sub(r"(?<= )([0-9]+m)?[0-9]+s\b|(?<= )[0-9]+m\b", "AGE", text)
 
 
 @pytest.mark.parametrize(

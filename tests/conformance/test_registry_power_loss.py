@@ -19,7 +19,10 @@ import pytest
 
 from tests.conformance.power_loss import STRACE, Act, Disk, read_trace
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+pytestmark = [
+    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
+    pytest.mark.timeout(240),  # the recording alone may take 120 s
+]
 IMAGES = int(os.environ.get("KNARR_POWER_LOSSES", "2000"))
 PUSHES = """
 import asyncio, hashlib, json, os, random, sys
