@@ -5,7 +5,6 @@ that this kubelet has not heard of yet may be why a pod came, so it asks the API
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -22,7 +21,8 @@ ROOM_SECONDS = 10.0
 
 
 class Allocations:
-    """`place` tells of the node without its pods, `pods` of those that hold something of it; `end` ends one by uid."""
+    """`place` tells of the node without its pods, `pods` of those that hold something of it; `end` ends one by uid,
+    `is_ending` says of one whether it ends already."""
 
     def __init__(
         self,
@@ -30,11 +30,13 @@ class Allocations:
         pods: Callable[[], Iterable[Pod]],
         fetch_node: Callable[[], Awaitable[Node]],
         end: Callable[[str, Stop], None],
+        is_ending: Callable[[str], bool],
     ) -> None:
         self._place = place
         self._pods = pods
         self._fetch_node = fetch_node
         self._end = end
+        self._is_ending = is_ending
         self._room = asyncio.Lock()
         self._waiting: dict[str, Callable[[], None]] = {}
         self._requests: dict[str, tuple[Pod, demands.Amounts]] = {}
@@ -61,19 +63,31 @@ class Allocations:
         missing = admission.missing(pod, place)
         if missing is None:
             return found if admission.refusal(pod, place) is not None else None
-        chosen = preemption.victims(pod, place.others, missing)
+        leaving, staying = list[Pod](), list[Pod]()
+        for other in place.others:
+            (leaving if self._is_ending(other.metadata.uid) else staying).append(other)
+        chosen = preemption.victims(pod, staying, preemption.rest(missing, leaving))
         if chosen is None:
             return preemption.refusal(missing)
         for victim in chosen:
             self._end(victim.metadata.uid, preemption.WHY)
+        seconds = ROOM_SECONDS + max((ending.grace(each) for each in (*leaving, *chosen)), default=0)
+        return await self._wait_for_room(pod, found, seconds)
+
+    async def _wait_for_room(self, pod: Pod, found: Stop, seconds: float) -> Stop | None:
+        """None once the pod may begin; why not, if that takes too long."""
         refused: Stop | None = found
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(ROOM_SECONDS + max(ending.grace(victim) for victim in chosen)):
+        try:
+            async with asyncio.timeout(seconds):
                 while (refused := admission.refusal(pod, self._met_by(pod))) is not None:
                     freed = asyncio.Event()
                     self.wait(pod.metadata.uid, freed.set)
                     await freed.wait()
-        return refused
+        except TimeoutError:
+            return refused
+        finally:
+            self._waiting.pop(pod.metadata.uid, None)
+        return None
 
     def shortage(self, pod: Pod) -> tuple[str, int, int, int] | None:
         """What a running pod would lack if it were given what it asks for now."""

@@ -249,6 +249,10 @@ class Kubelet:
             worker.tell("", "Warning", why.reason, why.message)
             worker.stop(why)
 
+    def _is_ending(self, uid: str) -> bool:
+        worker = self._workers.get(uid)
+        return worker is not None and worker.is_ending
+
     # -- static pods ---
 
     async def _follow_static(self, ready: Ready) -> None:
@@ -366,7 +370,7 @@ class Kubelet:
             recorder=self._recorder,
             clock=self._clock,
             rule=self._rule,
-            allocations=Allocations(self._place, self._admitted, self.heartbeat.fetch_node, self._end),
+            allocations=Allocations(self._place, self._admitted, self.heartbeat.fetch_node, self._end, self._is_ending),
             user_namespaces=UserNamespaces(self.settings.root_dir / "pods", self.settings.max_pods),
             runtime_name=runtime_name,
             can_recurse=can_recurse,

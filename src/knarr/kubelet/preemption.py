@@ -19,12 +19,12 @@ _CLASSES: Final = ("BestEffort", "Burstable", "Guaranteed")
 def victims(pod: Pod, others: Sequence[Pod], missing: Mapping[str, int]) -> list[Pod] | None:
     """Who has to go so that `missing` of the node is free; None if even all lesser pods would not do."""
     lesser = [other for other in others if is_lesser(other, pod)]
-    if _rest(missing, lesser):
+    if rest(missing, lesser):
         return None
     best_effort, burstable, guaranteed = ([o for o in lesser if members.qos_class(o) == name] for name in _CLASSES)
-    last = _nearest(guaranteed, _rest(missing, [*best_effort, *burstable]))
-    middle = _nearest(burstable, _rest(missing, [*best_effort, *last]))
-    first = _nearest(best_effort, _rest(missing, [*middle, *last]))
+    last = _nearest(guaranteed, rest(missing, [*best_effort, *burstable]))
+    middle = _nearest(burstable, rest(missing, [*best_effort, *last]))
+    first = _nearest(best_effort, rest(missing, [*middle, *last]))
     return [*first, *middle, *last]
 
 
@@ -45,7 +45,7 @@ def refusal(missing: Mapping[str, int]) -> Stop:
     )
 
 
-def _rest(missing: Mapping[str, int], pods: Sequence[Pod]) -> dict[str, int]:
+def rest(missing: Mapping[str, int], pods: Sequence[Pod]) -> dict[str, int]:
     """What is still missing once those pods have gone."""
     freed = demands.total(demands.requests(pod) for pod in pods)
     return {name: amount - freed.get(name, 0) for name, amount in missing.items() if amount > freed.get(name, 0)}
@@ -59,7 +59,7 @@ def _nearest(pods: Sequence[Pod], missing: Mapping[str, int]) -> list[Pod]:
         best = min(left, key=lambda pod: (_distance(pod, missing), _size(pod)))
         left.remove(best)
         chosen.append(best)
-        missing = _rest(missing, [best])
+        missing = rest(missing, [best])
     return chosen
 
 

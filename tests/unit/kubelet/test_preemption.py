@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import admission, preemption
+from knarr.kubelet.allocations import Allocations
 from tests.unit.kubelet.harness import Node, condition, run
 from tests.unit.kubelet.test_admission import asking, between, static
 from tests.unit.kubelet.test_pod_plan import pod
@@ -59,6 +60,32 @@ def test_only_what_lacks_room_and_nothing_else_is_given_room() -> None:
     assert admission.missing(asking("700m"), place) == {"cpu": 200}
     assert admission.missing(asking("700m", nodeSelector={"disk": "hdd"}), place) is None
     assert admission.missing(asking("500m"), place) is None
+
+
+LEAVING: dict[str, tuple[str, list[str]]] = {
+    "who ends already makes room enough": ("1000m", []),
+    "and only what is still missing is taken": ("1900m", ["small"]),
+}
+
+
+@pytest.mark.parametrize("name", LEAVING)
+async def test_who_is_ending_already_is_counted_and_not_ended_again(name: str) -> None:
+    asks, wanted = LEAVING[name]
+    old, small = sized("old", "1800m"), sized("small", "200m")
+    pods, told = [old, small], list[str]()
+    loop = asyncio.get_running_loop()
+
+    async def fetch_node() -> Any:
+        raise AssertionError("no label is asked for")
+
+    def leave() -> None:
+        pods[:] = [each for each in pods if each.metadata.uid not in ("old", *told)]
+        subject.freed()
+
+    subject = Allocations(between, lambda: pods, fetch_node, lambda uid, _: told.append(uid), lambda uid: uid == "old")
+    loop.call_soon(leave)  # runs when there is nothing but to wait
+    assert await subject.refusal(sized("vital", asks, priority=CRITICAL)) is None
+    assert told == wanted
 
 
 def test_a_critical_pod_takes_the_room_of_a_lesser_one(tmp_path: Path) -> None:
