@@ -30,7 +30,7 @@ class Quota:
 def room(state: "State", name: str, repository: str) -> Callable[[], int] | None:
     """How many bytes may still come for a repository; None for no bound. The disk is asked once; whoever asks again
     sees all uploads grow in the total, and in the repository its own."""
-    bounds = []
+    bounds: list[Callable[[], int]] = []
     if state.quota.total_bytes:
         total = state.quota.total_bytes - _stored(state) - _fetched(state)
         bounds.append(lambda: total - state.sessions.arriving())
