@@ -59,6 +59,8 @@ class Allocations:
             return await self._make_room_alone(pod, found)
 
     async def _make_room_alone(self, pod: Pod, found: Stop) -> Stop | None:
+        if self._is_ending(pod.metadata.uid):
+            return None  # it asks for nothing any more: what ends begins nothing
         place = self._met_by(pod)
         missing = admission.missing(pod, place)
         if missing is None:
@@ -83,6 +85,8 @@ class Allocations:
                     freed = asyncio.Event()
                     self.wait(pod.metadata.uid, freed.set)
                     await freed.wait()
+                    if self._is_ending(pod.metadata.uid):
+                        return None
         except TimeoutError:
             return refused
         finally:
@@ -105,6 +109,12 @@ class Allocations:
         """A pod has ended, or shrunk."""
         waiting, self._waiting = self._waiting, {}
         for wake in waiting.values():
+            wake()
+
+    def ends(self, uid: str) -> None:
+        """The pod ends: should it wait for room, it need not."""
+        wake = self._waiting.pop(uid, None)
+        if wake is not None:
             wake()
 
     def _met_by(self, pod: Pod) -> Place:

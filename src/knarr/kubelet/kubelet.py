@@ -180,8 +180,10 @@ class Kubelet:
         elif changed.new is None:
             if worker is not None:
                 worker.gone()
+                self._ends(worker)
         elif worker is not None:
             worker.update(changed.new.lens(Pod), changed.new.raw)
+            self._ends(worker)
         else:
             self._take(changed.new.lens(Pod), changed.new.raw)
 
@@ -249,6 +251,11 @@ class Kubelet:
             worker.tell("", "Warning", why.reason, why.message)
             worker.stop(why)
 
+    def _ends(self, worker: PodWorker) -> None:
+        """Who waits to be admitted and is to end now waits no more."""
+        if self._shared is not None and not worker.is_admitted and worker.is_ending:
+            self._shared.allocations.ends(worker.uid)
+
     def _is_ending(self, uid: str) -> bool:
         worker = self._workers.get(uid)
         return worker is not None and worker.is_ending
@@ -266,6 +273,7 @@ class Kubelet:
         for worker in self._workers.values():
             if worker.is_static and worker.uid not in found:
                 worker.withdraw()
+                self._ends(worker)
         self._start_static()
 
     def _start_static(self) -> None:

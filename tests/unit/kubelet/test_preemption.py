@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import admission, preemption
 from knarr.kubelet.allocations import Allocations
@@ -108,6 +109,26 @@ def test_a_critical_pod_takes_the_room_of_a_lesser_one(tmp_path: Path) -> None:
         assert told["message"] == "Pod was preempted by Kubelet to accommodate a critical pod."
         assert ("Preempting", "Preempted in order to admit critical pod") in await node.events()
         assert (await node.status("small"))["phase"] == "Running"
+
+    run(tmp_path, story)
+
+
+def test_a_critical_pod_that_is_deleted_does_not_wait_for_its_room(tmp_path: Path) -> None:
+    async def story(node: Node, _: asyncio.TaskGroup) -> None:
+        node.script("stubborn", ignores_term=True)
+        asks = {"requests": {"cpu": str(node.kubelet.heartbeat.machine.cpus)}}
+        stubborn = {"containers": [{"name": "stubborn", "resources": asks}], "terminationGracePeriodSeconds": 600}
+        await node.create("lesser", stubborn)
+        await node.reached("lesser", "Running")
+        await node.create("vital", {"containers": [{"name": "c", "resources": asks}], "priority": CRITICAL})
+
+        async def is_told() -> bool:
+            return ("Preempting", "Preempted in order to admit critical pod") in await node.events()
+
+        await node.until(is_told)
+        await node.client.delete(POD, "default", "vital")
+        await node.until(lambda: node.is_absent("vital"), seconds=20)
+        assert (await node.status("lesser"))["phase"] == "Running"
 
     run(tmp_path, story)
 
