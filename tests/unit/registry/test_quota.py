@@ -39,7 +39,8 @@ class Meeting:
         self._barrier = asyncio.Barrier(count)
 
     async def body(self, body: bytes) -> AsyncIterator[bytes]:
-        yield body[:-1]
+        for start in range(0, len(body) - 1, 1 << 20):
+            yield body[start : min(start + (1 << 20), len(body) - 1)]
         await self._barrier.wait()
         yield body[-1:]
 
@@ -101,9 +102,9 @@ async def test_a_manifest_that_leads_to_too_much_is_not_kept(tmp_path: Path) -> 
 
 
 async def test_a_repository_has_its_room_whatever_comes_to_another(tmp_path: Path) -> None:
-    there, _ = registry(tmp_path, Gates(quota=Quota(total_bytes=4 << 20, repository_bytes=3 << 19)))
-    bodies = [bytes([number]) * (1 << 20) for number in range(2)]
-    meeting = Meeting(len(bodies))
+    there, _ = registry(tmp_path, Gates(quota=Quota(total_bytes=16 << 20, repository_bytes=7 << 20)))
+    bodies = [bytes([number]) * (6 << 20) for number in range(2)]
+    meeting = Meeting(len(bodies))  # by when most of both is on the disk, and seen to be
     answers = await asyncio.gather(
         *(
             ask(there, "POST", f"/v2/web{number}/blobs/uploads/?digest={digests.of(body)}", meeting.body(body))
