@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from knarr.controllers.deployment import picture, rolling, scaling
 from knarr.controllers.deployment.picture import Member, Wish
-from knarr.kinds.lens.apps import Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment
+from knarr.kinds.lens.apps import Deployment, DeploymentSpec, DeploymentStrategy, ReplicaSet, RollingUpdateDeployment
+from knarr.kinds.lens.meta import ObjectMeta
 
 
 def deployment(replicas: int, surge: int | str, unavailable: int | str) -> Deployment:
@@ -100,3 +101,9 @@ def test_sharing_adds_up(wish: Wish, numbers: list[int]) -> None:
     # What rounding leaves goes to the first set alone, which has no more to give than it has.
     assert sum(sizes.values()) == wanted or (sum(sizes.values()) > wanted and min(sizes.values()) == 0)
     assert min(sizes.values()) >= 0
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "٣", "9" * 19, "9" * 5000])
+def test_an_annotation_that_is_no_number_is_none(text: str) -> None:
+    marked = ReplicaSet(metadata=ObjectMeta(name="a", annotations={picture.REVISION: text}))
+    assert picture.number(marked, picture.REVISION) is None
