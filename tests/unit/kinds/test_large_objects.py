@@ -55,6 +55,12 @@ def test_reservations_of_a_claim_are_compared_in_one_pass() -> None:
     assert "new entries may not be added" in refused_change("ResourceClaim", *pair, "status")[0]
 
 
+def test_audiences_of_a_driver_are_compared_in_one_pass() -> None:
+    requests = [{"audience": f"{index}"} for index in range(MANY)]
+    driver = {"metadata": {"name": "x"}, "spec": {"tokenRequests": [*requests, {"audience": "0"}]}}
+    assert refused("CSIDriver", driver) == [f'spec.tokenRequests[{MANY}].audience: Duplicate value: "0"']
+
+
 def job(**spec: Any) -> Json:
     template = {"spec": {"containers": [{"name": "c", "image": "x"}], "restartPolicy": "Never"}}
     return {"spec": {"template": template, **spec}}

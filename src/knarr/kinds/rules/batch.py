@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from knarr.base.errors import Cause, Invalid
 from knarr.kinds import cron
-from knarr.kinds.rules import job_policies, numbers, pod
+from knarr.kinds.rules import job_policies, numbers, pod, workloads
 from knarr.objects import faults, labels, names
 
 Json = dict[str, Any]
@@ -36,7 +36,7 @@ def job(found: Json) -> Iterator[Cause]:
     selector = spec.get("selector")
     if selector is not None:
         yield from numbers.label_selector(selector, "spec.selector")
-        yield from _matching(selector, spec)
+        yield from workloads.matches_template(selector, spec)
         if not spec.get("manualSelector") and found["metadata"].get("uid"):
             yield from _generated(selector, found["metadata"])
     elif spec.get("manualSelector"):
@@ -79,16 +79,6 @@ def _generated(selector: Json, metadata: Json) -> Iterator[Cause]:
         return
     if not is_own:
         yield faults.invalid("spec.selector", selector, "`selector` not auto-generated")
-
-
-def _matching(selector: Json, spec: Json) -> Iterator[Cause]:
-    given = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
-    try:
-        is_matching = labels.of(selector).matches(given)
-    except Invalid:
-        return
-    if not is_matching:
-        yield faults.invalid("spec.template.metadata.labels", given, "`selector` does not match template `labels`")
 
 
 def _job_spec(spec: Json, field: str) -> Iterator[Cause]:

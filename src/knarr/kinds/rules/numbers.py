@@ -2,18 +2,27 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from knarr.base.errors import Cause
 from knarr.objects import faults, names
 
 Json = dict[str, Any]
+TOKEN_SECONDS_MIN: Final = 600
 _PERCENT = re.compile("[0-9]+%", re.ASCII)
 
 
 def non_negative(value: Any, field: str) -> Iterator[Cause]:
     if isinstance(value, int) and value < 0:
         yield faults.invalid(field, value, faults.NON_NEGATIVE)
+
+
+def token_seconds(seconds: int | None, field: str) -> Iterator[Cause]:
+    """How long a ServiceAccount token that is asked for may live."""
+    if seconds is not None and seconds < TOKEN_SECONDS_MIN:
+        yield faults.invalid(field, seconds, "may not specify a duration less than 10 minutes")
+    if seconds is not None and seconds > 2**32:
+        yield faults.invalid(field, seconds, "may not specify a duration larger than 2^32 seconds")
 
 
 def positive(value: Any, field: str) -> Iterator[Cause]:

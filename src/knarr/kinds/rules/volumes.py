@@ -16,7 +16,6 @@ Check = Callable[[Json, str], Iterator[Cause]]
 HOST_PATH_TYPES: Final = (
     "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
 )  # fmt: skip
-TOKEN_SECONDS_MIN: Final = 600
 CSI_SECRETS: Final = (
     "nodePublishSecretRef", "controllerPublishSecretRef", "nodeStageSecretRef", "controllerExpandSecretRef",
     "nodeExpandSecretRef",
@@ -165,13 +164,7 @@ def _named_items(found: Json, field: str) -> Iterator[Cause]:
 
 
 def _token(found: Json, field: str) -> Iterator[Cause]:
-    seconds = found.get("expirationSeconds")
-    if seconds is not None and seconds < TOKEN_SECONDS_MIN:
-        detail = "may not specify a duration less than 10 minutes"
-        yield faults.invalid(f"{field}.expirationSeconds", seconds, detail)
-    if seconds is not None and seconds > 2**32:
-        detail = "may not specify a duration larger than 2^32 seconds"
-        yield faults.invalid(f"{field}.expirationSeconds", seconds, detail)
+    yield from numbers.token_seconds(found.get("expirationSeconds"), f"{field}.expirationSeconds")
     if not found.get("path"):
         yield faults.required(f"{field}.path")
     else:

@@ -30,6 +30,11 @@ def _selector(spec: Json, kind: str) -> Iterator[Cause]:
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         yield faults.invalid("spec.selector", selector, f"empty selector is invalid for {kind}")
     yield from numbers.label_selector(selector, "spec.selector")
+    yield from matches_template(selector, spec)
+
+
+def matches_template(selector: Json, spec: Json) -> Iterator[Cause]:
+    """A selector that is no selector is told elsewhere."""
     given = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
     try:
         is_matching = labels.of(selector).matches(given)
