@@ -54,7 +54,7 @@ def _links(name: str) -> Iterator[str]:
 
 
 def _tables(name: str) -> Iterator[str]:
-    answer = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=False).stdout
+    answer = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
     yield from (f"nft {line}" for line in answer.splitlines() if line.endswith(f" knarr-{name}"))
 
 

@@ -1,8 +1,8 @@
 """What a cluster left on this machine without a record of it: a delete that was killed, a state that was lost.
 
 `found` tells, by the names that a cluster's name gives (settings.py): processes, mounts, bridge, rules, control groups,
-directories. `remove` takes all of it away, in that order, and may be repeated. `names` are the clusters that anything
-carries the name of. Not here: the ordinary end of a cluster, with its pods' grace (node.py::tear_down).
+directories; `unseen` tells what it could not look at. `remove` takes all of it away, in that order, and may be repeated.
+`names` are the clusters that anything carries the name of. Not here: the ordinary end of a cluster, with its pods' grace (node.py::tear_down).
 """
 
 import asyncio
@@ -46,6 +46,17 @@ def found(settings: Settings) -> list[str]:
     lines += [f"nftables table {table}" for table in _tables(settings.nft_table)]
     lines += [f"cgroup {settings.cgroup}"] if _has_group(settings.cgroup) else []
     return lines + [f"directory {path}" for path in _directories(settings) if path.is_dir()]
+
+
+def unseen() -> list[str]:
+    """One line for each sort of thing that nobody can look at here: there may be some of any cluster's."""
+    try:
+        nft.run_now("list tables")
+    except nft.Absent:
+        return []
+    except KnarrError as error:
+        return [f"nftables tables cannot be listed ({error})"]
+    return []
 
 
 def remove(settings: Settings) -> None:
@@ -127,7 +138,7 @@ def _tables(name: str) -> list[str]:
     try:
         listing = nft.run_now("list tables")
     except KnarrError:
-        return []  # without nftables there is no table
+        return []  # without nftables there is no table, and `unseen` says that there may be one
     return [line.removeprefix("table ") for line in listing.splitlines() if line.endswith(f" {name}")]
 
 

@@ -84,7 +84,7 @@ def forget(settings: Settings) -> None:
         remnants.forget(settings)
         return
     remnants.remove(settings)
-    if left := remnants.found(settings):
+    if left := [*remnants.found(settings), *remnants.unseen()]:
         raise Failure(
             f"something of {settings.name} stays",
             "; ".join(left),

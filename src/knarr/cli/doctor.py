@@ -101,7 +101,7 @@ def _remnants() -> list[Finding]:
     from knarr.assembly import remnants  # the node's parts: for root alone
     from knarr.assembly import settings as settings_module
 
-    findings = []
+    findings = [Finding("warn", f"{line}: a cluster may have left some") for line in remnants.unseen()]
     for name in remnants.names():
         try:
             settings = settings_module.default(name, is_root=True)

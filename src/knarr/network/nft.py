@@ -16,6 +16,10 @@ _OUTPUT_HANDLE = 1 << 3
 _lock = threading.Lock()
 
 
+class Absent(Unavailable):
+    """There is no nftables on this machine, so none of its tables either; it can be installed."""
+
+
 async def run(text: str, *, with_numbers: bool = False) -> str:
     """Do what the text says; what it prints, rules with their handles if asked. Raises Invalid with nft's message."""
     return await asyncio.to_thread(run_now, text, with_numbers=with_numbers)
@@ -70,7 +74,7 @@ def _by_program(text: str, with_numbers: bool) -> str:
             check=False,
         )
     except FileNotFoundError as error:
-        raise Unavailable("nftables is not installed; on Debian: apt-get install nftables") from error
+        raise Absent("nftables is not installed; on Debian: apt-get install nftables") from error
     except subprocess.TimeoutExpired as error:
         raise _silent(_SECONDS) from error
     if ran.returncode != 0:

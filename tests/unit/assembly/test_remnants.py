@@ -79,3 +79,14 @@ def test_the_record_stays_as_long_as_anything_else_does(settings: Settings) -> N
 def test_a_cluster_whose_run_directory_a_reboot_took_can_be_stopped(settings: Settings) -> None:
     supervise.stop(settings, supervise.roles(settings))
     assert supervise.stopping_file(settings).exists()
+
+
+def test_an_nft_that_cannot_look_is_not_an_nft_that_found_nothing(tmp_path: Path) -> None:
+    nft = tmp_path / "nft"
+    nft.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    nft.chmod(0o755)
+    look = "from knarr.assembly import remnants; print(*remnants.unseen())"
+    words = [sys.executable, "-c", look]
+    ran = subprocess.run(words, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True)
+    told = "nftables tables cannot be listed (nftables: `nft list tables` is killed by signal 11"
+    assert ran.stdout.startswith(told)
