@@ -1,8 +1,9 @@
 """What a cluster left on this machine without a record of it: a delete that was killed, a state that was lost.
 
 `found` tells, by the names that a cluster's name gives (settings.py): processes, mounts, bridge, rules, control groups,
-directories; `unseen` tells what it could not look at. `remove` takes all of it away, in that order, and may be repeated.
-`names` are the clusters that anything carries the name of. Not here: the ordinary end of a cluster, with its pods' grace (node.py::tear_down).
+directories; `unseen` tells what it could not look at. `remove` takes all of it away, in that order, and may be
+repeated. `names` are the clusters that anything carries the name of. Not here: the ordinary end of a cluster, with its
+pods' grace (node.py::tear_down).
 """
 
 import asyncio

@@ -57,7 +57,7 @@ def container_security(
     """`uid` and `username` are the image's user, for a spec that names none; `target_id` is for debug containers;
     `seccomp_root` is where profiles of type Localhost lie."""
     own, pods = container.security_context or SecurityContext(), pod.spec.security_context or PodSecurityContext()
-    user = own.run_as_user if own.run_as_user is not None else pods.run_as_user
+    user = run_as_user(pod, container)
     group = own.run_as_group if own.run_as_group is not None else pods.run_as_group
     user = uid if user is None and not username else user
     groups = (*pods.supplemental_groups, *(() if pods.fs_group is None else (pods.fs_group,)))
@@ -83,6 +83,14 @@ def container_security(
         apparmor=_apparmor(own.app_armor_profile or pods.app_armor_profile),
         supplemental_groups_policy=SupplementalGroupsPolicy[pods.supplemental_groups_policy or "Merge"],
     )
+
+
+def run_as_user(pod: Pod, container: AnyContainer) -> int | None:
+    """The uid that the spec gives a container; None leaves it to the image."""
+    own, pods = container.security_context, pod.spec.security_context
+    if own is not None and own.run_as_user is not None:
+        return own.run_as_user
+    return pods.run_as_user if pods is not None else None
 
 
 def sandbox_security(pod: Pod) -> LinuxSandboxSecurityContext:
@@ -124,7 +132,7 @@ def verify_non_root(pod: Pod, container: AnyContainer, *, uid: int | None, usern
     asked = own.run_as_non_root if own.run_as_non_root is not None else pods.run_as_non_root
     if not asked:
         return
-    user = own.run_as_user if own.run_as_user is not None else pods.run_as_user
+    user = run_as_user(pod, container)
     where = f'(pod: "{pod_ref(pod)}", container: {container.name})'
     if user is not None:
         if user == 0:

@@ -70,6 +70,28 @@ def test_a_projected_volume_joins_its_sources() -> None:
     assert shown(volume, securityContext={"fsGroup": 7})["token"] == (b"token", 0o600)
 
 
+TOKEN = {"projected": {"defaultMode": 0o644, "sources": [{"serviceAccountToken": {"path": "token"}}]}}
+
+
+@pytest.mark.parametrize(
+    ("pods", "first", "second", "expected"),
+    [
+        (1000, None, None, File(b"token", 0o600, 1000)),
+        (None, 1000, 1000, File(b"token", 0o600, 1000)),
+        (1000, None, 2000, File(b"token", 0o644)),
+        (None, 1000, None, File(b"token", 0o644)),
+        (None, None, None, File(b"token", 0o644)),
+    ],
+)
+def test_a_token_belongs_to_the_one_user_that_all_containers_run_as(
+    pods: int | None, first: int | None, second: int | None, expected: File
+) -> None:
+    users = {"c": first, "d": second}
+    containers = [{"name": n, "image": "i", "securityContext": {"runAsUser": uid}} for n, uid in users.items()]
+    subject = pod(TOKEN, containers=containers, securityContext={"runAsUser": pods})
+    assert files.files(subject, subject.spec.volumes[0], INPUTS) == {"token": expected}
+
+
 @pytest.mark.parametrize(
     ("volume", "message"),
     [
@@ -130,6 +152,15 @@ def test_an_fs_group_may_read_what_is_projected_and_write_what_is_empty(tmp_path
     atomic.write(tmp_path / "v", {"a": File(b"1", 0o400)}, gid=3000)
     found = (tmp_path / "v" / "a").stat()
     assert (found.st_gid, stat.S_IMODE(found.st_mode)) == (3000, 0o440)
+
+
+@ROOT_ONLY
+def test_a_file_of_a_user_is_that_users_and_another_users_is_an_update(tmp_path: Path) -> None:
+    atomic.write(tmp_path, {"a": File(b"1", 0o600, 1000)})
+    found = (tmp_path / "a").stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (1000, 0o600)
+    assert not atomic.write(tmp_path, {"a": File(b"1", 0o600, 1000)})
+    assert atomic.write(tmp_path, {"a": File(b"1", 0o600, 2000)})
 
 
 def test_secrets_and_tokens_live_in_memory_and_the_rest_on_disk(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def _holds(current: Path, files: Mapping[str, File], gid: int | None) -> bool:
         found[name].read_bytes() == file.content
         and stat.S_IMODE(found[name].stat().st_mode) == _mode(file, gid)
         and (gid is None or found[name].stat().st_gid == gid)
+        and (file.owner is None or found[name].stat().st_uid == file.owner)
         for name, file in files.items()
     )
 
@@ -93,6 +94,8 @@ def _write_file(root: Path, name: str, file: File, gid: int | None) -> None:
         os.chown(path, -1, gid)
         for parent in path.relative_to(root).parents:
             _own_directory(root / parent, gid)
+    if file.owner is not None:
+        os.chown(path, file.owner, -1)
     os.chmod(path, _mode(file, gid))
 
 

@@ -13,7 +13,7 @@ from knarr.kinds.lens.config import ConfigMap, Secret
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.references import KeyToPath
 from knarr.kinds.lens.volumes import DownwardAPIVolumeFile, ServiceAccountTokenProjection, Volume, VolumeProjection
-from knarr.kubelet import fields, members
+from knarr.kubelet import fields, members, security
 from knarr.kubelet.env import Sources
 
 DEFAULT_MODE = 0o644
@@ -22,8 +22,11 @@ TOKEN_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class File:
+    """`owner` is whose it is if not root's."""
+
     content: bytes
     mode: int = DEFAULT_MODE
+    owner: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +103,24 @@ def _projection(pod: Pod, source: VolumeProjection, mode: int, inputs: Inputs) -
     if source.downward_api is not None:
         return _downward(pod, source.downward_api.items, mode, inputs.sources)
     if (token := source.service_account_token) is not None:
-        context = pod.spec.security_context
-        is_private = context is not None and context.fs_group is not None
-        return {token.path: File(inputs.tokens[wanted(token)].encode(), 0o600 if is_private else mode)}
+        return {token.path: _token(pod, inputs.tokens[wanted(token)].encode(), mode)}
     if source.cluster_trust_bundle is not None:
         raise Unimplemented("projected source clusterTrustBundle is not supported on this node")
     raise Unimplemented("the volume projects a source that is not supported on this node (podCertificate?)")
+
+
+def _token(pod: Pod, content: bytes, mode: int) -> File:
+    """Nobody but the pod's one user reads it, or its fsGroup (atomic.py lets it), where it has one or the other."""
+    owner = _one_user(pod)
+    context = pod.spec.security_context
+    has_group = context is not None and context.fs_group is not None
+    return File(content, 0o600 if has_group or owner is not None else mode, owner)
+
+
+def _one_user(pod: Pod) -> int | None:
+    """The uid that the spec gives all containers; ephemeral ones do not count. None if they differ or say nothing."""
+    users = {security.run_as_user(pod, each) for each in (*pod.spec.init_containers, *pod.spec.containers)}
+    return users.pop() if len(users) == 1 else None
 
 
 def _config_map(
