@@ -7,15 +7,13 @@ words. `unknown_fields` only reports. Not here: default values (defaults.py), ru
 
 import base64
 import binascii
-import re
 from typing import Any, Final
 
 from knarr.base.errors import BadRequest, Invalid
-from knarr.objects import quantity
+from knarr.objects import quantity, times
 from knarr.objects.schema import ObjectType, Schema
 
 Json = dict[str, Any]
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _GO_NAMES: Final = {"integer": "int64", "boolean": "bool", "number": "float64", "string": "string", "bytes": "[]uint8"}
 _ZEROS: Final = {"string": "", "integer": 0, "boolean": False}
 
@@ -148,8 +146,10 @@ def _rare(field: Schema, item: Any) -> Any:
             if item.__class__ is not str:
                 raise _mismatch(item, "string")
             return item
-        case "time" | "micro-time":
-            return _time(item)
+        case "time":
+            return _time(item, times.SECONDS)
+        case "micro-time":
+            return _time(item, times.MICROSECONDS)
         case "bytes":
             return _bytes(item)
         case "number":
@@ -193,12 +193,13 @@ def _quantity(item: Any) -> str:
         raise _Mismatch(str(error)) from error
 
 
-def _time(item: Any) -> str:
+def _time(item: Any, layout: str) -> str:
     if not isinstance(item, str):
         raise _mismatch(item, "string")
-    if not _TIME.fullmatch(item):
-        raise _Mismatch(f'parsing time "{item}" as "2006-01-02T15:04:05Z07:00": cannot parse "{item}" as "2006"')
-    return item
+    try:
+        return times.canonical(item, layout)
+    except Invalid as error:
+        raise _Mismatch(str(error)) from error
 
 
 def _bytes(item: Any) -> str:

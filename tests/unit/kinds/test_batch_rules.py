@@ -165,7 +165,7 @@ STATUSES: list[tuple[Json, Json, list[str]]] = [
         "status.completionTime: Required value: completionTime is required for Complete jobs"]),
     ({}, {**COMPLETE, "completionTime": "2030-01-01T00:00:00.5Z"}, []),  # though its text is before that of the start
     ({}, {**COMPLETE, "completionTime": EARLIER}, [
-        f'status.completionTime: Invalid value: "{EARLIER}": completionTime cannot be set before startTime']),
+        'status.completionTime: Invalid value: "2029-12-31T23:00:00Z": completionTime cannot be set before startTime']),
     ({}, {**START, **END}, [
         'status.completionTime: Invalid value: "2030-01-01T00:01:00Z": cannot set completionTime when there is no '
         "Complete=True condition"]),
