@@ -1,15 +1,20 @@
 """Bootstrap: the objects that exist before any user comes: namespaces, roles, priorities, the `kubernetes` Service.
 
-Run once at every start, in process; what is there already stays as it is (roles get what they lack at an upgrade).
+Run once at every start, in process; what is there already stays as it is, but for what roles and bindings lack of
+their defaults (`roles.lacking`).
 """
 
+import asyncio
 import ipaddress
 from typing import Any, Final
+
+import msgspec
 
 from knarr.apiserver.bootstrap import roles
 from knarr.apiserver.context import User
 from knarr.apiserver.fairness import configuration
 from knarr.apiserver.pipeline import Pipeline
+from knarr.apiserver.resources import Resource
 from knarr.base.errors import NotFound, Unavailable
 from knarr.client.inprocess import InProcessTransport
 from knarr.client.requests import ApiClient
@@ -78,17 +83,31 @@ async def run(pipeline: Pipeline, *, service_address: str, port: int, address: s
     """Create what is missing. Raises Unavailable naming the first object that cannot be made.
 
     `address` is where pods reach the API; "" leaves the Service without endpoints."""
-    store, resources = pipeline.server.store, pipeline.server.resources
     client = ApiClient(InProcessTransport(pipeline.handle_as, LOOPBACK), "kube-apiserver")
-    for obj in objects(service_address, port):
-        group, _, version = obj["apiVersion"].rpartition("/")
-        resource = resources.by_kind[group, version, obj["kind"]]
-        namespace = obj["metadata"].get("namespace", "")
-        if store.get(resource.key(namespace, obj["metadata"]["name"])) is None:
-            await _create(client, resource.kind, namespace, obj)
+    wanted = objects(service_address, port)
+    # Namespaces first; then all at once, so that the store writes many in one step.
+    for some in ([obj for obj in wanted if obj["kind"] == "Namespace"], wanted):
+        await asyncio.gather(*(_provide(pipeline, client, obj) for obj in some))
     for obj in endpoints(address, port) if address else ():
-        group, _, version = obj["apiVersion"].rpartition("/")
-        await _lead(client, resources.by_kind[group, version, obj["kind"]].kind, obj)
+        await _lead(client, _resource(pipeline, obj).kind, obj)
+
+
+async def _provide(pipeline: Pipeline, client: ApiClient, obj: Json) -> None:
+    """Create what is not there; give a role or binding back what it lacks."""
+    resource = _resource(pipeline, obj)
+    name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
+    entry = pipeline.server.store.get(resource.key(namespace, name))
+    if entry is None:
+        await _create(client, resource.kind, namespace, obj)
+    elif obj["apiVersion"] == roles.API_VERSION:
+        change = roles.lacking(msgspec.json.decode(entry.value), obj)
+        if change:
+            await client.patch(resource.kind, namespace, name, change)
+
+
+def _resource(pipeline: Pipeline, obj: Json) -> Resource:
+    group, _, version = obj["apiVersion"].rpartition("/")
+    return pipeline.server.resources.by_kind[group, version, obj["kind"]]
 
 
 async def _lead(client: ApiClient, kind: Kind, obj: Json) -> None:
