@@ -26,6 +26,8 @@ class Streamers:
     question: bytes
     answer: bytes
     tls: ssl.SSLContext | None = None
+    held_seconds: float = 0.0
+    """How long each stream stays open and idle once it works."""
     done: Counter[str] = field(default_factory=Counter)
 
     async def run(self, at_once: int, seconds: float) -> None:
@@ -46,6 +48,7 @@ class Streamers:
         """`cat` gives back what it gets, until its input ends, and its exit code comes."""
         async with self._socket("exec", "v5", command="cat", stdin="true", stdout="true") as socket:
             await socket.send(b"\x00" + b"hello" * 1000)
+            await asyncio.sleep(self.held_seconds)
             await socket.send(b"\xff\x00")
             content = {1: b"", 2: b"", 3: b""}
             async for message in socket:
@@ -60,15 +63,17 @@ class Streamers:
             await socket.send(b"\x00hello")
             while not (message := await socket.recv()) or message[1:] == b"":
                 pass
+            await asyncio.sleep(self.held_seconds)
             socket.transport.abort()
 
     async def attach_and_leave(self) -> None:
         async with self._socket("attach", "v4", stdout="true") as socket:
-            await asyncio.sleep(random.random() * 0.05)  # the moment of leaving is what varies
+            await asyncio.sleep(self.held_seconds + random.random() * 0.05)  # the moment of leaving is what varies
             socket.transport.abort()
 
     async def forward(self) -> None:
         async with self._socket("portforward", "v4", ports=str(self.port)) as socket:
+            await asyncio.sleep(self.held_seconds)
             await socket.send(b"\x00" + self.question)
             content = b""
             async for message in socket:
@@ -89,6 +94,7 @@ class Streamers:
                 piece = await reader.read(65536)
                 assert piece, content
                 content += piece
+            await asyncio.sleep(self.held_seconds)
         finally:
             writer.transport.abort()
 
@@ -99,4 +105,5 @@ class Streamers:
         words = query if verb == "portforward" else {"container": self.container, **query}
         url = f"{self.url.replace('http', 'ws', 1)}{self._path(verb)}?{urlencode(words)}"
         protocols = [Subprotocol(f"{version}.channel.k8s.io")]
-        return connect(url, ssl=self.tls, subprotocols=protocols, proxy=None, max_size=None, compression=None)
+        bounds = {"max_size": None, "open_timeout": SECONDS_EACH, "ping_interval": None}
+        return connect(url, ssl=self.tls, subprotocols=protocols, proxy=None, compression=None, **bounds)

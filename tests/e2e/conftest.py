@@ -11,6 +11,8 @@ from tests.e2e.cluster import Cluster
 from tests.e2e.inventory import inventory
 
 NEEDED = ("conmon", "nft", "busybox", "kubectl", "ip")
+CLUSTER = os.environ.get("KNARR_E2E_CLUSTER", "e2e,16443,15000,16250,10.248.0.0/16")
+"""Name, the ports of API, registry and kubelet, and the pods' network: two runs at once need two of each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,8 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    ports = {"port": 16443, "registry-port": 15000, "kubelet-port": 16250}
-    made = Cluster("e2e", tmp_path_factory.mktemp("e2e"), ports, "10.248.0.0/16")
+    name, *ports, network = CLUSTER.split(",")
+    named = {flag: int(port) for flag, port in zip(("port", "registry-port", "kubelet-port"), ports, strict=True)}
+    made = Cluster(name, tmp_path_factory.mktemp("e2e"), named, network)
     made.knarr("delete", "--yes")
     before = inventory(made.name)
     made.up()
