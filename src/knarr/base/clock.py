@@ -5,7 +5,7 @@ under a fake event loop a `LoopClock` moves with the loop, so a day passes in mi
 """
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from typing import Protocol
 
 Instant = datetime
@@ -33,12 +33,22 @@ class LoopClock:
         return self._start + timedelta(seconds=asyncio.get_running_loop().time())
 
 
+_SECOND = timedelta(seconds=1)
+_second = (datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC), "")
+
+
 def rfc3339(instant: Instant) -> str:
     """Kubernetes' metav1.Time: whole seconds, UTC, `Z`."""
-    # isoformat costs a twentieth of strftime, and every write asks.
-    if instant.tzinfo is not UTC:
-        instant = instant.astimezone(UTC)
-    return instant.isoformat(timespec="seconds")[:-6] + "Z"
+    global _second
+    # Every write asks, mostly for the second that was asked for last.
+    start, end, text = _second
+    if start <= instant < end:
+        return text
+    start = instant.astimezone(UTC).replace(microsecond=0)
+    text = start.isoformat(timespec="seconds")[:-6] + "Z"
+    if start.year < MAXYEAR:
+        _second = (start, start + _SECOND, text)
+    return text
 
 
 def rfc3339_micro(instant: Instant) -> str:
