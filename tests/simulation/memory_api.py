@@ -20,10 +20,12 @@ from knarr.base.clock import Clock, rfc3339
 from knarr.base.errors import AlreadyExists, Conflict, Expired, NotFound, TooMany
 from knarr.base.ids import Revision
 from knarr.client.client import DeleteOptions, Json, ListResult, PatchType, WatchEvent
+from knarr.kinds import schemas
 from knarr.kinds.apps import DAEMONSET, DEPLOYMENT, STATEFULSET
 from knarr.kinds.core_config import NAMESPACE
 from knarr.kinds.policy import PODDISRUPTIONBUDGET
 from knarr.kinds.registry import Kind
+from knarr.objects import strategic
 from knarr.objects.labels import of as labels_of
 
 WITH_GENERATION = {
@@ -182,12 +184,17 @@ class MemoryApi:
     async def patch(
         self, kind: Kind, namespace: str, name: str, body: Any, *, patch: PatchType = "merge", subresource: str = ""
     ) -> Json:
-        assert patch == "merge", "this API knows merge patches"
+        assert patch in ("merge", "strategic"), "this API knows merge patches, plain and strategic"
         await asyncio.sleep(0)
         self.faults.before_write("patch", kind, name)
         live = self._find(kind, namespace, name)
         self._guard(live, body.get("metadata", {}))
-        stored = self._replace(kind, live, merge(live, body), subresource)
+        patched = (
+            merge(live, body)
+            if patch == "merge"
+            else strategic.merged(schemas.types().root(kind.type_name), live, body)
+        )
+        stored = self._replace(kind, live, patched, subresource)
         self.faults.after_write("patch", kind, name)
         return stored
 

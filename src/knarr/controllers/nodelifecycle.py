@@ -22,7 +22,6 @@ from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.events import Lease
 from knarr.kinds.lens.node import Node, NodeCondition
 from knarr.kinds.lens.pod import Pod
-from knarr.kinds.lens.pod_status import PodCondition
 from knarr.kinds.lens.scheduling import Taint
 from knarr.kinds.nodes import tolerates
 
@@ -188,21 +187,12 @@ def plan_evictions(node: Node, view: View, now: Instant) -> Plan:
 def eviction(pod: Pod, now: Instant) -> Sequence[Action]:
     """First the condition DisruptionTarget, which a Job's failure policy asks for; then the deletion."""
     meta = pod.metadata
-    disrupted = PodCondition(
-        type="DisruptionTarget",
-        status="True",
-        reason="DeletionByTaintManager",
-        message="Taint manager: deleting due to NoExecute taint",
-        last_transition_time=conditions.moment(now),
-    )
-    found = conditions.encode(conditions.with_condition(pod.status.conditions, disrupted))
-    # The list replaces the live one: only if nobody, such as the kubelet, wrote another meanwhile.
-    guards = {"uid": meta.uid, "resourceVersion": meta.resource_version}
-    body = {"metadata": guards, "status": {"conditions": found}}
+    said = pods.disrupted(pod, "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint", now)
+    body = {"metadata": {"uid": meta.uid}, "status": said}
     text = f"Marking for deletion Pod {meta.namespace}/{meta.name}"
     note = EventNote("Normal", "TaintManagerEviction", text, events.reference(POD, meta))
     return [
-        Patch(POD, meta.namespace, meta.name, body, subresource="status", tolerate_absent=True),
+        Patch(POD, meta.namespace, meta.name, body, "strategic", subresource="status", tolerate_absent=True),
         Delete(POD, meta.namespace, meta.name, DeleteOptions(uid=meta.uid), note),
     ]
 

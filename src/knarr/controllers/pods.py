@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
-from knarr.base.clock import Instant
+from knarr.base.clock import Instant, rfc3339
+from knarr.client.client import Json
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.pod_status import PodCondition
 
@@ -28,6 +29,17 @@ def is_active(pod: Pod) -> bool:
 
 def condition(pod: Pod, name: str) -> PodCondition | None:
     return next((found for found in pod.status.conditions if found.type == name), None)
+
+
+def disrupted(pod: Pod, reason: str, message: str, now: Instant) -> Json:
+    """What a strategic patch of the status says of a pod that somebody ends; a Job's failure policy asks for it."""
+    before = condition(pod, "DisruptionTarget")
+    is_said = before is not None and before.status == "True"
+    since = before.last_transition_time if before is not None and is_said else None
+    said: Json = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}
+    if pod.metadata.generation:
+        said["observedGeneration"] = pod.metadata.generation
+    return {"conditions": [{**said, "lastTransitionTime": rfc3339(since or now)}]}
 
 
 def is_ready(pod: Pod) -> bool:

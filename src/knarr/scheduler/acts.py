@@ -64,14 +64,16 @@ class Acts:
     async def refuse(self, pod: Pod, message: str, nominated: str) -> None:
         """Say it in the pod's condition and in an event; `nominated` is the node being cleared for it, "" for none."""
         self._tell(pod, "Warning", "FailedScheduling", message, pod)
-        status: Json = {"conditions": [self._condition("PodScheduled", "False", "Unschedulable", message)]}
+        status: Json = {"conditions": [self._condition(pod, "PodScheduled", "False", "Unschedulable", message)]}
         if nominated or pod.status.nominated_node_name:
             status["nominatedNodeName"] = nominated or None
         await self._patch(pod, status)
 
     async def gate(self, pod: Pod) -> None:
         """Say that the pod's gates hold it back."""
-        await self._patch(pod, {"conditions": [self._condition("PodScheduled", "False", "SchedulingGated", GATED)]})
+        await self._patch(
+            pod, {"conditions": [self._condition(pod, "PodScheduled", "False", "SchedulingGated", GATED)]}
+        )
 
     async def give_up_nomination(self, pod: Pod) -> None:
         """A more important pod took the room."""
@@ -82,7 +84,8 @@ class Acts:
         meta = victim.metadata
         message = f"{preemptor.spec.scheduler_name or NAME}: preempting to accommodate a higher priority pod"
         await self._patch(
-            victim, {"conditions": [self._condition("DisruptionTarget", "True", "PreemptionByScheduler", message)]}
+            victim,
+            {"conditions": [self._condition(victim, "DisruptionTarget", "True", "PreemptionByScheduler", message)]},
         )
         with contextlib.suppress(NotFound):
             async with self._writes:
@@ -95,9 +98,10 @@ class Acts:
         profile = decided.spec.scheduler_name or NAME
         self._recorder.record(events.reference(POD, about.metadata), kind, reason, message, profile)
 
-    def _condition(self, kind: str, value: str, reason: str, message: str) -> Json:
+    def _condition(self, pod: Pod, kind: str, value: str, reason: str, message: str) -> Json:
+        seen = {"observedGeneration": pod.metadata.generation} if pod.metadata.generation else {}
         now = rfc3339(self._clock.now())
-        return {"type": kind, "status": value, "reason": reason, "message": message, "lastTransitionTime": now}
+        return {"type": kind, "status": value, "reason": reason, "message": message, "lastTransitionTime": now, **seen}
 
     async def _patch(self, pod: Pod, status: Json) -> None:
         """The pod may be gone by now; then nobody needs to be told."""
