@@ -16,6 +16,7 @@ from knarr.apiserver.audit.pipeline import AuditedPipeline
 from knarr.apiserver.authn import Authenticator
 from knarr.apiserver.bootstrap import objects as bootstrap
 from knarr.apiserver.context import User
+from knarr.apiserver.fairness import upkeep
 from knarr.apiserver.fairness.gate import Gate
 from knarr.apiserver.pipeline import Pipeline
 from knarr.apiserver.rbac import Rbac
@@ -160,6 +161,8 @@ async def _run_parts(control: Control, settings: Settings, directory: Path, read
     assert gate is not None
     async with asyncio.TaskGroup() as group:
         await tasks.start(group, "priority and fairness", gate.run)
+        producer = ApiClient(InProcessTransport(control.pipeline.handle_as, bootstrap.LOOPBACK), upkeep.PRODUCER)
+        await tasks.start(group, "upkeep of flow schemas", lambda up: upkeep.run(control.store, producer, up))
         await tasks.start(group, "controllers", controllers.run)
         await tasks.start(group, "scheduler events", recorder.run)
         await tasks.start(group, "scheduler", scheduler.run)

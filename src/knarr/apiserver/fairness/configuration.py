@@ -9,7 +9,7 @@ from typing import Any, Final
 Json = dict[str, Any]
 API_VERSION: Final = "flowcontrol.apiserver.k8s.io/v1"
 MANDATORY: Final = ("exempt", "catch-all")
-_UPDATED: Final = "apf.kubernetes.io/autoupdate-spec"
+AUTOUPDATE: Final = "apf.kubernetes.io/autoupdate-spec"
 
 # Level → shares, percent that others may borrow, (queues, hand, queue length) or None: refuse what finds no seat.
 LEVELS: Final[dict[str, tuple[int, int, tuple[int, int, int] | None]]] = {
@@ -21,27 +21,33 @@ LEVELS: Final[dict[str, tuple[int, int, tuple[int, int, int] | None]]] = {
     "global-default": (20, 50, (128, 6, 50)),
     "catch-all": (5, 0, None),
 }
+# Rules that end in "namespaced" do not hold for what is in no namespace.
 _ANY: Final = "* * *"
-_LEASES: Final = "get,create,update coordination.k8s.io leases"
-_ENDPOINTS: Final = "get,create,update core,discovery.k8s.io endpoints,endpointslices"
-_OWN_NODE: Final = ("* core nodes,nodes/status", "* coordination.k8s.io leases")
+_LEASES: Final = "get,create,update coordination.k8s.io leases namespaced"
+_ENDPOINTS: Final = "get,create,update core endpoints namespaced"
+_OWN_NODE: Final = ("* core nodes,nodes/status", "* coordination.k8s.io leases namespaced")
 _EVERYBODY: Final = "Group:system:unauthenticated Group:system:authenticated"
 _MANAGER, _SCHEDULER = "User:system:kube-controller-manager", "User:system:kube-scheduler"
+_ACCOUNTS: Final = "ServiceAccount:kube-system:*"
+_MIRRORS: Final = " ".join(
+    f"ServiceAccount:kube-system:{each}" for each in ("endpoint-controller", "endpointslicemirroring-controller")
+)
 _PROBED: Final = "get /healthz,/readyz,/livez"
 _PATHS: Final = "* *"
-# Schema → precedence, level, what tells flows apart, subjects, rules as "verbs groups resources" or "verbs paths".
+# Schema → precedence, level, what tells flows apart, subjects, rules as "verbs groups resources [namespaced]" or as
+# "verbs paths".
 SCHEMAS: Final[dict[str, tuple[int, str, str, str, tuple[str, ...]]]] = {
     "exempt": (1, "exempt", "", "Group:system:masters", (_ANY, _PATHS)),
     "probes": (2, "exempt", "", _EVERYBODY, (_PROBED,)),
-    "system-leader-election": (100, "leader-election", "ByUser", f"{_MANAGER} {_SCHEDULER}", (_LEASES,)),
-    "endpoint-controller": (150, "workload-high", "ByUser", _MANAGER, (_ENDPOINTS,)),
-    "workload-leader-election": (200, "leader-election", "ByUser", "ServiceAccount:kube-system:*", (_LEASES,)),
+    "system-leader-election": (100, "leader-election", "ByUser", f"{_MANAGER} {_SCHEDULER} {_ACCOUNTS}", (_LEASES,)),
+    "endpoint-controller": (150, "workload-high", "ByUser", f"{_MANAGER} {_MIRRORS}", (_ENDPOINTS,)),
+    "workload-leader-election": (200, "leader-election", "ByUser", _ACCOUNTS, (_LEASES,)),
     "system-node-high": (400, "node-high", "ByUser", "Group:system:nodes", _OWN_NODE),
     "system-nodes": (500, "system", "ByUser", "Group:system:nodes", (_ANY, _PATHS)),
     "kube-controller-manager": (800, "workload-high", "ByNamespace", _MANAGER, (_ANY, _PATHS)),
     "kube-scheduler": (800, "workload-high", "ByNamespace", _SCHEDULER, (_ANY, _PATHS)),
     "kube-system-service-accounts": (
-        900, "workload-high", "ByNamespace", "ServiceAccount:kube-system:*", (_ANY, _PATHS),
+        900, "workload-high", "ByNamespace", _ACCOUNTS, (_ANY, _PATHS),
     ),
     "service-accounts": (9000, "workload-low", "ByUser", "Group:system:serviceaccounts", (_ANY, _PATHS)),
     "global-default": (9900, "global-default", "ByUser", _EVERYBODY, (_ANY, _PATHS)),
@@ -75,7 +81,7 @@ def level(name: str) -> Json:
 
 def schema(name: str) -> Json:
     precedence, level, distinguisher, subjects, rules = SCHEMAS[name]
-    resources = [_resource_rule(rule) for rule in rules if rule.count(" ") == 2]
+    resources = [_resource_rule(rule) for rule in rules if rule.count(" ") > 1]
     paths = [_path_rule(rule) for rule in rules if rule.count(" ") == 1]
     rule: Json = {"subjects": [_subject(text) for text in subjects.split()]}
     rule |= {key: value for key, value in (("resourceRules", resources), ("nonResourceRules", paths)) if value}
@@ -90,18 +96,18 @@ def schema(name: str) -> Json:
 
 
 def _object(kind: str, name: str) -> Json:
-    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name, "annotations": {_UPDATED: "true"}}}
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name, "annotations": {AUTOUPDATE: "true"}}}
 
 
 def _resource_rule(text: str) -> Json:
-    verbs, groups, resources = (part.split(",") for part in text.split())
-    return {
+    verbs, groups, resources, *scope = (part.split(",") for part in text.split())
+    rule: Json = {
         "verbs": verbs,
         "apiGroups": ["" if group == "core" else group for group in groups],
         "resources": resources,
         "namespaces": ["*"],
-        "clusterScope": True,
     }
+    return rule if scope else rule | {"clusterScope": True}
 
 
 def _path_rule(text: str) -> Json:

@@ -30,7 +30,7 @@ PODS = Asked("list", "", "pods", "default")
         (User("jane", (AUTHENTICATED,)), Asked("get", path="/readyz"), "probes"),
         (User("jane", (AUTHENTICATED,)), Asked("get", path="/readyz/store"), "global-default"),
         (SCHEDULER, LEASE, "system-leader-election"),
-        (account("kube-system", "operator"), LEASE, "workload-leader-election"),
+        (account("kube-system", "operator"), LEASE, "system-leader-election"),
         (account("kube-system", "operator"), PODS, "kube-system-service-accounts"),
         (NODE, Asked("patch", "", "nodes/status"), "system-node-high"),
         (NODE, PODS, "system-nodes"),
