@@ -17,7 +17,7 @@ from knarr.controllers import claims, endpoints
 from knarr.controllers.controller import Controller, Plan
 from knarr.kinds.core_service import ENDPOINTS, ENDPOINTSLICE, SERVICE
 from knarr.kinds.lens.policy import Endpoints
-from knarr.kinds.lens.service import EndpointSlice, Service
+from knarr.kinds.lens.service import Service
 
 MANAGER: Final = "endpointslicemirroring-controller.k8s.io"
 SKIP: Final = "endpointslice.kubernetes.io/skip-mirror"
@@ -29,16 +29,12 @@ NOT_COPIED: Final = frozenset({"kubectl.kubernetes.io/last-applied-configuration
 
 def plan(root: Endpoints, view: View, _now: Instant) -> Plan:
     """Make the mirrored slices say what the Endpoints object says."""
-    present = [
-        one
-        for one in view.owned(EndpointSlice, root.metadata.uid)
-        if one.metadata.labels.get(endpoints.MANAGED_BY) == MANAGER and one.metadata.deletion_timestamp is None
-    ]
+    present = endpoints.slices_of(root.metadata.uid, MANAGER, view)
     wanted: Sequence[Json] = ()
     if is_mirrored(root, view):
         raw = view.raw(Endpoints, root.metadata.namespace, root.metadata.name)
         wanted = mirrored(msgspec.json.decode(raw or b"{}").get("subsets") or ())
-    return Plan(endpoints.slice_actions(present, wanted, view, lambda content: slice_body(root, content)))
+    return Plan(endpoints.slice_actions(present, wanted, lambda content: slice_body(root, content)))
 
 
 def is_mirrored(root: Endpoints, view: View) -> bool:

@@ -1,10 +1,10 @@
-"""Endpoints and EndpointSlices: which pods serve a Service, and which of them are ready.
+"""EndpointSlices: which pods serve a Service, and which of them are ready; slices of at most 100 endpoints.
 
-One plan per Service, two controllers over it: slices of at most 100 endpoints (what proxies and DNS read), and the old
-Endpoints object. A Service without a selector is somebody else's affair. Spec: "EndpointSlices", "Service".
+Proxies and DNS read them. Not here: the old Endpoints object (subsets.py), a Service without a selector (somebody
+else's affair). A *backend* is a pod behind a Service. Spec: "EndpointSlices", "Service".
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,15 +13,14 @@ import msgspec
 from knarr.base.clock import Instant, rfc3339
 from knarr.client.client import DeleteOptions, Json
 from knarr.client.view import View
-from knarr.controllers import claims, conditions, pods
+from knarr.controllers import claims, pods
 from knarr.controllers.controller import Action, Controller, Create, Delete, Key, Patch, Plan
 from knarr.kinds.core_config import NODE
 from knarr.kinds.core_pod import POD
-from knarr.kinds.core_service import ENDPOINTS, ENDPOINTSLICE, SERVICE
+from knarr.kinds.core_service import ENDPOINTSLICE, SERVICE
 from knarr.kinds.lens.meta import ObjectMeta
 from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
-from knarr.kinds.lens.policy import Endpoints
 from knarr.kinds.lens.service import EndpointSlice, Service, ServicePort
 from knarr.kinds.registry import Kind
 
@@ -31,8 +30,11 @@ HEADLESS: Final = "service.kubernetes.io/headless"
 MANAGER: Final = "endpointslice-controller.k8s.io"
 SERVICE_NAME: Final = "kubernetes.io/service-name"
 MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
-OURS: Final = "endpoints.kubernetes.io/managed-by"
 TRIGGER: Final = "endpoints.kubernetes.io/last-change-trigger-time"
+
+
+Standing = tuple[str, bool]
+"""A pod's uid, and whether it is ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,36 +91,59 @@ def target(port: ServicePort, pod: Pod) -> Port | None:
     return None
 
 
-# -- EndpointSlices ----------------------------------------------------------------------------------------------------
-
-
-def plan_slices(service: Service, view: View, now: Instant) -> Plan:
+def plan_slices(service: Service, view: View, _now: Instant) -> Plan:
     """Make the Service's slices say what its pods are; slices that fit already are left alone."""
     meta = service.metadata
     if not service.spec.selector or service.spec.type == "ExternalName" or meta.deletion_timestamp is not None:
         return Plan()
-    present = [
-        one
-        for one in view.owned(EndpointSlice, meta.uid)
-        if one.metadata.labels.get(MANAGED_BY) == MANAGER and one.metadata.deletion_timestamp is None
-    ]
+    present = slices_of(meta.uid, MANAGER, view)
     found = backends(service, view)
     labels = slice_labels(service)
+    stood = {_standing(one) for _, content in present for one in content["endpoints"]}
+    moment = trigger(service, found, stood, is_new=not present)
+    wanted = wanted_slices(service, found)
     actions = [
-        *slice_actions(present, wanted_slices(service, found), view, lambda each: slice_body(service, each, now)),
-        *(relabelling(ENDPOINTSLICE, one.metadata, labels) for one in present if one.metadata.labels != labels),
+        *slice_actions(present, wanted, lambda content: slice_body(service, content, moment), moment),
+        *(relabelling(ENDPOINTSLICE, one.metadata, labels) for one, _ in present if one.metadata.labels != labels),
     ]
     return Plan(actions, why=why(found))
+
+
+def slices_of(owner: str, manager: str, view: View) -> Sequence[tuple[EndpointSlice, Json]]:
+    """The slices that an owner (its uid) has of a manager, each with its content."""
+    return [
+        (one, _content(view, one))
+        for one in view.owned(EndpointSlice, owner)
+        if one.metadata.labels.get(MANAGED_BY) == manager and one.metadata.deletion_timestamp is None
+    ]
+
+
+def trigger(service: Service, found: Sequence[Backend], stood: Container[Standing], *, is_new: bool) -> str | None:
+    """What TRIGGER says: the first moment at which a pod, or the new Service itself, called for this change.
+
+    `stood` is what was written before. None where nobody knows, as for a pod that is gone: then the mark goes, too.
+    """
+    moments = [service.metadata.creation_timestamp] if is_new else []
+    for one in found:
+        if (one.pod.metadata.uid, one.is_ready) not in stood:
+            ready = pods.condition(one.pod, "Ready")
+            moments.append(ready.last_transition_time if ready is not None else None)
+    first = min((moment for moment in moments if moment is not None), default=None)
+    return rfc3339(first) if first is not None else None
+
+
+def _standing(endpoint: Json) -> Standing:
+    return (endpoint.get("targetRef") or {}).get("uid", ""), (endpoint.get("conditions") or {}).get("ready") is True
 
 
 def slice_labels(service: Service) -> dict[str, str]:
     """The Service's labels and ours; headless Services are marked, as upstream does for DNS."""
     meta = service.metadata
     labels = {**meta.labels, SERVICE_NAME: meta.name, MANAGED_BY: MANAGER}
-    return labels | _headless(service)
+    return labels | headless(service)
 
 
-def _headless(service: Service) -> dict[str, str]:
+def headless(service: Service) -> dict[str, str]:
     return {HEADLESS: ""} if service.spec.cluster_ip == "None" else {}
 
 
@@ -138,27 +163,34 @@ def why(found: Sequence[Backend]) -> str:
 
 
 def slice_actions(
-    present: Sequence[EndpointSlice], wanted: Sequence[Json], view: View, body: Callable[[Json], Json]
+    present: Sequence[tuple[EndpointSlice, Json]],
+    wanted: Sequence[Json],
+    body: Callable[[Json], Json],
+    moment: str | None = None,
 ) -> Sequence[Action]:
-    """What makes the slices hold the wanted contents: those that fit stay, others are changed, made or deleted."""
+    """What makes the slices hold the wanted contents: those that fit stay, others are changed, made or deleted.
+
+    `moment` is what TRIGGER says in those that change.
+    """
     actions: list[Action] = []
     free = list(present)
     missing: list[Json] = []
     for content in wanted:
-        same = next((one for one in free if _content(view, one) == content), None)
+        same = next((one for one in free if one[1] == content), None)
         if same is not None:
             free.remove(same)
         else:
             missing.append(content)
     for content in missing:
-        old = next((one for one in free if one.address_type == content["addressType"]), None)
-        if old is not None:
-            free.remove(old)
-            actions.append(Patch(ENDPOINTSLICE, old.metadata.namespace, old.metadata.name, _changed(old, content)))
+        other = next((one for one in free if one[1]["addressType"] == content["addressType"]), None)
+        if other is not None:
+            free.remove(other)
+            meta = other[0].metadata
+            actions.append(Patch(ENDPOINTSLICE, meta.namespace, meta.name, _changed(meta, content, moment)))
         else:
             made = body(content)
             actions.append(Create(ENDPOINTSLICE, made["metadata"]["namespace"], made))
-    for old in free:
+    for old, _ in free:
         options = DeleteOptions(uid=old.metadata.uid)
         actions.append(Delete(ENDPOINTSLICE, old.metadata.namespace, old.metadata.name, options))
     return actions
@@ -173,7 +205,7 @@ def wanted_slices(service: Service, found: Sequence[Backend]) -> Sequence[Json]:
     for ports, members in groups.items():
         for start in range(0, len(members), SLICE_MAX):
             endpoints = [_endpoint(service, one) for one in members[start : start + SLICE_MAX]]
-            slices.append({"addressType": "IPv4", "endpoints": endpoints, "ports": [_port(port) for port in ports]})
+            slices.append({"addressType": "IPv4", "endpoints": endpoints, "ports": [port_of(port) for port in ports]})
     return slices or [{"addressType": "IPv4", "endpoints": [], "ports": []}]
 
 
@@ -182,7 +214,7 @@ def _endpoint(service: Service, one: Backend) -> Json:
     found: Json = {
         "addresses": [pod.status.pod_ip],
         "conditions": {"ready": one.is_ready, "serving": one.is_serving, "terminating": one.is_terminating},
-        "targetRef": _reference(pod),
+        "targetRef": reference(pod),
     }
     if pod.spec.node_name:
         found["nodeName"] = pod.spec.node_name
@@ -193,7 +225,7 @@ def _endpoint(service: Service, one: Backend) -> Json:
     return found
 
 
-def _reference(pod: Pod) -> Json:
+def reference(pod: Pod) -> Json:
     return {
         "kind": "Pod",
         "namespace": pod.metadata.namespace,
@@ -202,7 +234,7 @@ def _reference(pod: Pod) -> Json:
     }
 
 
-def _port(port: Port) -> Json:
+def port_of(port: Port) -> Json:
     found: Json = {"name": port.name, "port": port.number, "protocol": port.protocol}
     return found | ({"appProtocol": port.app_protocol} if port.app_protocol else {})
 
@@ -217,14 +249,17 @@ def _content(view: View, one: EndpointSlice) -> Json:
     }
 
 
-def _changed(old: EndpointSlice, content: Json) -> Json:
-    guards = {"uid": old.metadata.uid, "resourceVersion": old.metadata.resource_version}
+def _changed(old: ObjectMeta, content: Json, moment: str | None) -> Json:
+    guards: Json = {"uid": old.uid, "resourceVersion": old.resource_version}
+    if old.annotations.get(TRIGGER) != moment:
+        guards["annotations"] = {TRIGGER: moment}
     return {"metadata": guards, "endpoints": content["endpoints"], "ports": content["ports"]}
 
 
-def slice_body(service: Service, content: Json, now: Instant) -> Json:
+def slice_body(service: Service, content: Json, moment: str | None) -> Json:
     """A new slice."""
     meta = service.metadata
+    annotated: Json = {"annotations": {TRIGGER: moment}} if moment is not None else {}
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
@@ -232,71 +267,11 @@ def slice_body(service: Service, content: Json, now: Instant) -> Json:
             "generateName": f"{meta.name}-",
             "namespace": meta.namespace,
             "labels": slice_labels(service),
-            "annotations": {TRIGGER: rfc3339(now)},
+            **annotated,
             "ownerReferences": [claims.controller_reference(SERVICE, meta)],
         },
         **content,
     }
-
-
-# -- Endpoints ---------------------------------------------------------------------------------------------------------
-
-
-def plan_endpoints(service: Service, view: View, now: Instant) -> Plan:
-    """Make the Endpoints object of the Service's name say the same in the old form."""
-    meta = service.metadata
-    if not service.spec.selector or service.spec.type == "ExternalName" or meta.deletion_timestamp is not None:
-        return Plan()
-    subsets = wanted_subsets(service, backends(service, view))
-    present = view.get(Endpoints, meta.namespace, meta.name)
-    labels = {**meta.labels, OURS: "endpoint-controller", **_headless(service)}
-    if present is None:
-        metadata = {
-            "name": meta.name,
-            "namespace": meta.namespace,
-            "labels": labels,
-            "annotations": {TRIGGER: rfc3339(now)},
-        }
-        body = {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata} | (
-            {"subsets": subsets} if subsets else {}
-        )
-        return Plan([Create(ENDPOINTS, meta.namespace, body, tolerate_existing=True)])
-    raw: dict[str, Any] = msgspec.json.decode(view.raw(Endpoints, meta.namespace, meta.name) or b"{}")
-    relabelled = [relabelling(ENDPOINTS, present.metadata, labels)] if present.metadata.labels != labels else []
-    if (raw.get("subsets") or []) == subsets:
-        return Plan(relabelled)
-    guards = {"uid": present.metadata.uid, "resourceVersion": present.metadata.resource_version}
-    change: Json = {"metadata": guards, "subsets": subsets or None}
-    return Plan([Patch(ENDPOINTS, meta.namespace, meta.name, change), *relabelled])
-
-
-def wanted_subsets(service: Service, found: Sequence[Backend]) -> Sequence[Json]:
-    """Pods with the same ports share a subset; terminating pods are in none."""
-    groups: dict[tuple[Port, ...], list[Backend]] = {}
-    for one in found:
-        if not one.is_terminating or service.spec.publish_not_ready_addresses:
-            groups.setdefault(one.ports, []).append(one)
-    subsets: list[Json] = []
-    for ports, members in sorted(groups.items(), key=lambda group: str(group[0])):
-        ready = [_address(service, one) for one in members if one.is_ready]
-        unready = [_address(service, one) for one in members if not one.is_ready]
-        subset: Json = {"addresses": ready, "notReadyAddresses": unready, "ports": [_old_port(port) for port in ports]}
-        subsets.append(conditions.pruned(subset))
-    return subsets
-
-
-def _address(service: Service, one: Backend) -> Json:
-    pod = one.pod
-    found: Json = {"ip": pod.status.pod_ip, "targetRef": _reference(pod)}
-    if pod.spec.node_name:
-        found["nodeName"] = pod.spec.node_name
-    if pod.spec.hostname and pod.spec.subdomain == service.metadata.name:
-        found["hostname"] = pod.spec.hostname
-    return found
-
-
-def _old_port(port: Port) -> Json:
-    return conditions.pruned(_port(port))
 
 
 def pod_keys(pod: Pod, view: View) -> Sequence[Key]:
@@ -307,22 +282,6 @@ def pod_keys(pod: Pod, view: View) -> Sequence[Key]:
         for one in view.list(Service, pod.metadata.namespace)
         if one.spec.selector and one.spec.selector.items() <= labels
     ]
-
-
-def endpoints_keys(one: Endpoints, view: View) -> Sequence[Key]:
-    """Endpoints have their Service's name."""
-    key = (one.metadata.namespace, one.metadata.name)
-    return [key] if view.get(Service, *key) is not None else []
-
-
-def plan_leftover(endpoints: Endpoints, view: View, _now: Instant) -> Plan:
-    """Endpoints that we made have no owner: they go when their Service is gone."""
-    meta = endpoints.metadata
-    if meta.labels.get(OURS) != "endpoint-controller" or meta.deletion_timestamp is not None:
-        return Plan()
-    if view.get(Service, meta.namespace, meta.name) is not None:
-        return Plan()
-    return Plan([Delete(ENDPOINTS, meta.namespace, meta.name, DeleteOptions(uid=meta.uid))])
 
 
 def service_key(service: Service, _view: View) -> Sequence[Key]:
@@ -337,19 +296,4 @@ SLICES = Controller(
     watches={POD: pod_keys},
     reads=(NODE,),
     writes=(ENDPOINTSLICE,),
-)
-ENDPOINTS_CONTROLLER = Controller(
-    "endpoint-controller",
-    kind=SERVICE,
-    plan=plan_endpoints,
-    watches={POD: pod_keys, ENDPOINTS: endpoints_keys},
-    reads=(NODE,),
-    writes=(ENDPOINTS,),
-)
-LEFTOVERS = Controller(
-    "endpoint-leftovers-controller",
-    kind=ENDPOINTS,
-    plan=plan_leftover,
-    watches={SERVICE: service_key},
-    writes=(ENDPOINTS,),
 )

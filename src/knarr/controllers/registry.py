@@ -36,6 +36,7 @@ from knarr.controllers import (
     replicaset,
     replicationcontroller,
     serviceaccounts,
+    subsets,
     tokens,
     volumebinding,
 )
@@ -65,8 +66,8 @@ CONTROLLERS: tuple[Controller, ...] = (
     cronjob.CONTROLLER,
     disruption.CONTROLLER,
     endpoints.SLICES,
-    endpoints.ENDPOINTS_CONTROLLER,
-    endpoints.LEFTOVERS,
+    subsets.CONTROLLER,
+    subsets.LEFTOVERS,
     endpointmirroring.CONTROLLER,
     serviceaccounts.ACCOUNTS,
     nodelifecycle.EVICTION,

@@ -8,7 +8,7 @@ import msgspec
 from knarr.base.ids import Revision
 from knarr.client.cache import Cache
 from knarr.client.client import Json
-from knarr.controllers import endpoints
+from knarr.controllers import endpoints, subsets
 from knarr.controllers.controller import Create, Delete, Patch
 from knarr.kinds.core_config import NODE
 from knarr.kinds.core_pod import POD
@@ -60,7 +60,7 @@ def test_a_terminating_pod_serves_but_is_not_ready_and_leaves_the_old_form() -> 
     backends = endpoints.backends(found, cache)
     conditions = {one.pod.metadata.name: (one.is_ready, one.is_serving, one.is_terminating) for one in backends}
     assert conditions == {"p": (False, True, True), "q": (False, False, False)}
-    (subset,) = endpoints.wanted_subsets(found, backends)
+    (subset,) = subsets.wanted_subsets(found, backends)
     assert [one["targetRef"]["name"] for one in subset["notReadyAddresses"]] == ["q"]
     assert "addresses" not in subset
 
@@ -88,10 +88,49 @@ def test_slices_that_fit_are_left_alone_and_surplus_ones_go() -> None:
     assert change.body["endpoints"][0]["conditions"]["ready"] is False
 
 
+def test_a_change_says_since_when_it_was_due() -> None:
+    """The new Service's own moment, then that at which the pod that changed became ready; nothing of one that went."""
+    new = service()
+    new["metadata"]["creationTimestamp"] = "2029-12-31T23:00:00Z"
+    p, q = pod("p"), pod("q")
+    for one, since in ((p, "2029-12-31T23:30:00Z"), (q, "2029-12-31T23:45:00Z")):
+        one["status"]["conditions"][0]["lastTransitionTime"] = since
+    (creation,) = endpoints.plan_slices(*view(new, [p]), NOW).actions
+    (old_form,) = subsets.plan(*view(new, [p]), NOW).actions
+    assert isinstance(creation, Create)
+    assert isinstance(old_form, Create)
+    marked = [one.body["metadata"]["annotations"][endpoints.TRIGGER] for one in (creation, old_form)]
+    assert marked == ["2029-12-31T23:00:00Z"] * 2
+    stored = creation.body | {"metadata": creation.body["metadata"] | {"name": "web-1", "uid": "1"}}
+    seen = []
+    for found in ([p, q], []):
+        (change,) = endpoints.plan_slices(*view(new, found, [stored]), NOW).actions
+        assert isinstance(change, Patch)
+        seen.append(change.body["metadata"]["annotations"][endpoints.TRIGGER])
+    assert seen == ["2029-12-31T23:45:00Z", None]
+
+
+def test_endpoints_hold_at_most_a_thousand_addresses_ready_ones_first_and_say_so() -> None:
+    crowd = [pod(f"p{number:04}", ready=number % 4 != 0, port=8080 + number % 2) for number in range(1400)]
+    (creation,) = subsets.plan(*view(service(), crowd), NOW).actions
+    assert isinstance(creation, Create)
+    counts = [(len(one["addresses"]), len(one.get("notReadyAddresses", ()))) for one in creation.body["subsets"]]
+    assert counts == [(334, 0), (666, 0)]
+    assert creation.body["metadata"]["annotations"][subsets.OVER_CAPACITY] == "truncated"
+    few = [pod(f"p{number:04}", ready=number < 900) for number in range(1100)]
+    (creation,) = subsets.plan(*view(service(), few), NOW).actions
+    assert isinstance(creation, Create)
+    (subset,) = creation.body["subsets"]
+    assert (len(subset["addresses"]), len(subset["notReadyAddresses"])) == (900, 100)
+    (creation,) = subsets.plan(*view(service(), few[:1000]), NOW).actions
+    assert isinstance(creation, Create)
+    assert subsets.OVER_CAPACITY not in creation.body["metadata"].get("annotations", {})
+
+
 def test_a_service_without_selector_is_somebody_elses() -> None:
     found, cache = view(service(selector={}), [pod("p")])
     assert list(endpoints.plan_slices(found, cache, NOW).actions) == []
-    assert list(endpoints.plan_endpoints(found, cache, NOW).actions) == []
+    assert list(subsets.plan(found, cache, NOW).actions) == []
 
 
 def test_a_pod_that_is_not_ready_may_be_published_but_does_not_serve() -> None:
