@@ -156,6 +156,16 @@ class Cgroups:
         """v1 alone: the `tasks` files that a thread writes itself into."""
         return tuple(self.root / controller / path.strip("/") / "tasks" for controller in self._v1)
 
+    def threads_file(self, membership: str) -> Path | None:
+        """Where a thread of that /proc/PID/cgroup writes its number to stay where it is; None if none is seen."""
+        for line in membership.splitlines():
+            _, controllers, path = line.split(":", 2)
+            if self.is_v2 and not controllers:
+                return self.root / path.strip("/") / "cgroup.threads"
+            if not self.is_v2 and controllers in self._v1:
+                return self.root / controllers / path.strip("/") / "tasks"
+        return None
+
     def members(self, path: str) -> set[int]:
         """Pids of all in the group and below it."""
         top = self._groups(path)[:1]

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from knarr.base import linux
+from knarr.runtime.sealed import SealedProgram
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 UNIFIED: Final = CGROUPS / "unified"
@@ -97,9 +98,12 @@ async def readable(descriptor: int) -> None:
 
 class Launcher:
     """Owns the thread. `cgroup_tasks` are `tasks` files of cgroup v1 that the thread enters once; `needed` are the
-    directories that the runtime works in."""
+    directories that the runtime works in; `sealed` is the program that is started from its copy."""
 
-    def __init__(self, cgroup_tasks: Sequence[Path] = (), needed: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, cgroup_tasks: Sequence[Path] = (), needed: Sequence[Path] = (), sealed: SealedProgram | None = None
+    ) -> None:
+        self._sealed = sealed
         self._needed = (*map(str, needed), *_ALWAYS_NEEDED)
         self._lean: int | None = None
         self._host = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -167,6 +171,8 @@ class Launcher:
         # A thread that has ended counts as a member a moment longer, and the group could not be removed.
         self._thread.submit(self._leave_cgroups).result()
         self._thread.shutdown()
+        if self._sealed is not None:
+            self._sealed.close()
         for descriptor in (self._host, self._lean):
             if descriptor is not None:
                 os.close(descriptor)
@@ -177,19 +183,14 @@ class Launcher:
             self._step_into_lean()
         else:
             self._step_outside()
-        stdin, stdout, stderr = command.files
-        return Child(
-            subprocess.Popen(
-                list(command.arguments),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                pass_fds=command.kept,
-                env={**ENVIRONMENT, **command.environment},
-                cwd="/",
-                start_new_session=True,
-            )
-        )
+        sealed = self._sealed
+        if sealed is None or command.arguments[0] != sealed.program:
+            return Child(_spawn(command, command.arguments[0]))
+        try:
+            return Child(_spawn(command, sealed.executable()))
+        except PermissionError:  # a security module that executes nothing from memory
+            sealed.refuse()
+            return Child(_spawn(command, sealed.program))
 
     def _open_hidden(self) -> int:
         self._step_into_copy("/sys/fs/cgroup")
@@ -230,6 +231,21 @@ class Launcher:
         for tasks in self._cgroup_tasks if self._is_placed else ():
             top = CGROUPS / tasks.relative_to(CGROUPS).parts[0] / "tasks"
             top.write_text("0")
+
+
+def _spawn(command: Command, executable: str) -> "subprocess.Popen[bytes]":
+    stdin, stdout, stderr = command.files
+    return subprocess.Popen(
+        list(command.arguments),
+        executable=executable,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        pass_fds=command.kept,
+        env={**ENVIRONMENT, **command.environment},
+        cwd="/",
+        start_new_session=True,
+    )
 
 
 def _abandon(starting: "asyncio.Future[Child]") -> None:

@@ -26,7 +26,9 @@ from knarr.base.ids import ContainerId
 from knarr.runtime import attachment, bundle, conmon, exec_session, host
 from knarr.runtime.cgroups import Cgroups
 from knarr.runtime.launcher import Command, Launcher, readable
+from knarr.runtime.moves import Moves
 from knarr.runtime.runtime import Attachment, ContainerSpec, ContainerState, ExecProcess, ExecSpec
+from knarr.runtime.sealed import SealedProgram
 
 CREATE_SECONDS: Final = 60.0
 START_SECONDS: Final = 30.0
@@ -64,11 +66,13 @@ class OciRuntime:
         self._limits = host.read()
         # crun alone refuses hybrid mounts.
         self._hides_unified = cgroups.is_hybrid and Path(programs.runtime).name == "crun"
+        self._moves = Moves(cgroups)
         for part in ("containers", "exits"):
             (directory / part).mkdir(parents=True, exist_ok=True, mode=0o700)
         cgroups.create(monitors_cgroup)
         tasks_files = () if cgroups.is_v2 else cgroups.task_files(monitors_cgroup)
-        self._launcher = Launcher(tasks_files, (directory, programs.runtime_root))
+        sealed = SealedProgram(programs.runtime)
+        self._launcher = Launcher(tasks_files, (directory, programs.runtime_root), sealed)
 
     async def recover(self) -> list[ContainerId]:
         """Take over the containers that an earlier knarr left; half-created ones are removed."""
@@ -94,6 +98,7 @@ class OciRuntime:
     async def _create(self, spec: ContainerSpec) -> None:
         if spec.id in self._live:
             raise AlreadyExists(f"container {spec.id} exists")
+        self._moves.announce()
         directory = self._bundle(spec.id)
         directory.mkdir(mode=0o700)
         try:
@@ -168,6 +173,7 @@ class OciRuntime:
         live = self._get(container)
         if live.record.started_at is None or live.ended is not None:
             raise Invalid(f"container {container} is not running")
+        self._moves.announce()
         self._execs += 1
         directory = self._bundle(container)
         name, is_runc = f"exec-{os.getpid()}-{self._execs}", Path(self._programs.runtime).name == "runc"
@@ -201,6 +207,7 @@ class OciRuntime:
         for live in self._live.values():
             self._release(live)
         self._launcher.close()
+        self._moves.close()
 
     def _state(self, live: _Live) -> ContainerState:
         record, ended = live.record, live.ended
