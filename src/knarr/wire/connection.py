@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from knarr.base.errors import DeadlineExceeded, Unavailable
@@ -147,6 +148,18 @@ class StreamConnection(asyncio.Protocol):
     def _wake_reader(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+
+class UpgradedConnection(StreamConnection):
+    """The stream after an upgrade: its server counts the connection until `gone` is called."""
+
+    def __init__(self, gone: Callable[[], None], leftover: bytes) -> None:
+        super().__init__(leftover)
+        self._gone = gone
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self._gone()
 
 
 async def dial(

@@ -14,7 +14,7 @@ import httptools
 
 from knarr.base import errors, logs
 from knarr.wire import http, http_file, http_head, http_request
-from knarr.wire.connection import LOST, READ_AHEAD, StreamConnection
+from knarr.wire.connection import LOST, READ_AHEAD, UpgradedConnection
 from knarr.wire.http_body import ArrivingBody
 from knarr.wire.http_request import Exchange
 
@@ -46,7 +46,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._peer = http.Peer()
-        self._is_tls = self._is_lost = False
+        self._is_tls = self._is_lost = self._has_served = False
         self._parser: Any = httptools.HttpRequestParser(self)
         self._arriving: Exchange | None = None
         self._waiting: deque[Exchange] = deque()
@@ -86,6 +86,11 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._leftover.append(bytes(content))
             self._balance()
             return
+        message = b""
+        if self._task is None and self._arriving is None and len(content) <= self._whole_max and not self._waiting:
+            message = bytes(content)  # perhaps one whole request
+            if self._took_known(message):
+                return
         try:
             self._parser.feed_data(content)
         except httptools.HttpParserUpgrade as upgrade:
@@ -99,9 +104,25 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._refuse(*(cause.args if isinstance(cause, http_request.Refused) else (400, "Bad Request")))
         else:
             self._check_unfinished_head(len(content))
+            if message and self._has_served:  # heads of clients that ask once are not worth the room
+                self._learn(message)
         if self._task is None and self._waiting:
             self._start_next()
         self._balance()
+
+    def _took_known(self, message: bytes) -> bool:
+        """Begin a request whose head came before, without the parser: it stands where the next message begins."""
+        request = self._server.heads.request(message, self._peer)
+        if request is not None:
+            self._begin(Exchange(), request, None)
+        return request is not None
+
+    def _learn(self, message: bytes) -> None:
+        """Remember the head of a message that was one request and nothing else."""
+        if self._arriving is None and len(self._waiting) == 1:
+            request = self._waiting[0].request
+            if request is not None and not self._waiting[0].is_last:
+                self._server.heads.learn(message, request.headers)
 
     def eof_received(self) -> bool:
         self._at_end = True
@@ -256,10 +277,14 @@ class ServerConnection(asyncio.BufferedProtocol):
             exchange.request.body = exchange.body
             if exchange.body.is_complete and exchange.body._error is None:
                 exchange.request.body = exchange.body.take_all()
-        self._current = exchange
         still_arriving = exchange.body is not None and not exchange.body.is_complete
-        self._set_due(self._limits.body_seconds if still_arriving else None)
-        self._task = self._loop.create_task(self._serve(exchange, exchange.request))
+        self._begin(exchange, exchange.request, self._limits.body_seconds if still_arriving else None)
+
+    def _begin(self, exchange: Exchange, request: http.Request, due: float | None) -> None:
+        self._current = exchange
+        self._has_served = True
+        self._set_due(due)
+        self._task = self._loop.create_task(self._serve(exchange, request))
 
     async def _serve(self, exchange: Exchange, request: http.Request) -> None:
         try:
@@ -384,7 +409,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._is_streaming = True
         self._let_go()
         self._transport.write(http_head.response_head(101, response.headers))
-        connection = _Upgraded(self, b"".join(self._leftover or ()))
+        connection = UpgradedConnection(self.gone, b"".join(self._leftover or ()))
         self._leftover = None
         connection.adopt(self._transport, at_end=self._at_end)
         try:
@@ -472,15 +497,3 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._current.body.fail(errors.DeadlineExceeded("the request's body did not arrive in time"))
         else:
             self._transport.abort()
-
-
-class _Upgraded(StreamConnection):
-    """The stream after an upgrade; the server still counts the connection until the transport is gone."""
-
-    def __init__(self, owner: ServerConnection, leftover: bytes) -> None:
-        super().__init__(leftover)
-        self._owner = owner
-
-    def connection_lost(self, error: Exception | None) -> None:
-        super().connection_lost(error)
-        self._owner.gone()

@@ -16,6 +16,7 @@ from pathlib import Path
 from knarr.base import errors
 from knarr.wire import http
 from knarr.wire.http_connection import ServerConnection
+from knarr.wire.known_heads import KnownHeads
 
 RECEIVE_BYTES = 256 * 1024
 IP_FREEBIND = 15
@@ -42,6 +43,7 @@ class Server:
         self.handler = handler
         self.limits = limits or Limits()
         self.connections: set[ServerConnection] = set()
+        self.heads = KnownHeads()
         self.received = memoryview(bytearray(RECEIVE_BYTES))
         self._listeners: list[asyncio.Server] = []
         self._emptied = asyncio.Event()
