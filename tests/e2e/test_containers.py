@@ -399,12 +399,6 @@ async def test_an_image_can_be_a_volume(machine: Machine) -> None:
         await machine.start(await machine.sandbox(), "true", mounts=(missing,))
 
 
-async def test_a_user_namespace_is_refused_and_not_ignored(machine: Machine) -> None:
-    wanted = replace(OWN, userns_options=c.UserNamespace(mode=NamespaceMode.POD))
-    with pytest.raises(Invalid, match="hostUsers"):
-        await machine.sandbox(security_context=c.LinuxSandboxSecurityContext(namespace_options=wanted))
-
-
 @pytest.mark.parametrize("name", ["dev", "proc", "sys", "etc"])
 async def test_an_image_whose_directories_are_links_is_refused(machine: Machine, tmp_path: Path, name: str) -> None:
     canary = tmp_path / "logs" / "canary"

@@ -1,4 +1,4 @@
-"""System calls of Linux that Python 3.11's standard library lacks: mount, umount2, unshare, setns, openat2.
+"""System calls of Linux that Python 3.11's standard library lacks: mount, mount_setattr, unshare, setns, openat2.
 
 Thin: numbers in, OSError out. `unshare` and `setns` act on the calling thread alone; callers give them a thread of
 their own. Not here: what is mounted where, and which namespace is for what (runtime, network, criserver, images).
@@ -20,6 +20,7 @@ CLONE_NEWNET: Final = 0x40000000
 MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
+MS_REMOUNT: Final = 32
 MS_BIND: Final = 4096
 MS_REC: Final = 16384
 MS_PRIVATE: Final = 1 << 18
@@ -31,7 +32,17 @@ RESOLVE_NO_SYMLINKS: Final = 0x04
 RESOLVE_BENEATH: Final = 0x08
 RESOLVE_IN_ROOT: Final = 0x10
 
-_SYS_OPENAT2: Final = 437  # the same number on every architecture
+# The same numbers on every architecture.
+_SYS_OPEN_TREE: Final = 428
+_SYS_MOVE_MOUNT: Final = 429
+_SYS_OPENAT2: Final = 437
+_SYS_MOUNT_SETATTR: Final = 442
+_AT_FDCWD: Final = -100
+_AT_EMPTY_PATH: Final = 0x1000
+_AT_RECURSIVE: Final = 0x8000
+_OPEN_TREE_CLONE: Final = 1
+_MOVE_MOUNT_F_EMPTY_PATH: Final = 4
+_MOUNT_ATTR_IDMAP: Final = 0x00100000
 _OPEN_TRIES: Final = 128
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,6 +80,38 @@ def mounts_below(directory: Path) -> list[Path]:
         if point == own or point.startswith(prefix):
             found.append(Path(os.fsdecode(point)))
     return sorted(found, key=lambda path: len(path.parts), reverse=True)
+
+
+class _MountAttr(ctypes.Structure):
+    _fields_ = (
+        ("attr_set", ctypes.c_uint64),
+        ("attr_clr", ctypes.c_uint64),
+        ("propagation", ctypes.c_uint64),
+        ("userns_fd", ctypes.c_uint64),
+    )
+
+
+def clone_mapped(source: str | Path, user_namespace: int) -> int:
+    """A descriptor of a mount that is nowhere yet: what is at `source`, its files' ids as that user namespace maps
+    them. What is mounted below `source` comes along, with its ids as they are. EINVAL: its file system cannot."""
+    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
+    tree = int(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), flags))
+    _check(tree, source)
+    attributes = _MountAttr(attr_set=_MOUNT_ATTR_IDMAP, userns_fd=user_namespace)
+    size = ctypes.sizeof(attributes)
+    try:
+        called = _libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size)
+        _check(called, source)
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
+
+
+def attach(tree: int, target: str | Path) -> None:
+    """Mount what `clone_mapped` made."""
+    encoded = os.fsencode(target)
+    _check(_libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, encoded, _MOVE_MOUNT_F_EMPTY_PATH), target)
 
 
 def unshare(flags: int) -> None:

@@ -15,9 +15,10 @@ from knarr.network.ruleset import Names
 from knarr.runtime.cgroups import Cgroups
 from knarr.runtime.oci_runtime import OciRuntime, find_programs
 
-PRIVATE = ("rootfs", "sandboxes", "runtime")
+PRIVATE = {"rootfs": 0o711, "sandboxes": 0o711, "runtime": 0o700}
 """Below the run directory, which others may pass: root file systems with their setuid programs, and configurations
-with Secrets in their environment. Containers get these by mount and never walk here."""
+with Secrets in their environment. Containers get these by mount; the root of a pod with a user namespace has to walk to
+what it mounts, so each directory of a container or sandbox is closed to all others (user_namespaces.py::open_to)."""
 
 
 def oci_runtime(run: Path, cgroup: str) -> OciRuntime:
@@ -35,9 +36,9 @@ def runtime_server(
     places: Places, runtime: OciRuntime, network: BridgeNetwork, roots: RootFileSystems | ImageStore
 ) -> tuple[RuntimeServer, StreamingServer]:
     """The server and its streaming half. `await server.recover()` and `await streaming.start()` before use."""
-    for part in PRIVATE:
+    for part, mode in PRIVATE.items():
         (places.run / part).mkdir(parents=True, exist_ok=True)
-        (places.run / part).chmod(0o700)
+        (places.run / part).chmod(mode)
     node = Node(
         places=places,
         sandboxes=Records(places.state / "sandboxes", SandboxRecord),

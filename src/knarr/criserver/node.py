@@ -14,6 +14,7 @@ from knarr.base.errors import NotFound
 from knarr.base.ids import ContainerId
 from knarr.criserver.events import Events
 from knarr.criserver.records import ContainerRecord, Records, SandboxRecord
+from knarr.criserver.user_namespaces import Users
 from knarr.network.network import Network
 from knarr.oci.image_config import ContainerConfig
 from knarr.runtime.cgroups import Cgroups
@@ -52,8 +53,9 @@ class Root:
 class RootFileSystems(Protocol):
     """Makes writable root file systems out of images."""
 
-    async def prepare(self, container: ContainerId, image: str, target: Path) -> Root:
-        """Mount a fresh one on `target`. Raises NotFound for an image that is not here."""
+    async def prepare(self, container: ContainerId, image: str, target: Path, users: Users | None) -> Root:
+        """Mount a fresh one on `target`, its files' ids as `users` maps them. Raises NotFound for an image that is not
+        here."""
         ...
 
     async def remove(self, container: ContainerId, target: Path) -> None:

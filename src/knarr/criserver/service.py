@@ -3,6 +3,7 @@
 What this runtime does not offer (checkpoints, Windows) raises Unimplemented.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Final
@@ -15,7 +16,7 @@ from knarr.cri.messages import runtime as r
 from knarr.cri.messages import sandbox as s
 from knarr.cri.messages import stats as st
 from knarr.cri.messages.enums import CgroupDriver, NamespaceMode
-from knarr.criserver import recovery
+from knarr.criserver import recovery, user_namespaces
 from knarr.criserver.containers import create, exec_sync, metrics, remove, start, stats, stop, update
 from knarr.criserver.containers import status as container_status
 from knarr.criserver.node import Node
@@ -25,8 +26,6 @@ from knarr.criserver.streaming import StreamingServer
 
 CRI_VERSION: Final = "0.1.0"
 """The kubelet's runtime API version, the same since 2016."""
-HANDLER: Final = r.RuntimeHandlerFeatures(recursive_read_only_mounts=True)
-"""What every handler can: both programs make mounts read-only with all that is below (crun 1.4, runc 1.1)."""
 PAGE: Final = 500
 """Items in one message of a streamed list."""
 
@@ -40,6 +39,7 @@ class RuntimeServer:
     def __init__(self, node: Node, streaming: StreamingServer) -> None:
         self.node = node
         self._streaming = streaming
+        self._user_namespaces: bool | None = None
 
     async def recover(self) -> None:
         await recovery.recover(self.node)
@@ -61,14 +61,24 @@ class RuntimeServer:
     async def status(self, request: r.StatusRequest) -> r.StatusResponse:
         conditions = tuple(r.RuntimeCondition(type=name, status=True) for name in ("RuntimeReady", "NetworkReady"))
         places = self.node.places
+        # Both programs make mounts read-only with all that is below (crun 1.4, runc 1.1).
+        features = r.RuntimeHandlerFeatures(
+            recursive_read_only_mounts=True, user_namespaces=await self._has_user_namespaces()
+        )
         facts = {"cgroupDriver": "cgroupfs", "cgroup": places.cgroup}
         facts |= {"state": str(places.state), "run": str(places.run)}
         return r.StatusResponse(
             status=r.RuntimeStatus(conditions=conditions),
             info={"config": json.dumps(facts)} if request.verbose else {},
-            runtime_handlers=tuple(r.RuntimeHandler(name=name, features=HANDLER) for name in run.HANDLERS),
+            runtime_handlers=tuple(r.RuntimeHandler(name=name, features=features) for name in run.HANDLERS),
             features=r.RuntimeFeatures(supplemental_groups_policy=True),
         )
+
+    async def _has_user_namespaces(self) -> bool:
+        """Tried once: the kernel stays the same."""
+        if self._user_namespaces is None:
+            self._user_namespaces = await asyncio.to_thread(user_namespaces.are_possible, self.node.places.state)
+        return self._user_namespaces
 
     async def runtime_config(self, request: r.RuntimeConfigRequest) -> r.RuntimeConfigResponse:
         return r.RuntimeConfigResponse(linux=r.LinuxRuntimeConfiguration(cgroup_driver=CgroupDriver.CGROUPFS))

@@ -121,6 +121,11 @@ class Snapshotter(Protocol):
 class DurableSnapshotter(Snapshotter, Protocol):
     """A snapshotter whose committed snapshots can be made to outlive a power loss."""
 
+    @property
+    def root(self) -> Path:
+        """The directory that everything of theirs lies in."""
+        ...
+
     def keys(self) -> tuple[str, ...]:
         """All snapshots, children after their parents."""
         ...

@@ -22,7 +22,7 @@ class MemorySnapshots:
     """Snapshotter below a directory that the test owns."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         self._snapshots: dict[str, _Snapshot] = {}
         self._count = 0
 
@@ -32,7 +32,7 @@ class MemorySnapshots:
         if parent and not self._snapshot(parent).is_committed:
             raise Invalid(f"snapshot {key}: its parent {parent} is not committed")
         self._count += 1
-        directory = self._root / f"memory-{self._count}"
+        directory = self.root / f"memory-{self._count}"
         directory.mkdir(parents=True)
         self._snapshots[key] = _Snapshot(directory, parent)
         return self.mounts(key)

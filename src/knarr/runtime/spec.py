@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from knarr.base.id_mappings import IdMapping, IdMappings
 from knarr.runtime import defaults, seccomp
 from knarr.runtime.cgroups import Resources
 
@@ -48,8 +49,8 @@ class DeviceNode:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerSettings:
     """What a container shall be. `namespaces` maps an OCI namespace to the path of one to join, "" for a new one;
-    a type that is not in it is the host's. `seccomp_profile` None is unconfined. `rlimits` are soft and hard limits by
-    ulimit's name ("nofile")."""
+    a type that is not in it is the host's. `id_mappings` are those of the user namespace. `seccomp_profile` None is
+    unconfined. `rlimits` are soft and hard limits by ulimit's name ("nofile")."""
 
     rootfs: Path
     arguments: Sequence[str]
@@ -60,6 +61,7 @@ class ContainerSettings:
     has_terminal: bool = False
     hostname: str = ""
     namespaces: Mapping[str, str] = field(default_factory=lambda: dict(defaults.NEW_NAMESPACES))
+    id_mappings: IdMappings | None = None
     mounts: Sequence[VolumeMount] = ()
     resources: Resources = field(default_factory=Resources)
     oom_score_adj: int | None = None
@@ -188,6 +190,9 @@ def _linux(settings: ContainerSettings) -> dict[str, Any]:
     }
     if propagation := _propagation(settings.mounts):
         linux["rootfsPropagation"] = propagation
+    if settings.id_mappings is not None:
+        linux["uidMappings"] = _mappings(settings.id_mappings.uids)
+        linux["gidMappings"] = _mappings(settings.id_mappings.gids)
     if settings.sysctls:
         linux["sysctl"] = dict(settings.sysctls)
     if not settings.is_privileged:
@@ -196,6 +201,10 @@ def _linux(settings: ContainerSettings) -> dict[str, Any]:
         if settings.seccomp_profile is not None:
             linux["seccomp"] = dict(settings.seccomp_profile)
     return linux
+
+
+def _mappings(mappings: Sequence[IdMapping]) -> list[dict[str, int]]:
+    return [{"containerID": each.container_id, "hostID": each.host_id, "size": each.length} for each in mappings]
 
 
 def _propagation(mounts: Sequence[VolumeMount]) -> str:

@@ -3,6 +3,8 @@
 So a command that is not there fails the start, as with other CRI servers, and the kubelet says RunContainerError.
 """
 
+import asyncio
+import dataclasses
 import signal
 from pathlib import Path
 from socket import gethostname
@@ -14,13 +16,15 @@ from knarr.base import ids
 from knarr.base.errors import Invalid
 from knarr.base.failpoints import failpoint
 from knarr.base.ids import ContainerId
-from knarr.cri.messages.config import ContainerConfig, Mount
+from knarr.cri.messages.config import ContainerConfig, Mount, NamespaceOption
 from knarr.cri.messages.container import CreateContainerRequest, CreateContainerResponse
 from knarr.cri.messages.enums import ContainerEventType, NamespaceMode, Signal
+from knarr.criserver import user_namespaces
 from knarr.criserver.containers import guard, profiles, remove, settings, status, users, volumes
 from knarr.criserver.node import Node, Root, now
 from knarr.criserver.records import ContainerRecord, SandboxRecord
 from knarr.criserver.sandboxes import loss, pause, run
+from knarr.criserver.user_namespaces import Users
 from knarr.oci.image_config import ContainerConfig as ImageContainerConfig
 from knarr.runtime import defaults, spec
 
@@ -30,7 +34,7 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
     config = request.config
     if config is None or config.metadata is None or config.image is None:
         raise Invalid("container config must include metadata and image")
-    run.refuse_user_namespace(settings.namespace_options(config))
+    _refuse_other_users(settings.namespace_options(config), sandbox)
     if not loss.is_ready(node, sandbox.id):
         raise Invalid(f"sandbox {sandbox.id} is not ready")
     container = ContainerId(ids.hex_id())
@@ -86,21 +90,35 @@ def signal_number(name: str) -> int:
         raise Invalid(f"signal {name!r} is not known") from None
 
 
+def _refuse_other_users(asked: NamespaceOption, sandbox: SandboxRecord) -> None:
+    """Raises Invalid unless the container has the user namespace of its pod."""
+    own, other = user_namespaces.wanted(asked), user_namespaces.of_sandbox(sandbox.config)
+    if own != other:
+        raise Invalid(f"user namespace of the container ({own}) is another than that of its sandbox ({other})")
+
+
 async def _build(node: Node, sandbox: SandboxRecord, record: ContainerRecord) -> ContainerRecord:
-    config = record.config
+    config, pods = record.config, run.users(node, sandbox)
+    directory = node.places.container(record.id)
     assert config.image is not None
-    root = await node.roots.prepare(record.id, config.image.image, node.places.container(record.id) / "root")
+    user_namespaces.open_to(directory, pods)
+    root = await node.roots.prepare(record.id, config.image.image, directory / "root", pods)
     failpoint("criserver.container.after_root")
     guard.check(root.path)
     context = settings.security(config)
     user = users.user(context, root.config.user, users.read_accounts(root.path))
-    config = replace(config, mounts=await _mounts(node, record, root))
+    config = replace(config, mounts=await _mounts(node, record, root, pods))
     rendered = settings.render(config, root.config, _found(node, sandbox, replace(record, config=config), root, user))
-    guard.make_directory(root.path, rendered.cwd, user.uid, user.gid)
-    oci = spec.render(rendered)
-    directory = node.places.container(record.id)
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    (directory / "config.json").write_bytes(msgspec.json.encode(oci))
+    if pods is None:
+        guard.make_directory(root.path, rendered.cwd, user.uid, user.gid)
+    else:
+        ids = pods.mappings
+        guard.make_directory(root.path, rendered.cwd, ids.uid(user.uid), ids.gid(user.gid))
+        mounts = await asyncio.to_thread(user_namespaces.mapped, rendered.mounts, directory, pods)
+        rendered = dataclasses.replace(rendered, id_mappings=ids, mounts=mounts)
+    settings_file = directory / "config.json"
+    settings_file.touch(mode=0o600)
+    settings_file.write_bytes(msgspec.json.encode(spec.render(rendered)))
     return replace(
         record,
         image_ref=root.image_ref,
@@ -111,13 +129,13 @@ async def _build(node: Node, sandbox: SandboxRecord, record: ContainerRecord) ->
     )
 
 
-async def _mounts(node: Node, record: ContainerRecord, root: Root) -> tuple[Mount, ...]:
+async def _mounts(node: Node, record: ContainerRecord, root: Root, pods: Users | None) -> tuple[Mount, ...]:
     """The mounts with their targets resolved in the root, and image volumes as directories of the host."""
     is_privileged = settings.security(record.config).privileged
     found = []
     for mount in record.config.mounts:
         if mount.image is not None and mount.image.image:
-            mount = await volumes.mounted(node, record.id, mount)
+            mount = await volumes.mounted(node, record.id, mount, pods)
         target = guard.resolve(root.path, mount.container_path)
         guard.check_target(target, is_privileged=is_privileged)
         found.append(_from_host(mount, target))

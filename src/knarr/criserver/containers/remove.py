@@ -7,7 +7,8 @@ from knarr.base import tasks
 from knarr.base.failpoints import failpoint
 from knarr.cri.messages.container import RemoveContainerRequest, RemoveContainerResponse
 from knarr.cri.messages.enums import ContainerEventType
-from knarr.criserver.containers import status, stop, volumes
+from knarr.criserver import user_namespaces
+from knarr.criserver.containers import settings, status, stop, volumes
 from knarr.criserver.node import Node
 from knarr.criserver.records import ContainerRecord
 
@@ -42,5 +43,8 @@ async def remove_all(node: Node, record: ContainerRecord) -> None:
 
 
 def _remove_files(node: Node, record: ContainerRecord) -> None:
-    shutil.rmtree(node.places.container(record.id), ignore_errors=True)
+    directory = node.places.container(record.id)
+    if user_namespaces.wanted(settings.namespace_options(record.config)) is not None:
+        user_namespaces.release(directory)
+    shutil.rmtree(directory, ignore_errors=True)
     node.cgroups.remove(record.cgroup_path)

@@ -13,17 +13,19 @@ from knarr.base.ids import ContainerId
 from knarr.cri.messages.config import Mount
 from knarr.criserver.containers import guard
 from knarr.criserver.node import Node
+from knarr.criserver.user_namespaces import Users
 
 _VOLUME: Final = "-volume-"
 
 
-async def mounted(node: Node, container: ContainerId, mount: Mount) -> Mount:
+async def mounted(node: Node, container: ContainerId, mount: Mount, users: Users | None) -> Mount:
     """The mount with the image's file system, or a directory in it, as its place on the host."""
     assert mount.image is not None
     held = _directory(node, container)
-    held.mkdir(parents=True, exist_ok=True, mode=0o700)
+    held.mkdir(parents=True, exist_ok=True)
+    held.chmod(0o711)
     number = len(list(held.iterdir()))
-    root = await node.roots.prepare(_key(container, number), mount.image.image, held / str(number))
+    root = await node.roots.prepare(_key(container, number), mount.image.image, held / str(number), users)
     inside = guard.resolve(root.path, "/" + mount.image_sub_path)
     place = root.path / inside.lstrip("/")
     if not place.exists():
@@ -36,8 +38,8 @@ async def mounted(node: Node, container: ContainerId, mount: Mount) -> Mount:
 async def remove(node: Node, container: ContainerId) -> None:
     """Unmount and remove all of a container's."""
     held = _directory(node, container)
-    for place in sorted(held.iterdir()) if held.is_dir() else ():
-        await node.roots.remove(_key(container, int(place.name)), place)
+    for place in sorted(held.glob("[0-9]*")) if held.is_dir() else ():
+        await node.roots.remove(_key(container, int(place.stem)), place)
 
 
 def _directory(node: Node, container: ContainerId) -> Path:

@@ -4,6 +4,7 @@ It is a static program of about 200 bytes that this file makes: it ignores SIGCH
 sleeps for ever. It runs in a container whose root holds nothing else, since a neighbour may look through /proc/1/root.
 """
 
+import os
 import platform
 import struct
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from knarr.base import linux
 from knarr.base.errors import Unimplemented
 from knarr.base.ids import ContainerId, SandboxId
+from knarr.criserver import user_namespaces
 from knarr.criserver.node import Node
 from knarr.criserver.records import SandboxRecord
 from knarr.runtime import spec
@@ -85,13 +88,18 @@ async def start(node: Node, record: SandboxRecord) -> SandboxRecord:
     executable = root / "pause"
     executable.write_bytes(program(platform.machine()))
     executable.chmod(0o555)
+    _make_executable(root)
     cgroup = f"{record.cgroup_parent}/{pause}"
+    mappings = user_namespaces.of_sandbox(record.config)
+    if mappings is not None:
+        os.chown(root, mappings.uid(0), mappings.gid(0))
     shared = {kind: path for kind, path in paths(node, record).items() if kind != "pid"}
     settings = spec.ContainerSettings(
         rootfs=root,
         arguments=["/pause"],
         cgroup_path=cgroup,
         namespaces={"pid": "", "mount": "", **shared},
+        id_mappings=mappings,
         capabilities_dropped=("ALL",),
         user=spec.User(65535, 65535),
         no_new_privileges=True,
@@ -104,7 +112,14 @@ async def start(node: Node, record: SandboxRecord) -> SandboxRecord:
     return replace(record, pause=pause)
 
 
+def _make_executable(root: Path) -> None:
+    """Distributions mount /run so that nothing is started from there."""
+    linux.umount(root)
+    linux.mount(str(root), root, None, linux.MS_BIND)
+    linux.mount("", root, None, linux.MS_REMOUNT | linux.MS_BIND | linux.MS_NOSUID | linux.MS_NODEV)
+
+
 def paths(node: Node, record: SandboxRecord) -> dict[str, str]:
     """OCI namespace → path, of those that the pod has for itself."""
-    pins = {"network": "net", "ipc": "ipc", "uts": "uts"}
+    pins = {"user": "user", "network": "net", "ipc": "ipc", "uts": "uts"}
     return {oci: str(pin) for oci, kind in pins.items() if (pin := node.places.pin(record.id, kind)).exists()}

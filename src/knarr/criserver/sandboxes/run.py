@@ -17,10 +17,11 @@ from knarr.base.ids import SandboxId
 from knarr.cri.messages.config import NamespaceOption, PodSandboxConfig
 from knarr.cri.messages.enums import NamespaceMode
 from knarr.cri.messages.sandbox import RunPodSandboxRequest, RunPodSandboxResponse
-from knarr.criserver import resources
+from knarr.criserver import resources, user_namespaces
 from knarr.criserver.node import Node, now
 from knarr.criserver.records import SandboxRecord
 from knarr.criserver.sandboxes import files, loss, pause, teardown
+from knarr.criserver.user_namespaces import Users
 from knarr.network import namespaces
 from knarr.network.network import HostPort
 from knarr.oci.sysctls import namespace_of
@@ -41,7 +42,7 @@ async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxRespons
         raise Invalid("sandbox config must include metadata")
     if request.runtime_handler not in HANDLERS:
         raise Invalid(f'no runtime for "{request.runtime_handler}" is configured')
-    refuse_user_namespace(options(config))
+    new_namespaces(config)  # refused before anything is made
     sandbox = SandboxId(ids.hex_id())
     parent = cgroup_parent(config, sandbox, node.places.cgroup)
     record = SandboxRecord(id=sandbox, config=config, created_at=now(), cgroup_parent=parent)
@@ -72,10 +73,10 @@ def options(config: PodSandboxConfig) -> NamespaceOption:
     return (context.namespace_options if context else None) or NamespaceOption()
 
 
-def refuse_user_namespace(wanted: NamespaceOption) -> None:
-    """Raises Invalid: this runtime cannot make one, and to ignore the wish would be to run as the host's root."""
-    if wanted.userns_options is not None and wanted.userns_options.mode is not NamespaceMode.NODE:
-        raise Invalid("user namespaces (hostUsers: false) are not supported by this runtime: containerd 2.0 makes them")
+def users(node: Node, record: SandboxRecord) -> Users | None:
+    """The user namespace of the pod; None for the host's own."""
+    mappings = user_namespaces.of_sandbox(record.config)
+    return None if mappings is None else Users(mappings, node.places.pin(record.id, "user"))
 
 
 def new_namespaces(config: PodSandboxConfig) -> tuple[str, ...]:
@@ -86,6 +87,8 @@ def new_namespaces(config: PodSandboxConfig) -> tuple[str, ...]:
         own += ("net", "uts")
     if wanted.ipc is not NamespaceMode.NODE:
         own += ("ipc",)
+    if user_namespaces.of_sandbox(config) is not None:
+        own += ("user",)
     return own
 
 
@@ -119,12 +122,17 @@ async def _build(node: Node, record: SandboxRecord) -> SandboxRecord:
     if config.linux and config.linux.resources:
         node.cgroups.limit(record.cgroup_parent, resources.limits(config.linux.resources))
     failpoint("criserver.sandbox.before_namespaces")
-    await namespaces.pin({kind: places.pin(record.id, kind) for kind in own}, hostname[:64], sysctls(config))
+    pins, pods = {kind: places.pin(record.id, kind) for kind in own}, users(node, record)
+    if pods is None:
+        await namespaces.pin(pins, hostname[:64], sysctls(config))
+    else:
+        await namespaces.pin_mapped(pins, pods.mappings, hostname[:64], sysctls(config))
     addresses: tuple[IPv4Address, ...] = ()
     if "net" in own:
         failpoint("criserver.sandbox.before_network")
         addresses = (await node.network.attach(record.id, places.pin(record.id, "net"), host_ports(config))).addresses
         record = replace(record, address=str(addresses[0]))
+    user_namespaces.open_to(places.sandbox(record.id), pods)
     _write_files(places.sandbox(record.id), config, hostname, addresses)
     if config.log_directory:
         Path(config.log_directory).mkdir(parents=True, exist_ok=True, mode=0o755)
@@ -134,7 +142,6 @@ async def _build(node: Node, record: SandboxRecord) -> SandboxRecord:
 
 
 def _write_files(directory: Path, config: PodSandboxConfig, hostname: str, addresses: tuple[IPv4Address, ...]) -> None:
-    directory.mkdir(parents=True, exist_ok=True, mode=0o711)
     dns = config.dns_config
     has_dns = dns is not None and (dns.servers or dns.searches or dns.options)
     texts = {

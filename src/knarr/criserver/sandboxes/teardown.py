@@ -82,13 +82,14 @@ async def release(node: Node, record: SandboxRecord) -> None:
 
 
 def _unpin(node: Node, record: SandboxRecord) -> None:
-    for kind in ("net", "ipc", "uts"):
+    for kind in ("net", "ipc", "uts", "user"):
         namespaces.unpin(node.places.pin(record.id, kind))
 
 
 def _remove_files(node: Node, record: SandboxRecord) -> None:
     directory = node.places.sandbox(record.id)
-    linux.umount(directory / "shm")
+    for place in ("shm", "pause"):
+        linux.umount(directory / place)
     shutil.rmtree(directory, ignore_errors=True)
     node.cgroups.kill(record.cgroup_parent)
     node.cgroups.remove(record.cgroup_parent)
