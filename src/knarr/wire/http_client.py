@@ -21,6 +21,8 @@ IDLE_SECONDS: Final = 55.0
 """Younger than any server's own limit, so that a kept connection is seldom closed under a request."""
 IDLE_PER_TARGET: Final = 64
 HEAD_BYTES_MAX: Final = 256 * 1024
+SPARE_SECONDS: Final = 0.25
+"""How long a spare connection waits for the end of the stream before: its handshake would hold up a short command."""
 SAFE_TO_REPEAT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 
 
@@ -81,12 +83,21 @@ class ClientResponse:
 class Client:
     """Keeps idle connections per target. One instance serves any number of concurrent requests.
 
-    With `keeps_spare` an upgrade, which uses its connection up, is followed by opening another one: where upgrades come
-    one after another (kubectl exec), the next finds TCP and TLS set up.
+    With `keeps_spare` an upgrade, which uses its connection up, is followed by opening another one, when its stream is
+    over or has lasted `spare_seconds`: where upgrades come one after another (kubectl exec), the next finds TCP and TLS
+    set up.
     """
 
-    def __init__(self, *, connect_seconds: float = 10.0, head_seconds: float = 60.0, keeps_spare: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        connect_seconds: float = 10.0,
+        head_seconds: float = 60.0,
+        keeps_spare: bool = False,
+        spare_seconds: float = SPARE_SECONDS,
+    ) -> None:
         self._connect_seconds = connect_seconds
+        self._spare_seconds = spare_seconds
         self._head_seconds = head_seconds
         self._idle: dict[Target, list[_ClientConnection]] = {}
         self._open: set[_ClientConnection] = set()
@@ -119,9 +130,10 @@ class Client:
         used, response = await self._exchanged(target, request, seconds)
         if response.status != 101:
             return response, None
+        stream = used.release()
         if self._keeps_spare and not self._idle.get(target) and target not in self._dialling:
-            self._dialling[target] = asyncio.create_task(self._dial_spare(target), name="spare connection")
-        return response, used.release()
+            self._dialling[target] = asyncio.create_task(self._dial_spare(target, stream.over), name="spare connection")
+        return response, stream
 
     async def _exchanged(
         self, target: Target, request: http.Request, seconds: float
@@ -137,8 +149,14 @@ class Client:
         except _Stale:
             raise errors.Unavailable(f"{_name(target)}: closed the connection without an answer") from None
 
-    async def _dial_spare(self, target: Target) -> None:
+    async def _dial_spare(self, target: Target, over: asyncio.Event) -> None:
+        """Open a connection for the next upgrade when the stream before is over, or is none that ends at once."""
         try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._spare_seconds):
+                    await over.wait()
+            if self._idle.get(target):
+                return
             with contextlib.suppress(errors.KnarrError):  # whoever needs the next one dials, and is told what is wrong
                 self.keep(await self._connect(target))
         finally:
@@ -355,9 +373,9 @@ class _ClientConnection(asyncio.Protocol):
         if self.current is not None and self.current.body is body and not body.is_complete:
             self.transport.abort()
 
-    def release(self) -> connection.StreamConnection:
+    def release(self) -> "_Stream":
         """After 101: the raw stream with what came behind the response's head."""
-        stream = connection.StreamConnection(self._leftover)
+        stream = _Stream(self._leftover)
         self.current = None
         self.client.lost(self)
         stream.adopt(self.transport, at_end=self._at_end)
@@ -439,6 +457,18 @@ class _ClientConnection(asyncio.Protocol):
         if not exchange.head.done():
             exchange.head.set_exception(error if exchange.has_begun else _Stale())
             exchange.head.exception()  # seen: the waiter may have left already
+
+
+class _Stream(connection.StreamConnection):
+    """What an upgrade leaves over; `over` is set once it is closed."""
+
+    def __init__(self, leftover: bytes) -> None:
+        super().__init__(leftover)
+        self.over = asyncio.Event()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self.over.set()
 
 
 def _name(target: Target) -> str:

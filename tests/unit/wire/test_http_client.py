@@ -1,7 +1,9 @@
 """wire/http_client.py against wire/http_server.py, over Unix sockets and TLS with client certificates."""
 
 import asyncio
+import contextlib
 import gc
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -129,6 +131,37 @@ async def test_an_upgrade_takes_a_kept_connection_and_another_one_is_opened_for_
             stream.close()
 
 
+async def test_the_next_connection_is_opened_when_a_short_stream_is_over(tmp_path: Path) -> None:
+    headers = (("connection", "Upgrade"), ("upgrade", "raw"))
+    async with running(tmp_path) as (server, _, target):
+        client = Client(keeps_spare=True, spare_seconds=3600)
+        _, stream = await client.upgrade(target, http.Request("GET", "/up", headers=headers))
+        assert stream is not None
+        for _ in range(50):
+            await stream.write(b"abc")
+            assert await stream.read() == b"ABC"
+        used = set(server.connections)
+        assert len(used) == 1
+        stream.close()
+        async with asyncio.timeout(10):
+            while not server.connections - used:
+                await asyncio.sleep(0)
+        await client.close()
+
+
+async def test_the_next_connection_is_opened_beside_a_long_stream(tmp_path: Path) -> None:
+    headers = (("connection", "Upgrade"), ("upgrade", "raw"))
+    async with running(tmp_path) as (server, _, target):
+        client = Client(keeps_spare=True, spare_seconds=0)
+        _, stream = await client.upgrade(target, http.Request("GET", "/up", headers=headers))
+        assert stream is not None
+        async with asyncio.timeout(10):
+            while len(server.connections) < 2:
+                await asyncio.sleep(0)
+        await client.close()
+        stream.close()
+
+
 async def test_an_upgrade_outlives_a_server_that_closed_the_kept_connection(tmp_path: Path) -> None:
     headers = (("connection", "Upgrade"), ("upgrade", "raw"))
     async with running(tmp_path) as (server, client, target):
@@ -174,6 +207,21 @@ def certificates(path: Path) -> None:
     for name, pair in (("server", server), ("anna", user)):
         tls.write(path / f"{name}.crt", pair.certificate)
         tls.write(path / f"{name}.key", pair.key)
+
+
+def test_a_handshake_makes_no_tickets_to_come_back_with(tmp_path: Path) -> None:
+    certificates(tmp_path)
+    ours = tls.server_context(tmp_path / "server.crt", tmp_path / "server.key", client_authority=tmp_path / "ca.crt")
+    theirs = tls.client_context(
+        authority=tmp_path / "ca.crt", certificate=tmp_path / "anna.crt", key=tmp_path / "anna.key"
+    )
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server, client = ours.wrap_bio(up, down, server_side=True), theirs.wrap_bio(down, up, server_hostname="localhost")
+    for side in (client, server, client):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    server.do_handshake()
+    assert (client.version(), down.pending) == ("TLSv1.3", 0)
 
 
 async def test_a_client_certificate_names_user_and_groups(tmp_path: Path) -> None:
