@@ -36,6 +36,8 @@ PARTS: Final = {
 STATUS_AT_ONCE: Final = frozenset((("", "Node"),))
 # (group, kind) → fields that no update changes, without a fault: what a client sends there is passed over.
 KEPT: Final = {("certificates.k8s.io", "CertificateSigningRequest"): ("spec",)}
+# Fields of a status that a client may leave out without taking them away, as kubelets of old do.
+KEPT_IN_STATUS: Final = {("", "Pod"): ("qosClass", "observedGeneration")}
 
 
 def prepared_create(resource: Resource, obj: Json, now: Instant) -> Json:
@@ -76,6 +78,8 @@ def prepared_update(resource: Resource, new: Json, old: Json, subresource: str) 
         prepared[part] = old[part]
     if subresource in PARTS:
         prepared = only_part(prepared, old, PARTS[subresource])
+        if subresource == "status":
+            _keep_in_status(resource, prepared, old)
     elif "status" in resource.kind.subresources and not subresource:
         prepared.pop("status", None)
         if "status" in old:
@@ -83,6 +87,13 @@ def prepared_update(resource: Resource, new: Json, old: Json, subresource: str) 
     if not subresource or subresource in ("resize", "ephemeralcontainers", "scale"):
         _bump_generation(resource, prepared, old)
     return prepared
+
+
+def _keep_in_status(resource: Resource, prepared: Json, old: Json) -> None:
+    live: Json = old.get("status") or {}
+    for key in KEPT_IN_STATUS.get((resource.stored.group, resource.stored.kind), ()):
+        if key in live and key not in (prepared.get("status") or {}):
+            prepared["status"] = {**(prepared.get("status") or {}), key: live[key]}
 
 
 def only_part(new: Json, old: Json, paths: tuple[str, ...]) -> Json:

@@ -63,13 +63,16 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked
     asked = asked or kind
     causes = metadata.changed(new["metadata"], old["metadata"])
     judge = NAMES.get((asked.group, asked.kind), names.dns_subdomain)
+    if _differ(new["metadata"], old["metadata"], metadata.JUDGED):
+        causes += metadata.found(new["metadata"], judge)
+        if new["metadata"].get("annotations") != old["metadata"].get("annotations"):
+            for change in table.of_annotations(kind.group, kind.kind):
+                causes += islice(change(new, old), TOLD_MAX)
     if subresource:
         for change in table.of_subresource(subresource, kind.group, kind.kind):
             causes += islice(change(new, old), TOLD_MAX)
         if subresource == "status":
-            return causes
-    if _differ(new["metadata"], old["metadata"], metadata.JUDGED):
-        causes += metadata.found(new["metadata"], judge)
+            return _distinct(causes)
     if not _differ(new, old, (new.keys() | old.keys()) - {"metadata", "status"}):
         return _distinct(causes)
     causes += _judged(kind, new)

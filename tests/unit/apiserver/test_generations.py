@@ -38,3 +38,11 @@ def test_a_generation_counts_what_the_facts_name(row: Json) -> None:
         # What no update changes counts nothing: a request to be signed keeps its spec.
         is_kept = path in strategy.KEPT.get((row["group"], row["kind"]), ())
         assert found == (5 if path in (watched or ()) and not is_kept else 4), path
+
+
+def test_a_kubelet_that_says_no_quality_of_service_takes_none_away() -> None:
+    resource = RESOURCES["", "v1", "Pod"]
+    old: Json = {"kind": "Pod", "metadata": {"name": "x"}, "status": {"qosClass": "Burstable", "observedGeneration": 2}}
+    new: Json = {**old, "status": {"phase": "Running"}}
+    found = strategy.prepared_update(resource, new, old, "status")
+    assert found["status"] == {"phase": "Running", "qosClass": "Burstable", "observedGeneration": 2}

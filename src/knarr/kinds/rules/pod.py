@@ -8,7 +8,17 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from knarr.base.errors import Cause
-from knarr.kinds.rules import addresses, affinity, amounts, containers, numbers, security, tolerations, volumes
+from knarr.kinds.rules import (
+    addresses,
+    affinity,
+    amounts,
+    containers,
+    numbers,
+    pod_annotations,
+    security,
+    tolerations,
+    volumes,
+)
 from knarr.objects import faults, metadata, names
 
 Json = dict[str, Any]
@@ -40,9 +50,13 @@ def pod(found: Json) -> Iterator[Cause]:
 def template(found: Json, field: str, claims: Mapping[str, Json] = NO_VOLUMES) -> Iterator[Cause]:
     """A PodTemplateSpec at a field; `claims` are volumes that its pods will have besides their own."""
     given = found.get("metadata") or {}
-    yield from metadata.labels(given.get("labels") or {}, f"{field}.metadata.labels")
-    yield from metadata.annotations(given.get("annotations") or {}, f"{field}.metadata.annotations")
     spec = found.get("spec") or {}
+    # Upstream's paths, though both are of the metadata.
+    yield from metadata.labels(given.get("labels") or {}, f"{field}.labels")
+    if given.get("annotations"):
+        yield from metadata.annotations(given["annotations"], f"{field}.annotations")
+        yield from pod_annotations.of_pod(given, spec, f"{field}.annotations")
+        yield from pod_annotations.agreeing(given, spec, f"{field}.spec")
     yield from pod_spec(spec, f"{field}.spec", claims)
     if spec.get("ephemeralContainers"):
         yield faults.forbidden(f"{field}.spec.ephemeralContainers", "ephemeral containers not allowed in pod template")

@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from knarr.base.errors import Cause
+from knarr.kinds.rules import pod_annotations
 from knarr.objects import faults
 
 Json = dict[str, Any]
-MIRROR: Final = "kubernetes.io/config.mirror"
 REQUIRED: Final = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def pod_create(found: Json) -> Iterator[Cause]:
-    if (found.get("spec") or {}).get("ephemeralContainers"):
+    given, spec = found["metadata"], found.get("spec") or {}
+    if spec.get("ephemeralContainers"):
         yield faults.forbidden("spec.ephemeralContainers", "cannot be set on create")
+    if given.get("annotations"):
+        yield from pod_annotations.of_pod(given, spec, "metadata.annotations")
+        yield from pod_annotations.agreeing(given, spec, "spec")
 
 
 def pod(new: Json, old: Json) -> Iterator[Cause]:
@@ -54,7 +58,7 @@ def _unlimited(toleration: Json) -> Json:
 def _ephemeral(new: Json, old: Json) -> Iterator[Cause]:
     """What was put into a pod to look at it stays as it is."""
     given, held = ((each.get("spec") or {}).get("ephemeralContainers") or [] for each in (new, old))
-    if given != held and MIRROR in (old["metadata"].get("annotations") or {}):
+    if given != held and pod_annotations.MIRROR in (old["metadata"].get("annotations") or {}):
         yield faults.forbidden("", "static pods do not support ephemeral containers")
         return
     now = {each.get("name"): each for each in given}

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from knarr.base.errors import Cause
 from knarr.kinds import quality
-from knarr.kinds.rules.pod_changes import MIRROR
+from knarr.kinds.rules.pod_annotations import MIRROR
 from knarr.objects import faults
 
 Json = dict[str, Any]

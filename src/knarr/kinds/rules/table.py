@@ -1,7 +1,8 @@
 """The table of cross-field checks: which functions judge an object of a kind, and which a change of it.
 
 A check takes the decoded and defaulted object and yields causes; a change takes the new and the old one. CHECKS hold on
-creation and on change, CREATES on creation alone, CHANGES on change, SUBRESOURCES on a write of one of those.
+creation and on change, CREATES on creation alone, CHANGES on change, SUBRESOURCES on a write of one of those,
+ANNOTATIONS on any write that changes annotations (one that changes nothing else asks no other).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,8 +25,10 @@ from knarr.kinds.rules import (
     network_policy,
     nodes,
     pod,
+    pod_annotations,
     pod_changes,
     pod_resize,
+    pod_status,
     quotas,
     rbac,
     service,
@@ -115,11 +118,13 @@ CHANGES: Final[Changes] = {
     ("networking.k8s.io", "ServiceCIDR"): (service_ranges.service_cidr_change,),
     ("storage.k8s.io", "CSINode"): (storage_classes.node_change,),
 }
+ANNOTATIONS: Final[Changes] = {("", "Pod"): (pod_annotations.change,)}
 # Subresource → kind → what judges a write of it.
 SUBRESOURCES: Final[Mapping[str, Changes]] = {
     "status": {
         ("", "Namespace"): (statuses.namespace,),
         ("", "Node"): (nodes.node_status,),
+        ("", "Pod"): (pod_status.pod_status,),
         ("", "ReplicationController"): (statuses.replicas,),
         ("", "ResourceQuota"): (quotas.quota_status,),
         ("", "Service"): (service_changes.service_status,),
@@ -149,6 +154,10 @@ def creates(group: str, kind: str) -> tuple[Check, ...]:
 
 def changes(group: str, kind: str) -> tuple[Change, ...]:
     return CHANGES.get((group, kind), ())
+
+
+def of_annotations(group: str, kind: str) -> tuple[Change, ...]:
+    return ANNOTATIONS.get((group, kind), ())
 
 
 def of_subresource(subresource: str, group: str, kind: str) -> tuple[Change, ...]:
