@@ -31,9 +31,10 @@ from knarr.images.local_content import LocalContent
 from knarr.images.names import Names
 from knarr.images.overlay import OverlaySnapshots
 from knarr.images.pull import Puller
-from knarr.kubelet import authorisation, configuration, kubelet, mounting, pages
+from knarr.kubelet import authorisation, configuration, kubelet, mounting, node_status, pages
 from knarr.kubelet.configuration import KubeletConfiguration
 from knarr.kubelet.kubelet import Kubelet
+from knarr.kubelet.memory_rules import MemoryRules
 from knarr.kubelet.server import KubeletServer
 from knarr.kubelet.settings import KubeletSettings
 from knarr.network import ruleset
@@ -92,12 +93,21 @@ def kubelet_settings(settings: Settings) -> KubeletSettings:
         cluster_domain=settings.cluster_domain,
         pod_cidr=settings.pod_network,
         cgroup_root=settings.cgroup,
+        memory_rules=_memory_rules(Cgroups()),
         removes_cgroups=bool(settings.cri),
         backoff=settings.backoff,
         static_pod_dir=settings.static_pod_dir,
         image_dir=settings.images_dir,
     )
     return configuration.applied(plain, kubelet_configuration(settings.kubelet_config))
+
+
+def _memory_rules(cgroups: Cgroups) -> MemoryRules:
+    """As upstream, where there is cgroup v2: a container dies whole, and nobody swaps unless the user says so."""
+    nobody = 0 if cgroups.bounds_swap() else None
+    return MemoryRules(
+        is_v2=cgroups.is_v2, kills_together=cgroups.is_v2, swap_capacity=node_status.swap_bytes(), swap_bytes=nobody
+    )
 
 
 def kubelet_configuration(path: str) -> KubeletConfiguration:

@@ -151,7 +151,9 @@ class Acts:
         A pod's limits hold its containers': they grow before a container does and shrink after it.
         """
         grew = await self._resize_sandbox(pod, sandbox_id)
-        wanted = resources.container_resources(pod, container, self._shared.memory_capacity)
+        wanted = resources.container_resources(
+            pod, container, self._shared.memory_capacity, self._shared.settings.memory_rules
+        )
         given = resources.fingerprint(container)
         await self._refuse_below_usage(container_id, wanted.memory_limit_in_bytes)
         request = cri_container.UpdateContainerResourcesRequest(

@@ -14,10 +14,19 @@ from knarr.base import durations
 from knarr.base.errors import Invalid
 from knarr.kubelet import eviction, image_gc, quantities
 from knarr.kubelet.eviction import SIGNALS, Threshold
+from knarr.kubelet.memory_rules import MemoryRules
 from knarr.kubelet.settings import KubeletSettings
 
 API_VERSION: Final = "kubelet.config.k8s.io/v1beta1"
 KIND: Final = "KubeletConfiguration"
+LIMITED_SWAP: Final = "LimitedSwap"
+SWAP_BEHAVIORS: Final = (LIMITED_SWAP, "NoSwap")
+
+
+class MemorySwap(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Who may swap: nobody (NoSwap, and if nothing is said), or containers by their part of the memory."""
+
+    swap_behavior: str = ""
 
 
 class KubeletConfiguration(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -29,6 +38,8 @@ class KubeletConfiguration(msgspec.Struct, frozen=True, kw_only=True, rename="ca
     allowed_unsafe_sysctls: tuple[str, ...] = ()
     max_pods: int | None = None
     pod_pids_limit: int | None = None
+    single_process_oom_kill: bool | None = msgspec.field(default=None, name="singleProcessOOMKill")
+    memory_swap: MemorySwap = MemorySwap()
     container_log_max_size: str = ""
     container_log_max_files: int | None = None
     image_minimum_gc_age: str = msgspec.field(default="", name="imageMinimumGCAge")
@@ -58,6 +69,7 @@ def applied(settings: KubeletSettings, wanted: KubeletConfiguration) -> KubeletS
     changes: dict[str, object] = {
         "max_pods": wanted.max_pods,
         "pod_pids_max": wanted.pod_pids_limit,
+        "memory_rules": _memory_rules(settings.memory_rules, wanted),
         "container_log_files_max": wanted.container_log_max_files,
         "eviction_grace_seconds_max": wanted.eviction_max_pod_grace_period,
         "container_log_bytes_max": _bytes("containerLogMaxSize", wanted.container_log_max_size),
@@ -82,6 +94,8 @@ def shown(settings: KubeletSettings) -> dict[str, object]:
         "allowedUnsafeSysctls": list(settings.unsafe_sysctls),
         "maxPods": settings.max_pods,
         "podPidsLimit": settings.pod_pids_max,
+        "singleProcessOOMKill": not settings.memory_rules.kills_together,
+        "memorySwap": {"swapBehavior": LIMITED_SWAP} if settings.memory_rules.swap_bytes else {},
         "containerLogMaxSize": str(settings.container_log_bytes_max),
         "containerLogMaxFiles": settings.container_log_files_max,
         "imageMinimumGCAge": f"{settings.image_policy.age_seconds:g}s",
@@ -100,6 +114,19 @@ def shown(settings: KubeletSettings) -> dict[str, object]:
 
 def _shown(threshold: Threshold) -> str:
     return str(threshold.amount) if threshold.amount else f"{threshold.share * 100:g}%"
+
+
+def _memory_rules(rules: MemoryRules, wanted: KubeletConfiguration) -> MemoryRules:
+    behavior, kills_alone = wanted.memory_swap.swap_behavior, wanted.single_process_oom_kill
+    if behavior not in ("", *SWAP_BEHAVIORS):
+        text = f"memorySwap.swapBehavior: {behavior!r} is none of {', '.join(SWAP_BEHAVIORS)}"
+        raise Invalid(f"kubelet configuration: {text}")
+    if kills_alone is False and not rules.is_v2:
+        text = "singleProcessOOMKill must not be explicitly set to false when using cgroup v1"
+        raise Invalid(f"kubelet configuration: {text}")
+    if behavior == LIMITED_SWAP and rules.swap_bytes is not None:
+        rules = replace(rules, swap_bytes=rules.swap_capacity)
+    return rules if kills_alone is None else replace(rules, kills_together=not kills_alone)
 
 
 def _bytes(field: str, text: str) -> int | None:

@@ -14,6 +14,7 @@ from knarr.cri.messages.image import Image
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import dns, expansion, members, observed, resources, security
 from knarr.kubelet.members import AnyContainer
+from knarr.kubelet.memory_rules import MemoryRules
 from knarr.kubelet.settings import KubeletSettings
 
 SECONDS_DEFAULT = 30
@@ -54,13 +55,14 @@ def sandbox_config(pod: Pod, attempt: int, settings: KubeletSettings, host: dns.
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """What was looked up for one container: its image, environment, mounts and the debug target's id; and of this
-    machine its memory and the folder of seccomp profiles."""
+    machine its memory, how it is bounded, and the folder of seccomp profiles."""
 
     image: Image
     env: dict[str, str] = field(default_factory=dict)
     mounts: tuple[config.Mount, ...] = ()
     target_id: str = ""
     memory_capacity: int = 0
+    memory_rules: MemoryRules = MemoryRules()
     seccomp_root: Path = Path("/")
 
 
@@ -85,7 +87,7 @@ def container_config(pod: Pod, container: AnyContainer, attempt: int, prepared: 
         tty=container.tty,
         stop_signal=stop_signal(container),
         linux=config.LinuxContainerConfig(
-            resources=resources.container_resources(pod, container, prepared.memory_capacity),
+            resources=resources.container_resources(pod, container, prepared.memory_capacity, prepared.memory_rules),
             security_context=security.container_security(
                 pod,
                 container,

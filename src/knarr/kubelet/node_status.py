@@ -12,6 +12,7 @@ from typing import Any
 
 from knarr.base.clock import Instant, rfc3339, rfc3339_micro
 from knarr.cri.messages.image import Image
+from knarr.cri.messages.runtime import StatusResponse
 from knarr.kubelet.settings import KubeletSettings
 
 Json = dict[str, Any]
@@ -35,6 +36,7 @@ class Machine:
     machine_id: str
     boot_id: str
     system_uuid: str
+    swap_bytes: int = 0
 
 
 def machine(root: Path) -> Machine:
@@ -51,7 +53,14 @@ def machine(root: Path) -> Machine:
         machine_id=_first_line("/etc/machine-id"),
         boot_id=_first_line("/proc/sys/kernel/random/boot_id"),
         system_uuid=_first_line("/sys/class/dmi/id/product_uuid"),
+        swap_bytes=swap_bytes(),
     )
+
+
+def swap_bytes() -> int:
+    """What the machine may swap in all."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("SwapTotal:")), 0)
 
 
 def _existing(path: Path) -> Path:
@@ -108,10 +117,12 @@ def capacity(settings: KubeletSettings, host: Machine) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the conditions say: the runtime's faults and the pressures that eviction sees."""
+    """What the conditions say: the runtime's faults and the pressures that eviction sees; and what the runtime said of
+    itself when it was last heard."""
 
     faults: tuple[str, ...] = ()
     pressures: frozenset[str] = frozenset()
+    said: StatusResponse = StatusResponse()
 
 
 def status(
@@ -138,10 +149,31 @@ def status(
             "kubeProxyVersion": settings.version,
             "operatingSystem": "linux",
             "architecture": host.architecture,
+            **({"swap": {"capacity": host.swap_bytes}} if host.swap_bytes else {}),
         },
         "images": image_list(images),
         "conditions": conditions(health, now),
+        **_offers(health.said),
     }
+
+
+def _offers(said: StatusResponse) -> Json:
+    """What pods may ask of the runtime, by the names of its handlers."""
+    handlers = [
+        {
+            "name": handler.name,
+            "features": {
+                "recursiveReadOnlyMounts": handler.features.recursive_read_only_mounts,
+                "userNamespaces": handler.features.user_namespaces,
+            },
+        }
+        for handler in said.runtime_handlers
+        if handler.features is not None
+    ]
+    found: Json = {"runtimeHandlers": handlers} if handlers else {}
+    if said.features is not None:
+        found["features"] = {"supplementalGroupsPolicy": said.features.supplemental_groups_policy}
+    return found
 
 
 def image_list(images: Iterable[Image]) -> list[Json]:

@@ -146,7 +146,10 @@ class Starter:
             )
         shared = self._shared
         prepared = cri_config.Prepared(
-            image, memory_capacity=shared.memory_capacity, seccomp_root=shared.settings.seccomp_root
+            image,
+            memory_capacity=shared.memory_capacity,
+            memory_rules=shared.settings.memory_rules,
+            seccomp_root=shared.settings.seccomp_root,
         )
         try:
             uid, username = cri_config.image_user(image)

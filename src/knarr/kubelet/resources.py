@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from knarr.cri.messages.config import LinuxContainerResources
 from knarr.kinds.lens.container import ResourceRequirements
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import members, quantities
+from knarr.kubelet import members, memory_rules, quantities
+from knarr.kubelet.memory_rules import MemoryRules
 
 PERIOD_MICROSECONDS = 100_000
 QUOTA_MICROSECONDS_MIN = 1_000
@@ -18,7 +19,9 @@ NODE_CRITICAL = "system-node-critical"
 """The one priority class that shields from the kernel's choice; all others go by what they asked for."""
 
 
-def container_resources(pod: Pod, container: members.AnyContainer, memory_capacity: int) -> LinuxContainerResources:
+def container_resources(
+    pod: Pod, container: members.AnyContainer, memory_capacity: int, rules: MemoryRules
+) -> LinuxContainerResources:
     """The linux resources of one container."""
     base = linux_resources(container.resources)
     return LinuxContainerResources(
@@ -26,8 +29,10 @@ def container_resources(pod: Pod, container: members.AnyContainer, memory_capaci
         cpu_quota=base.cpu_quota,
         cpu_shares=base.cpu_shares,
         memory_limit_in_bytes=base.memory_limit_in_bytes,
-        memory_swap_limit_in_bytes=base.memory_limit_in_bytes,
+        # The limit of both together is cgroup v1's only word; in v2 the rules name swap alone.
+        memory_swap_limit_in_bytes=0 if rules.is_v2 else base.memory_limit_in_bytes,
         oom_score_adj=oom_score(pod, container, memory_capacity),
+        unified=memory_rules.unified(pod, container, memory_capacity, rules),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from knarr.kubelet import eviction, image_gc
 from knarr.kubelet.eviction import Threshold
+from knarr.kubelet.memory_rules import MemoryRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class KubeletSettings:
     version: str = "v1.37.0"
     unsafe_sysctls: tuple[str, ...] = ()
     pod_pids_max: int = 16384
+    memory_rules: MemoryRules = MemoryRules()
     image_dir: Path | None = None
     image_policy: image_gc.Policy = field(default_factory=image_gc.Policy)
     thresholds: tuple[Threshold, ...] = eviction.HARD

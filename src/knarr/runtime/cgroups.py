@@ -152,6 +152,10 @@ class Cgroups:
             if target.exists():
                 target.write_text(content)
 
+    def bounds_swap(self) -> bool:
+        """v2 alone: whether the kernel counts what a group swaps (any group but the root's has the file then)."""
+        return self.is_v2 and any(True for _ in self.root.glob("*/memory.swap.max"))
+
     def task_files(self, path: str) -> tuple[Path, ...]:
         """v1 alone: the `tasks` files that a thread writes itself into."""
         return tuple(self.root / controller / path.strip("/") / "tasks" for controller in self._v1)
@@ -256,9 +260,14 @@ class Cgroups:
 def _enable_controllers(group: Path) -> None:
     """Give the groups below the controllers that this one has; asked for one that it lacks, the kernel gives none."""
     there = (group / "cgroup.controllers").read_text().split()
-    wanted = " ".join(f"+{name}" for name in CONTROLLERS_V2 if name in there)
-    with contextlib.suppress(OSError):
-        (group / "cgroup.subtree_control").write_text(wanted)
+    wanted = [f"+{name}" for name in CONTROLLERS_V2 if name in there]
+    control = group / "cgroup.subtree_control"
+    try:
+        control.write_text(" ".join(wanted))
+    except OSError:  # one that cannot be given (cpu beside real-time threads) must not take the others along
+        for word in wanted:
+            with contextlib.suppress(OSError):
+                control.write_text(word)
 
 
 def _inherit_cpuset(above: Path, group: Path) -> None:

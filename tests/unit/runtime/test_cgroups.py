@@ -120,3 +120,11 @@ def test_version_2_groups_get_the_controllers_that_are_there(tmp_path: Path) -> 
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+cpu +memory"
     assert (tmp_path / "k" / "cgroup.subtree_control").read_text() == "+memory"
     assert (tmp_path / "k" / "pod").is_dir()
+
+
+def test_version_2_says_whether_the_kernel_counts_swap(tmp_path: Path) -> None:
+    write(tmp_path, cgroup_dot_controllers="memory\n", k__memory_dot_max="max\n")
+    groups = Cgroups(tmp_path)
+    assert not groups.bounds_swap()
+    write(tmp_path, k__memory_dot_swap_dot_max="max\n")
+    assert groups.bounds_swap()
