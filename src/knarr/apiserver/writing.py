@@ -221,11 +221,16 @@ async def _changed(context: RequestContext, entry: Entry, pair: tuple[Json, Json
 
 
 def _is_same(new: Json, old: Json) -> bool:
-    """Whether two objects differ in nothing but the order of their fields; metadata last, for it is the longest."""
+    """Whether two objects differ in nothing but the order of their fields and the times of their managedFields, which
+    alone are no change; metadata last, for it is the longest."""
     if new.keys() != old.keys() or any(new[key] != old[key] for key in new if key != "metadata"):
         return False
-    pair = ({**each["metadata"], "resourceVersion": ""} for each in (new, old))
-    return next(pair) == next(pair)
+    return _timeless(new["metadata"]) == _timeless(old["metadata"])
+
+
+def _timeless(metadata: Json) -> Json:
+    entries = [{**entry, "time": ""} for entry in metadata.get("managedFields") or ()]
+    return {**metadata, "resourceVersion": "", "managedFields": entries}
 
 
 def may_go(obj: Json) -> bool:

@@ -6,6 +6,7 @@ Spec: Server-Side Apply; texts are upstream's. Not here: sets of fields (fields.
 """
 
 import functools
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +14,7 @@ import msgspec
 
 from knarr.base import errors
 from knarr.base.errors import BadRequest, Cause
-from knarr.objects import decoding, defaults, faults, fields, managed
+from knarr.objects import decoding, faults, fields, managed
 from knarr.objects.fields import Fields
 from knarr.objects.managed import Entry, Writer
 from knarr.objects.schema import Schema
@@ -22,7 +23,7 @@ from knarr.wire import strict_json
 Json = dict[str, Any]
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL: Final = "kubectl"
-_CONTAINERS: Final = (dict, list)
+_GONE: Final = object()
 
 
 class Conflicts(errors.Conflict):
@@ -38,7 +39,7 @@ def _named(entry: Entry) -> str:
     if entry.writer.subresource:
         text += f' with subresource "{entry.writer.subresource}"'
     if entry.operation == "Update":
-        text += f" using {entry.writer.api_version}" + (f" at {entry.time}" if entry.time else "")
+        text += f" using {entry.writer.api_version}"
     return text
 
 
@@ -82,42 +83,39 @@ def merged(schema: Schema, live: Json | None, applied: Applied) -> Json:
 
 def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> Json:
     part = _part(applied.config, applied.writer.subresource)
+    held_now = managed.without_managed(live)
+    # Compared is the configuration as it was sent: a zero that Go does not write is a value there.
+    target: Json = combined(schema, held_now, part)
     version = str(applied.config.get("apiVersion", "")).rpartition("/")[2]
-    decoded = decoding.decoded(schema, str(applied.config.get("kind", "")), version, part)
+    made = decoding.decoded(schema, str(applied.config.get("kind", "")), version, target)
     config = managed.without_stripped(part)
     _check_typed(schema, config, applied)
     mine = fields.of(schema, config)
     was = next((entry for entry in held if _is_applier(entry, applied.writer)), None)
     others = [entry for entry in held if entry is not was]
-    held_now = managed.without_managed(live)
-    target: Json = combined(schema, held_now, config, decoded)
     is_mine_as_before = was is not None and was.fields == mine
     if was is not None and not is_mine_as_before:  # who names the same fields as before takes nothing away
-        target = _without_given_up(schema, target, was.fields, [mine, *(entry.fields for entry in others)])
+        owned = functools.reduce(fields.union, [mine, *(entry.fields for entry in others)])
+        left = pruned(schema, target, was.fields, owned)
+        if left is not target:
+            target, made = left, decoding.decoded(schema, "", "", left)
     changed, removed = fields.compare(schema, held_now, target)  # what nobody owns is the same in both
-    if is_mine_as_before and not changed and not removed:
-        return {**target, "metadata": {**target["metadata"], "managedFields": live["metadata"]["managedFields"]}}
+    has_changed = target != held_now  # also by no more than an order
+    if is_mine_as_before and not has_changed:
+        return {**made, "metadata": {**made["metadata"], "managedFields": live["metadata"]["managedFields"]}}
     if not applied.is_forced:
         _check_conflicts(others, changed)
     kept = [_less(entry, changed, removed) for entry in others]
-    kept.append(Entry(applied.writer, "Apply", applied.now, mine))
-    metadata, entries = {**target["metadata"]}, managed.encoded(kept)
+    # As upstream: an entry has no time until its manager changes something.
+    time = applied.now if has_changed else was.time if was else ""
+    kept.append(Entry(applied.writer, "Apply", time, mine))
+    metadata, entries = {**made["metadata"]}, managed.encoded(kept)
     if entries:
         metadata["managedFields"] = entries
     for key in ("name", "namespace"):
-        if key in applied.config.get("metadata", {}) and key not in metadata:
+        if applied.config.get("metadata", {}).get(key) and key not in metadata:
             metadata[key] = applied.config["metadata"][key]
-    return {**target, "metadata": metadata}
-
-
-def _without_given_up(schema: Schema, target: Json, was: Fields, owned_now: list[Fields]) -> Json:
-    """The target without what the applier owned and nobody owns any more."""
-    owned = functools.reduce(fields.union, owned_now)
-    gone = fields.difference(was, owned)
-    if not gone:
-        return target
-    # Decoded again: what Go always writes comes back where it went.
-    return decoding.decoded(schema, "", "", pruned(schema, target, gone, owned))
+    return {**made, "metadata": metadata}
 
 
 def _part(config: Json, subresource: str) -> Json:
@@ -213,104 +211,102 @@ def _check_entries(schema: Schema, items: list[Any], path: str) -> None:
         check_keys(schema.element, item, path + fields.element_text(named))
 
 
-def combined(schema: Schema, live: Any, config: Any, decoded: Any) -> Any:
-    """The live value with the configuration's values: structs and maps merge, list-maps and sets by entry.
-
-    `decoded` is the configuration as decoding.py gives it: its values are the ones taken, so that the result is decoded
-    where the live value is. Nothing of the live value is shared that may get defaults, which are filled in in place."""
-    if schema.is_atomic or config is None:
-        return decoded
-    if schema.form in ("struct", "map") and isinstance(config, dict) and isinstance(live, dict):
-        return _combined_fields(schema, live, config, decoded)
-    if schema.form == "list" and isinstance(config, list) and isinstance(live, list):
-        return _combined_list(schema, live, config, decoded)
-    return decoded
+def combined(schema: Schema, live: Any, config: Any) -> Any:
+    """The live value with the configuration's values: structs and maps merge, list-maps and sets by entry. It shares
+    with both."""
+    if schema.is_atomic or (not live and not config):
+        return config
+    if schema.form in ("struct", "map") and isinstance(config or {}, dict) and isinstance(live or {}, dict):
+        return _combined_fields(schema, live or {}, config or {})
+    if schema.form == "list" and isinstance(config or [], list) and isinstance(live or [], list):
+        return _combined_list(schema, live or [], config or [])
+    return config
 
 
-def _combined_fields(schema: Schema, live: Json, config: Json, decoded: Json) -> Json:
-    if schema.form == "map" and schema.element.is_scalar and len(decoded) == len(config):
-        return {**live, **decoded}
-    is_shared = schema.form == "struct" and defaults.plan(schema.type).is_empty
-    made = (
-        {**live}
-        if is_shared
-        else {
-            key: value if key in config or value.__class__ not in _CONTAINERS else _copied(value)
-            for key, value in live.items()
-        }
-    )
+def _combined_fields(schema: Schema, live: Json, config: Json) -> Json:
+    if schema.form == "map" and schema.element.is_scalar:
+        return {**live, **config}
+    made = {**live}
     for key, value in config.items():
         place = fields.below(schema, key)
-        if place is not None and key in decoded:
-            made[key] = combined(place, made.get(key), value, decoded[key])
-        elif place is None or place.is_atomic or value.__class__ not in _CONTAINERS:
-            made.pop(key, None)  # null, or a zero that Go does not write
-        elif key in made and not is_shared:
-            made[key] = _copied(made[key])  # an empty list or map adds nothing to what is there
+        if place is not None:
+            made[key] = value if place.is_scalar else combined(place, live.get(key), value)
     return made
 
 
-def _copied(value: Any) -> Any:
-    if value.__class__ is dict:
-        return {key: _copied(each) if each.__class__ in _CONTAINERS else each for key, each in value.items()}
-    if value.__class__ is list:
-        return [_copied(each) if each.__class__ in _CONTAINERS else each for each in value]
-    return value
-
-
-def _combined_list(schema: Schema, live: list[Any], config: list[Any], decoded: list[Any]) -> list[Any]:
-    """Entries of both: those that only the live list has stay where they are, the others in the applied order."""
+def _combined_list(schema: Schema, live: list[Any], config: list[Any]) -> list[Any]:
     had, given = fields.entries(schema, live), fields.entries(schema, config)
     if had is None or given is None:
-        return decoded
-    wanted = dict(zip(given, decoded, strict=True))  # check_keys has found no two entries of one name
-    waiting = list(given)
-    result: list[Any] = []
+        return config
+    return [
+        combined(schema.element, had.get(key), given[key]) if key in given else had[key]
+        for key in _order(list(had), list(given))
+    ]
 
-    def take(key: str) -> None:
-        waiting.remove(key)
-        result.append(combined(schema.element, had.get(key), given[key], wanted[key]))
 
-    for key, item in had.items():
-        if key not in given:
-            result.append(_copied(item))
+def _order(had: list[str], given: list[str]) -> list[str]:
+    """The entries of both lists: those that only the live list has stay where they are, the others come in the
+    applied order. A shared entry that stands at another place of the live list than its turn is passed over there."""
+    shared = deque(key for key in given if key in had)
+    left, right, known = deque(had), deque(given), frozenset(given)
+    made: list[str] = []
+    taken: set[str] = set()
+
+    def take() -> None:
+        key = right.popleft()
+        made.append(key)
+        taken.add(key)
+        if shared and shared[0] == key:
+            shared.popleft()
+
+    while left or right:
+        if left and right and left[0] == right[0]:
+            left.popleft()
+            take()
+        elif left and right and left[0] in known and shared and shared[0] != left[0]:
+            left.popleft()
+        elif left and left[0] not in known:
+            made.append(left.popleft())
         else:
-            while key in waiting:
-                take(waiting[0])
-    while waiting:
-        take(waiting[0])
-    return result
-
-
-def pruned(schema: Schema, value: Any, gone: Fields, owned: Fields) -> Any:
-    """The value without what is in `gone`. A field in which nobody owns anything any more goes as a whole, with the
-    defaults that came with it; `owned` is what everybody, the applier too, owns now."""
-    if isinstance(value, list):
-        return _pruned_list(schema, value, gone, owned)
-    if not isinstance(value, dict):
-        return value
-    made = dict(value)
-    for element, node in gone.items():
-        key = element[2:]
-        place = fields.below(schema, key)
-        if element[:2] != "f:" or place is None or key not in made:
-            continue
-        if element not in owned:
-            del made[key]
-        elif node and not place.is_atomic:
-            made[key] = pruned(place, made[key], node, owned[element])
+            if left and left[0] in taken:
+                left.popleft()
+            if right:
+                take()
     return made
 
 
-def _pruned_list(place: Schema, value: list[Any], gone: Fields, owned: Fields) -> list[Any]:
-    named = fields.entries(place, value)
+def pruned(schema: Schema, value: Any, last: Fields, owned: Fields, *, is_free: bool = False) -> Any:
+    """The value without what the applier owned last and nobody owns now: the same one if that is nothing.
+
+    A struct's field counts as owned when something below it is, an entry or a map's key only when it is itself; what
+    is below an entry that nobody owns (`is_free`) goes with it. What is emptied becomes null."""
+    if isinstance(value, dict):
+        is_struct = schema.form == "struct"
+        places = ((key, f"f:{key}", each, fields.below(schema, key)) for key, each in value.items())
+        kept = {
+            key: left
+            for key, element, each, place in places
+            if (left := _left(place, (element, each), (last, owned), is_struct=is_struct, is_free=is_free)) is not _GONE
+        }
+        is_same = len(kept) == len(value) and all(kept[key] is value[key] for key in kept)
+        return value if is_same else kept or None
+    named = fields.entries(schema, value) if isinstance(value, list) else None
     if named is None:
         return value
-    kept = []
-    for key, entry in named.items():
-        if key not in gone:
-            kept.append(entry)
-        elif key in owned:
-            left = {name: node for name, node in gone[key].items() if name[2:] not in place.keys}
-            kept.append(pruned(place.element, entry, left, owned[key]))
-    return kept
+    entries = [_left(schema.element, pair, (last, owned), is_struct=False, is_free=is_free) for pair in named.items()]
+    is_same = all(left is each for left, each in zip(entries, value, strict=True))
+    return value if is_same else [each for each in entries if each is not _GONE] or None
+
+
+def _left(
+    place: Schema | None, pair: tuple[str, Any], sets: tuple[Fields, Fields], *, is_struct: bool, is_free: bool
+) -> Any:
+    """What is left at one place, or _GONE. `sets` are what the applier owned last and what is owned now, one above."""
+    element, each = pair
+    last, owned = sets[0].get(element), sets[1].get(element)
+    if place is None or last is None:
+        return each
+    is_free = is_free or not (owned is not None if is_struct else fields.has(owned))
+    if is_free and (is_struct or fields.has(last)):
+        return _GONE
+    return each if place.is_atomic or not last else pruned(place, each, last, owned or {}, is_free=is_free)

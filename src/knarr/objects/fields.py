@@ -110,14 +110,15 @@ def has(node: Fields | None) -> bool:
 
 
 def paths(held: Fields, prefix: str = "") -> Iterator[str]:
-    """The owned places as messages write them: `.spec.containers[name="c"].image`."""
-    for key, node in sorted(held.items()):
-        if key == SELF:
-            continue
-        path = prefix + element_text(key)
+    """The owned places as messages write them: `.spec.containers[name="c"].image`; at each level first the places
+    themselves, then what is below them, as upstream."""
+    children = [(key, held[key]) for key in sorted(held) if key != SELF]
+    for key, node in children:
         if not node or SELF in node:
-            yield path
-        yield from paths(node, path)
+            yield prefix + element_text(key)
+    for key, node in children:
+        if node:
+            yield from paths(node, prefix + element_text(key))
 
 
 def element_text(key: str) -> str:
@@ -147,26 +148,29 @@ def of(schema: Schema, value: Any) -> Fields:
         if place is None:
             continue
         node = LEAF if place.is_scalar else _node(place, item)
-        is_free = schema.form == "map" and node and SELF not in node
-        made[f"f:{key}"] = {SELF: LEAF, **node} if is_free else node
+        if schema.form == "map":  # a map's key is owned itself, whatever is below it
+            made[f"f:{key}"] = {SELF: LEAF, **node} if node and SELF not in node else LEAF
+        elif node is not None:
+            made[f"f:{key}"] = node
     return made
 
 
-def _node(place: Schema, item: Any) -> Fields:
-    if not item or place.is_atomic:
+def _node(place: Schema, item: Any) -> Fields | None:
+    """What a struct's field owns; None: nothing, as a list without entries or a struct that holds no more than such."""
+    if place.is_atomic or item is None:
         return LEAF
     if isinstance(item, dict) and place.form in ("struct", "map"):
-        return of(place, item)
+        return (of(place, item) or None) if item else LEAF
     if isinstance(item, list) and place.form == "list":
         named = entries(place, item)
         if named is None:
             return LEAF
-        return {key: _entry(place.element, entry) for key, entry in named.items()}
+        return {key: _entry(place.element, entry) for key, entry in named.items()} or None
     return LEAF
 
 
 def _entry(element: Schema, entry: Any) -> Fields:
-    node = of(element, entry) if isinstance(entry, dict) else LEAF
+    node = of(element, entry) if isinstance(entry, dict) and not element.is_atomic else LEAF
     return {SELF: LEAF, **node} if node else LEAF
 
 
@@ -239,9 +243,13 @@ def _compare_at(place: Schema, pair: tuple[Any, Any], key: str, found: tuple[Fie
     """Compare two different values at a place; what is found goes below `key` of both sets."""
     old, new = pair
     changed, removed = found
-    if not place.is_atomic and place.form in ("struct", "map") and isinstance(old, dict) and isinstance(new, dict):
-        more, less = compare(place, old, new)
-    elif not place.is_atomic and place.form == "list" and isinstance(old, list) and isinstance(new, list):
+    if place.is_atomic or not (old or new):
+        changed[key] = LEAF
+        return
+    if place.form in ("struct", "map") and isinstance(old or {}, dict) and isinstance(new or {}, dict):
+        more, less = compare(place, old or {}, new or {})
+    elif place.form == "list" and isinstance(old or [], list) and isinstance(new or [], list):
+        old, new = old or [], new or []  # null is empty beside one that is not
         had, has_now = entries(place, old), entries(place, new)
         if had is None or has_now is None:
             changed[key] = LEAF

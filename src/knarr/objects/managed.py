@@ -106,10 +106,12 @@ def tracked(schema: Schema, new: Json, old: Json | None, writer: Writer, now: st
     changed, removed = fields.compare(schema, without_stripped(old), without_stripped(new))
     if not changed and not removed:
         return _with(new, given if given else live)
-    entries = [_reduced(entry, changed, removed) for entry in held if not _is_same(entry, writer)]
-    mine = next((entry.fields for entry in held if _is_same(entry, writer)), {})
-    mine = fields.union(fields.difference(mine, removed), changed)
-    if mine:
+    entries = [
+        _reduced(entry, changed, removed) for entry in held if not changed or not _is_same(entry, writer)
+    ]  # who only takes away is told of by nothing but what is gone
+    if changed:
+        mine = next((entry.fields for entry in held if _is_same(entry, writer)), {})
+        mine = fields.union(fields.difference(mine, removed), changed)
         entries.append(Entry(writer, "Update", now, mine))
     return _with(new, encoded(entries))
 

@@ -1,9 +1,13 @@
 """Patches beyond the plain ones: apply to scale, force, wrong types, strict faults in one answer, field managers."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from knarr.apiserver.context import User
+from knarr.apiserver.pipeline import Pipeline
 from knarr.apiserver.rbac import Rbac
+from knarr.apiserver.server import ApiServer
+from knarr.store.memory import MemoryStore
 from tests.unit.apiserver.conftest import Asker
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
@@ -123,3 +127,43 @@ async def test_impersonation_holds_on_paths_that_nobody_serves(ask: Asker) -> No
 
     assert response.status == 403
     assert b'User \\"jane\\" cannot get path' in (response.body if isinstance(response.body, bytes) else b"")
+
+
+class Ticking:
+    """A clock that is a second later each time it is asked."""
+
+    def __init__(self) -> None:
+        self._last = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        self._last += timedelta(seconds=1)
+        return self._last
+
+
+async def test_applying_what_is_written_in_another_way_again_is_no_change() -> None:
+    """A zero that is not stored, and a quantity in another form: the server-side apply of every run of a pipeline."""
+    ask = Asker(Pipeline(ApiServer(MemoryStore(), clock=Ticking())))
+    path = "/api/v1/namespaces/default/configmaps/c?fieldManager=m"
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
+    await ask("POST", "/api/v1/namespaces", namespace)
+    zero = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "immutable": False, "data": {"a": "b"}}
+    first = await ask("PATCH", path, zero, media=APPLY)
+    assert await ask("PATCH", path, zero, media=APPLY) == first
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "q"},
+        "spec": {"hard": {"pods": "1000m"}},
+    }
+    path = "/api/v1/namespaces/default/resourcequotas/q?fieldManager=m"
+    first = await ask("PATCH", path, quota, media=APPLY)
+    assert first["spec"]["hard"] == {"pods": "1"}
+    assert await ask("PATCH", path, quota, media=APPLY) == first
+
+
+async def test_a_zero_that_takes_the_place_of_anothers_value_is_a_conflict(ask: Asker) -> None:
+    held = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {"paused": True}}
+    await deployment(ask)
+    await ask("PATCH", f"{DEPLOYMENTS}/web?fieldManager=a", held, media=APPLY)
+    refused = await ask("PATCH", f"{DEPLOYMENTS}/web?fieldManager=b", {**held, "spec": {"paused": False}}, media=APPLY)
+    assert refused["message"] == 'Apply failed with 1 conflict: conflict with "a": .spec.paused'
