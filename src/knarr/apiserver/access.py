@@ -36,11 +36,18 @@ REFUSED = Decision(False)
 
 
 class Access(Protocol):
+    def trusts(self, user: User) -> bool:
+        """Whether the user may do everything, so that no question need be put."""
+        ...
+
     def decide(self, user: User, wanted: Attributes) -> Decision: ...
 
 
 class AllowAll:
     """For harnesses that test something else than access."""
+
+    def trusts(self, user: User) -> bool:
+        return True
 
     def decide(self, user: User, wanted: Attributes) -> Decision:
         return Decision(True)

@@ -33,6 +33,10 @@ class Key(NamedTuple):
     dry_run: str = ""
 
 
+_Plain = tuple[str, Resource | None, str, str, str]
+"""A Key as a plain tuple, which equals it: every request looks one up."""
+
+
 class Series:
     """Answers by code, and how many took how long."""
 
@@ -48,7 +52,7 @@ class Metrics:
     """Counters of one server."""
 
     def __init__(self) -> None:
-        self._series: dict[Key, Series] = {}
+        self._series: dict[_Plain, Series] = {}
         self.started = time.time()
 
     def count(self, context: RequestContext | None, code: int, seconds: float) -> None:
@@ -63,7 +67,7 @@ class Metrics:
 
     def text(self, revision: int, objects: Iterable[tuple[Resource, int]], further: Sequence[str] = ()) -> bytes:
         """All metrics now: with how many objects each resource has, and the further lines of other parts."""
-        shown = sorted((_labels(key), series) for key, series in self._series.items())
+        shown = sorted((_labels(Key(*key)), series) for key, series in self._series.items())
         lines = [
             f"# HELP {REQUESTS} Requests answered, by code.",
             f"# TYPE {REQUESTS} counter",
@@ -77,17 +81,17 @@ class Metrics:
         return ("\n".join([*lines, *_process_lines(self.started, revision), *further]) + "\n").encode()
 
 
-def _key(context: RequestContext | None) -> Key:
+def _key(context: RequestContext | None) -> _Plain:
     if context is None:
-        return Key("OTHER")
+        return ("OTHER", None, "", "", "")
     route = context.route
     if route.resource is None:
-        return Key(route.verb)
+        return (route.verb, None, "", "", "")
     verb = route.verb
     if verb == "patch" and context.media == APPLY:
         verb = "apply"
     scope = "resource" if route.name or verb == "create" else "namespace" if route.namespace else "cluster"
-    return Key(verb, route.resource, route.subresource, scope, context.query.get("dryRun", "") and "All")
+    return (verb, route.resource, route.subresource, scope, "All" if context.query.get("dryRun") else "")
 
 
 def _labels(key: Key) -> str:

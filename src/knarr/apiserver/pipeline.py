@@ -24,7 +24,7 @@ from knarr.apiserver.subresources import binding
 from knarr.apiserver.subresources import table as subresources
 from knarr.apiserver.verbs import create, delete, deletecollection, get, list, patch, update, watch
 from knarr.base import ids, logs
-from knarr.base.errors import KnarrError
+from knarr.base.errors import KnarrError, Unauthenticated
 from knarr.kinds import metrics
 from knarr.wire import http
 
@@ -84,7 +84,7 @@ class Pipeline:
                 context = RequestContext(self.server, request, route, query, user)
                 response = await _answered(context)
         except KnarrError as error:
-            response = refusal(error, _details(context))
+            response = refusal(error, _details(context, error))
         except Exception:
             log.exception("request failed %s", logs.fields(method=request.method, path=request.path))
             response = refusal(status.Refusal(500, "InternalError", CRASHED), {})
@@ -106,12 +106,10 @@ async def _dispatch(context: RequestContext) -> http.Response:
     if route.resource is None:
         authorising.authorise_path(context.server, context.user, context.request)
         return await nonresource.answer(context)
-    if not route.verb:
+    authorising.authorise(context)  # Before a word on what the path offers: that is not everybody's to know.
+    if not route.is_offered:
         raise status.method_not_allowed()
-    authorising.authorise(context)
-    if not _is_offered(route):
-        raise status.method_not_allowed()
-    if not _is_connected(route):
+    if not route.is_connected:
         options.check(context)
     if route.subresource:
         return await subresources.answer(context)
@@ -119,24 +117,6 @@ async def _dispatch(context: RequestContext) -> http.Response:
     if row is not None:
         return await row(context)
     return await VERBS[route.verb](context)
-
-
-def _is_offered(route: routes.Route) -> bool:
-    """Whether the path has the verb: a POST to eviction is none by GET, and nothing is created below a name."""
-    assert route.resource is not None
-    verb, kind = route.verb, route.resource.kind
-    if route.subresource:
-        return verb in kind.subresources[route.subresource].verbs
-    if route.name:
-        return verb != "create" and verb in kind.verbs
-    return verb in (kind.verbs if route.namespace or not kind.is_namespaced else ("list", "watch"))
-
-
-def _is_connected(route: routes.Route) -> bool:
-    """Whether the query is for who is connected to, as an application behind a proxy: it holds no options of ours."""
-    assert route.resource is not None
-    found = route.resource.kind.subresources.get(route.subresource)
-    return found is not None and bool(found.facts.get("connect"))
 
 
 def refusal(error: KnarrError, details: dict[str, Any]) -> http.Response:
@@ -149,8 +129,9 @@ def refusal(error: KnarrError, details: dict[str, Any]) -> http.Response:
     return answers.json_response(answers.encoded(body), body["code"], headers)
 
 
-def _details(context: RequestContext | None) -> dict[str, Any]:
-    if context is None or context.route.resource is None:
+def _details(context: RequestContext | None, error: KnarrError) -> dict[str, Any]:
+    """What was asked for; who says nothing of themselves is not told, as upstream, whether we know such a kind."""
+    if context is None or context.route.resource is None or isinstance(error, Unauthenticated):
         return {}
     route, resource = context.route, context.route.resource
     details = {"name": route.name, "group": resource.group, "kind": resource.plural}

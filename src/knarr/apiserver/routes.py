@@ -5,7 +5,7 @@ Verbs are those of authorisation: get list watch create update patch delete dele
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
 
@@ -32,6 +32,26 @@ class Route:
     name: str = ""
     subresource: str = ""
     suffix: str = ""
+    is_offered: bool = field(init=False, repr=False, compare=False)
+    """Whether the path has the verb: a POST to eviction is none by GET, and nothing is created below a name."""
+    is_connected: bool = field(init=False, repr=False, compare=False)
+    """Whether the query is for who is connected to, as an application behind a proxy: it holds no options of ours."""
+
+    def __post_init__(self) -> None:
+        found = self.resource.kind.subresources.get(self.subresource) if self.resource is not None else None
+        object.__setattr__(self, "is_offered", _is_offered(self))
+        object.__setattr__(self, "is_connected", found is not None and bool(found.facts.get("connect")))
+
+
+def _is_offered(route: Route) -> bool:
+    if route.resource is None:
+        return True
+    verb, kind = route.verb, route.resource.kind
+    if route.subresource:
+        return verb in kind.subresources[route.subresource].verbs
+    if route.name:
+        return verb != "create" and verb in kind.verbs
+    return verb in (kind.verbs if route.namespace or not kind.is_namespaced else ("list", "watch"))
 
 
 @dataclass(frozen=True, slots=True)

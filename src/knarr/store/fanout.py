@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from knarr.base.errors import Expired
+from knarr.store.history import Step
 from knarr.store.store import Change
 
 FOLDERS_MAX = 4096
@@ -124,9 +125,12 @@ class Fanout:
     def _of(self, prefix: str) -> dict[str, list[QueueWatcher]]:
         return self._watchers if prefix.endswith("/") else self._odd
 
-    def publish(self, change: Change) -> None:
-        for watcher in self.concerned(change.key):
-            watcher.put(change)
+    def publish(self, made: Step) -> None:
+        watchers = self.concerned(made.key)
+        if watchers:
+            change = made.change
+            for watcher in watchers:
+                watcher.put(change)
 
     def concerned(self, key: str) -> tuple[QueueWatcher, ...]:
         """The watchers of a key. A cluster watches fifty kinds and a key is of one, so what was found for a folder is

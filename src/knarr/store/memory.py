@@ -41,7 +41,7 @@ class MemoryStore:
         revision = Revision(self._history.revision + 1)
         made = step(key, value, self._history.current(key), expect, revision)
         self._history.apply(made)
-        self._fanout.publish(made.change)
+        self._fanout.publish(made)
         return revision
 
     def watch(self, prefix: str, since: Revision) -> QueueWatcher:

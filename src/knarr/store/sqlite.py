@@ -194,7 +194,7 @@ class SqliteStore:
             self._deleted[made.key] = made.revision
         else:
             self._deleted.pop(made.key, None)
-        self._fanout.publish(made.change)
+        self._fanout.publish(made)
 
     def _forget(self) -> None:
         self._since_compaction = 0

@@ -6,15 +6,15 @@ Vocabulary: an *entry* is a key's latest value; a *change* is one step of histor
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from knarr.base.ids import Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A key's value, the revision that created the key and the one that last changed it."""
+class Entry(NamedTuple):
+    """A key's value, the revision that created the key and the one that last changed it.
+
+    A tuple, as Change: every write makes one, and a frozen dataclass costs three times as much."""
 
     key: str
     value: bytes
@@ -22,8 +22,7 @@ class Entry:
     modified: Revision
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One change: `value` None means deleted; `previous` is the value before, None means created."""
 
     revision: Revision
@@ -32,8 +31,7 @@ class Change:
     previous: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(NamedTuple):
     """Entries in key order as of `revision`; `remaining` counts those after the last one when a limit cut the list."""
 
     entries: tuple[Entry, ...]
