@@ -47,6 +47,26 @@ def test_the_node_refuses_what_it_may_not_run(cluster: Cluster, busybox: str) ->
         cluster.until(f"Failed {reason} Pod was rejected: ", "get", "pod", name, "-o", PHASE)
 
 
+def test_root_of_a_pod_without_the_hosts_users_is_nobody_of_the_machine(cluster: Cluster, busybox: str) -> None:
+    mounts = [{"name": "e", "mountPath": "/e"}, {"name": "e", "mountPath": "/deep", "subPath": "x/y"}]
+    readiness = {"exec": {"command": ["sh", "-c", "touch /e/made"]}, "periodSeconds": 1}
+    own = {"volumeMounts": mounts, "readinessProbe": readiness}
+    create(cluster, pod("users", busybox, own, hostUsers=False, volumes=[{"name": "e", "emptyDir": {}}]))
+    ready(cluster, "users")
+    inside = shell(cluster, "users", "id -u; cat /proc/self/uid_map; stat -c %u / /e/made /deep /var/run/secrets")
+    root, _, first, length, *owners = inside.split()
+    assert (root, length, owners) == ("0", "65536", ["0"] * 4)
+    assert int(first) >= 65536
+    handlers = cluster.get("node", node_name(cluster))["status"]["runtimeHandlers"]
+    assert all(handler["features"]["userNamespaces"] for handler in handlers)
+    before = status(cluster, "users")["containerID"]
+    cluster.ok(cluster.kubectl("exec", "users", "--", "sh", "-c", "kill 1"))
+    cluster.until("1", "get", "pod", "users", "-o", "jsonpath={.status.containerStatuses[0].restartCount}")
+    ready(cluster, "users")
+    assert status(cluster, "users")["containerID"] != before
+    assert first in shell(cluster, "users", "cat /proc/self/uid_map")
+
+
 def test_a_safe_sysctl_is_set(cluster: Cluster, busybox: str) -> None:
     context = {"sysctls": [{"name": "net.ipv4.tcp_keepalive_time", "value": "77"}]}
     create(cluster, pod("tuned", busybox, securityContext=context))

@@ -50,6 +50,7 @@ class Heartbeat:
         self._poked = asyncio.Event()
         self._pressures: frozenset[str] = frozenset()
         self._faults: tuple[str, ...] = ()
+        self._said = cri_runtime.StatusResponse()
         self.version = ""
 
     @property
@@ -126,7 +127,7 @@ class Heartbeat:
             images = (await self._images.list_images(ListImagesRequest())).images
         except (KnarrError, OSError):
             images = ()  # the runtime is down, as its faults say
-        health = node_status.Health(self._faults, self._pressures)
+        health = node_status.Health(self._faults, self._pressures, self._said)
         now = self._clock.now()
         return node_status.status(self._settings, self._machine, self.version, images, health=health, now=now)
 
@@ -136,6 +137,7 @@ class Heartbeat:
             answer = await self._runtime.status(cri_runtime.StatusRequest())
         except (KnarrError, OSError) as error:
             return (f"container runtime is down: {error}",)
+        self._said = answer
         found = answer.status.conditions if answer.status else ()
         return tuple(f"container runtime: {c.type}: {c.message or c.reason}" for c in found if not c.status)
 

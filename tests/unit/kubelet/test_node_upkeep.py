@@ -18,6 +18,7 @@ from knarr.cri.messages.container import (
 )
 from knarr.cri.messages.enums import ContainerState
 from knarr.cri.messages.image import AuthConfig, Image, UInt64Value
+from knarr.cri.messages.runtime import RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, StatusResponse
 from knarr.cri.messages.sandbox import RunPodSandboxRequest
 from knarr.cri.messages.stats import (
     ContainerAttributes,
@@ -241,6 +242,19 @@ def test_containers_of_a_pod_share_what_may_be_told_of_their_ends(tmp_path: Path
 
 
 MACHINE = Machine("h", 4, 8 << 30, 100 << 30, "6.1", "Debian", "amd64", "m", "b", "s")
+
+
+def test_a_node_says_what_its_runtime_can(tmp_path: Path) -> None:
+    settings = KubeletSettings("n1", tmp_path, tmp_path)
+    can = RuntimeHandlerFeatures(recursive_read_only_mounts=True, user_namespaces=False)
+    handlers = (RuntimeHandler(name="", features=can), RuntimeHandler(name="old"))
+    said = StatusResponse(runtime_handlers=handlers, features=RuntimeFeatures(supplemental_groups_policy=True))
+    found = node_status.status(settings, MACHINE, "knarr://1", [], health=Health(said=said), now=NOW)
+    features = {"recursiveReadOnlyMounts": True, "userNamespaces": False}
+    assert found["runtimeHandlers"] == [{"name": "", "features": features}]
+    assert found["features"] == {"supplementalGroupsPolicy": True}
+    silent = node_status.status(settings, MACHINE, "knarr://1", [], health=Health(), now=NOW)
+    assert not {"runtimeHandlers", "features"} & silent.keys()
 
 
 def test_a_node_that_is_well_says_so_and_one_that_is_not_says_why(tmp_path: Path) -> None:
