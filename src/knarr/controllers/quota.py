@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from knarr.client.view import View
 from knarr.controllers.controller import Controller, Key, Plan
+from knarr.kinds import pod_amounts, quota_scopes
 from knarr.kinds.core_pod import POD
 from knarr.kinds.core_service import SERVICE
 from knarr.kinds.core_storage import PERSISTENTVOLUMECLAIM
@@ -44,10 +45,12 @@ def usage(name: str, kinds: Mapping[str, Kind], quota: ResourceQuota, view: View
     namespace = quota.metadata.namespace
     if name == "pods":
         return str(len(counted_pods(quota, view)))
-    if name in PLAIN or name.startswith("count/"):
+    if name in PLAIN - {"persistentvolumeclaims"} or name.startswith("count/"):
+        if quota.spec.scopes or quota.spec.scope_selector is not None:
+            return "0"  # scopes choose pods and claims
         counted = kinds.get(name.removeprefix("count/"))
         return str(view.count(counted, namespace) if counted is not None else 0)
-    if name == "requests.storage" or BY_CLASS in name:
+    if name in ("persistentvolumeclaims", "requests.storage") or BY_CLASS in name:
         return storage(name, quota, view)
     if name in ("services.nodeports", "services.loadbalancers"):
         return str(_service_count(name, view.list(Service, namespace)))
@@ -64,13 +67,30 @@ def storage(name: str, quota: ResourceQuota, view: View) -> str:
     found = [
         claim
         for claim in view.list(PersistentVolumeClaim, quota.metadata.namespace)
-        if not of_class or claim.spec.storage_class_name == of_class
+        if (not of_class or claim.spec.storage_class_name == of_class) and _chooses_claim(quota, claim)
     ]
     if what == "persistentvolumeclaims":
         return str(len(found))
     sizes = (claim.spec.resources.requests.get("storage") for claim in found)
     total = sum((quantity.parse(size) for size in sizes if size), Fraction(0))
     return quantity.text(total, like=quota.spec.hard[name])
+
+
+def _chooses_claim(quota: ResourceQuota, claim: PersistentVolumeClaim) -> bool:
+    """Is the claim in all scopes of the quota? Only one scope chooses claims."""
+    selector = quota.spec.scope_selector
+    scopes = [(scope, "Exists", ()) for scope in quota.spec.scopes]
+    scopes += [(one.scope_name, one.operator, one.values) for one in (selector.match_expressions if selector else ())]
+    modify = claim.status.modify_volume_status
+    classes = quota_scopes.attributes_classes(
+        claim.spec.volume_attributes_class_name,
+        claim.status.current_volume_attributes_class_name,
+        modify.target_volume_attributes_class_name if modify is not None else None,
+    )
+    return all(
+        scope == quota_scopes.ATTRIBUTES_CLASS and quota_scopes.holds(operator, values, classes)
+        for scope, operator, values in scopes
+    )
 
 
 def _service_count(name: str, services: Iterable[Service]) -> int:
@@ -126,13 +146,16 @@ def _selected(scope: str, operator: str, values: Sequence[str]) -> Callable[[Pod
 
 
 def pod_amount(pod: Pod, side: str, resource: str) -> Fraction:
-    """What a pod asks for: the sum of its containers, or the largest init container, plus overhead."""
-    running = [*pod.spec.containers, *(one for one in pod.spec.init_containers if one.restart_policy == "Always")]
-    together = sum((_amount(container, side, resource) for container in running), Fraction(0))
-    first = [one for one in pod.spec.init_containers if one.restart_policy != "Always"]
-    largest = max((_amount(container, side, resource) for container in first), default=Fraction(0))
+    """What a pod asks for at most, or as a whole where it says so, plus overhead."""
+    whole: Mapping[str, str] = getattr(pod.spec.resources, side) if pod.spec.resources is not None else {}
+    if resource in whole:
+        asked = quantity.parse(whole[resource])
+    else:
+        running = sum((_amount(container, side, resource) for container in pod.spec.containers), Fraction(0))
+        starting = ((_amount(one, side, resource), one.restart_policy == "Always") for one in pod.spec.init_containers)
+        asked = pod_amounts.at_most(running, starting)
     overhead = pod.spec.overhead.get(resource)
-    return max(together, largest) + (quantity.parse(overhead) if overhead else Fraction(0))
+    return asked + (quantity.parse(overhead) if overhead else Fraction(0))
 
 
 def _amount(container: Container, side: str, resource: str) -> Fraction:

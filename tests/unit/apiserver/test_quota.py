@@ -25,18 +25,26 @@ def used(plural: str, spec: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def test_a_pod_uses_its_containers_and_sidecars_or_its_largest_init_container_and_its_overhead() -> None:
-    spec = {
-        "containers": [container("1"), container("2")],
-        "initContainers": [container("1", restartPolicy="Always"), container("10")],
-        "overhead": {"cpu": "500m", "memory": "1"},
-    }
+def test_a_pod_uses_what_it_takes_at_most_and_its_overhead() -> None:
+    sidecar, spec = container("1", restartPolicy="Always"), {"containers": [container("1"), container("2")]}
+    overhead = {"overhead": {"cpu": "500m", "memory": "1"}}
+
+    found = used("pods", {**spec, **overhead, "initContainers": [sidecar, container("10"), sidecar]})
+
+    # The largest init container runs beside the sidecar before it.
+    assert (found["cpu"], found["requests.cpu"], found["limits.cpu"]) == ("23/2", "23/2", "23/2")
+    assert (found["memory"], found["pods"], found["count/pods"]) == ("1", "1", "1")
+    assert "limits.memory" not in found
+    assert used("pods", {**spec, "initContainers": [container("4"), sidecar, sidecar]})["cpu"] == "5"
+    assert used("pods", {**spec, "initContainers": [container("6"), sidecar]})["cpu"] == "6"
+
+
+def test_a_pod_that_says_what_it_takes_as_a_whole_uses_that() -> None:
+    spec = {"containers": [container("1")], "resources": {"requests": {"cpu": "4"}, "limits": {"cpu": "8"}}}
 
     found = used("pods", spec)
 
-    assert (found["cpu"], found["requests.cpu"], found["limits.cpu"]) == ("21/2", "21/2", "21/2")
-    assert (found["memory"], found["pods"], found["count/pods"]) == ("1", "1", "1")
-    assert "limits.memory" not in found
+    assert (found["requests.cpu"], found["limits.cpu"]) == ("4", "8")
 
 
 def test_a_claim_counts_by_its_class_too() -> None:
@@ -113,3 +121,42 @@ async def test_claims_of_a_class_are_counted_against_their_quota(ask: Asker) -> 
 
     assert [each["kind"] for each in answers[:3]] == ["PersistentVolumeClaim"] * 3
     assert f"requested: {name}=2Gi, used: {name}=2Gi, limited: {name}=3Gi" in answers[3]["message"]
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "classes", "holds"),
+    [
+        ("Exists", [], {}, False),
+        ("Exists", [], {"spec": {"volumeAttributesClassName": "gold"}}, True),
+        ("DoesNotExist", [], {"spec": {"volumeAttributesClassName": ""}}, True),
+        ("In", ["gold"], {"status": {"currentVolumeAttributesClassName": "gold"}}, True),
+        ("In", ["gold"], {"spec": {"volumeAttributesClassName": "silver"}}, False),
+        ("In", ["gold"], {"status": {"modifyVolumeStatus": {"targetVolumeAttributesClassName": "gold"}}}, True),
+        ("NotIn", ["gold"], {}, True),
+        ("NotIn", ["gold"], {"spec": {"volumeAttributesClassName": "gold"}}, False),
+    ],
+)
+def test_a_scope_chooses_claims_by_their_class(operator: str, values: list[str], classes: Any, holds: bool) -> None:
+    scope = {"scopeName": "VolumeAttributesClass", "operator": operator, "values": values}
+    wanted = {"scopeSelector": {"matchExpressions": [scope]}}
+
+    assert quota.in_scope(wanted, {"kind": "PersistentVolumeClaim", **classes}) is holds
+    assert not quota.in_scope(wanted, {"kind": "Pod"})
+
+
+async def test_claims_of_an_attributes_class_are_counted_against_the_quota_of_their_scope(ask: Asker) -> None:
+    scope = {"scopeName": "VolumeAttributesClass", "operator": "In", "values": ["gold"]}
+    spec = {"hard": {"requests.storage": "3"}, "scopeSelector": {"matchExpressions": [scope]}}
+    await ask("POST", QUOTAS, {"metadata": {"name": "q"}, "spec": spec})
+    claims = QUOTAS.replace("resourcequotas", "persistentvolumeclaims")
+
+    def claim(name: str, of: str) -> dict[str, Any]:
+        resources = {"requests": {"storage": "2"}}
+        asked = {"accessModes": ["ReadWriteOnce"], "resources": resources, "volumeAttributesClassName": of}
+        return {"metadata": {"name": name}, "spec": asked}
+
+    first, other = await ask("POST", claims, claim("a", "gold")), await ask("POST", claims, claim("b", "silver"))
+    second = await ask("POST", claims, claim("c", "gold"))
+
+    assert (first["kind"], other["kind"]) == ("PersistentVolumeClaim", "PersistentVolumeClaim"), (first, other)
+    assert "exceeded quota: q, requested: requests.storage=2, used: requests.storage=2" in second["message"]

@@ -126,6 +126,15 @@ def test_a_pod_uses_its_containers_or_its_largest_init_container_and_overhead() 
     assert quota.pod_amount(pod, "limits", "cpu") == Fraction(1, 100)
 
 
+def test_the_largest_init_container_runs_beside_the_sidecars_before_it() -> None:
+    first, later = (container("50m", "Always"), container("500m")), (container("500m"), container("50m", "Always"))
+    found = [
+        quota.pod_amount(Pod(spec=PodSpec(containers=(container("100m"),), init_containers=each)), "requests", "cpu")
+        for each in (first, later)
+    ]
+    assert found == [Fraction(55, 100), Fraction(50, 100)]
+
+
 def test_a_quota_counts_pods_that_look_into_other_namespaces() -> None:
     near = Affinity(pod_affinity=PodAffinity(required_during_scheduling_ignored_during_execution=(PodAffinityTerm(),)))
     weighted = WeightedPodAffinityTerm(pod_affinity_term=PodAffinityTerm(namespaces=("b",)))

@@ -12,7 +12,7 @@ import msgspec
 from knarr.apiserver import status
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json, Resource
-from knarr.kinds import quality
+from knarr.kinds import pod_amounts, quality, quota_scopes
 from knarr.objects import quantity
 
 QUOTAS: Final = "/registry/resourcequotas/"
@@ -85,7 +85,10 @@ def _check_one(context: RequestContext, found: Json, obj: Json, more: Usage) -> 
 def _check_specified(context: RequestContext, name: str, hard: Usage, obj: Json) -> None:
     """A quota on compute resources wants every container to name them."""
     missing: dict[str, list[str]] = {}
-    for container in (obj.get("spec") or {}).get("containers") or ():
+    spec = obj.get("spec") or {}
+    if spec.get("resources"):
+        return  # the pod as a whole says it
+    for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
         given = _container(container)
         for wanted in hard:
             plain = wanted if wanted not in ("cpu", "memory") else f"requests.{wanted}"
@@ -100,12 +103,24 @@ def _check_specified(context: RequestContext, name: str, hard: Usage, obj: Json)
 
 
 def in_scope(spec: Json, obj: Json) -> bool:
-    """Whether a quota's scopes choose the object; scopes choose pods only."""
+    """Whether a quota's scopes choose the object; scopes choose pods, and one of them claims."""
     scopes = [{"scopeName": scope, "operator": "Exists"} for scope in spec.get("scopes") or ()]
     scopes += (spec.get("scopeSelector") or {}).get("matchExpressions") or []
     if not scopes:
         return True
-    return obj.get("kind") == "Pod" and all(_scope_holds(scope, obj) for scope in scopes)
+    test = {"Pod": _scope_holds, "PersistentVolumeClaim": _class_holds}.get(obj.get("kind", ""))
+    return test is not None and all(test(scope, obj) for scope in scopes)
+
+
+def _class_holds(scope: Json, claim: Json) -> bool:
+    status = claim.get("status") or {}
+    classes = quota_scopes.attributes_classes(
+        (claim.get("spec") or {}).get("volumeAttributesClassName"),
+        status.get("currentVolumeAttributesClassName"),
+        (status.get("modifyVolumeStatus") or {}).get("targetVolumeAttributesClassName"),
+    )
+    is_of_claims = scope["scopeName"] == quota_scopes.ATTRIBUTES_CLASS
+    return is_of_claims and quota_scopes.holds(scope.get("operator", ""), scope.get("values") or (), classes)
 
 
 def _scope_holds(scope: Json, pod: Json) -> bool:
@@ -200,16 +215,17 @@ def usage(resource: Resource, obj: Json) -> Usage:
 
 
 def _pod(spec: Json) -> Usage:
-    """The sum of what runs together, or the largest init container, plus the overhead of the runtime class."""
-    starting = spec.get("initContainers") or []
-    together: Usage = {}
-    for container in [*(spec.get("containers") or ()), *(c for c in starting if c.get("restartPolicy") == "Always")]:
-        for name, value in _container(container).items():
-            together[name] = together.get(name, Fraction(0)) + value
-    for container in starting:
-        if container.get("restartPolicy") != "Always":
-            for name, value in _container(container).items():
-                together[name] = max(together.get(name, Fraction(0)), value)
+    """What a pod takes at most, or as a whole where it says so, plus the overhead of the runtime class."""
+    running = [_container(container) for container in spec.get("containers") or ()]
+    starting = [
+        (_container(container), container.get("restartPolicy") == "Always")
+        for container in spec.get("initContainers") or ()
+    ]
+    zero, together = Fraction(0), _container({"resources": spec.get("resources") or {}})
+    for name in {name for each in (*running, *(used for used, _ in starting)) for name in each}:
+        if name not in together:
+            at_once = sum((each.get(name, zero) for each in running), zero)
+            together[name] = pod_amounts.at_most(at_once, ((used.get(name, zero), stays) for used, stays in starting))
     for name, value in _container({"resources": {"requests": spec.get("overhead") or {}}}).items():
         together[name] = together.get(name, Fraction(0)) + value
         limit = "limits." + name.removeprefix("requests.")

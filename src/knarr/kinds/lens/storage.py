@@ -21,11 +21,18 @@ class PersistentVolumeClaimSpec(Struct, frozen=True, kw_only=True, rename="camel
     resources: VolumeResourceRequirements = VolumeResourceRequirements()
     selector: LabelSelector | None = None
     storage_class_name: str | None = None
+    volume_attributes_class_name: str | None = None
     volume_mode: str | None = None
     volume_name: str = ""
 
 
+class ModifyVolumeStatus(Struct, frozen=True, kw_only=True, rename="camel"):
+    target_volume_attributes_class_name: str = ""
+
+
 class PersistentVolumeClaimStatus(Struct, frozen=True, kw_only=True, rename="camel"):
+    current_volume_attributes_class_name: str | None = None
+    modify_volume_status: ModifyVolumeStatus | None = None
     phase: str = ""
 
 
