@@ -1,6 +1,7 @@
 """Who may do what: RBAC, impersonation, escalation, reviews, tokens."""
 
 import base64
+import hmac
 import json
 from typing import Any
 
@@ -14,6 +15,7 @@ from knarr.apiserver.pipeline import Pipeline
 from knarr.apiserver.rbac import Rbac
 from knarr.apiserver.server import ApiServer
 from knarr.apiserver.tokens import ISSUER, Tokens
+from knarr.kinds import registry
 from knarr.store.memory import MemoryStore
 from knarr.wire import http
 from tests.unit.apiserver.conftest import Asker
@@ -188,6 +190,9 @@ async def test_tokens_for_others_and_forged_ones_are_refused(ask: Asker) -> None
         f"{header}.{payload}",
         "x.y.z",
         f"{_part({'alg': 'none'})}.{payload}.",
+        f"{_part({'alg': 'none'})}.{payload}.{signature}",
+        f"{_part(_header(token) | {'kid': '../../../../dev/null'})}.{payload}.{signature}",
+        *_signed_with_what_everybody_knows(ask, token),
     ):
         assert await with_token(ask, bad) == 401, bad
     other = Tokens(new_key, ask.server.store, lambda: NOW)
@@ -196,8 +201,30 @@ async def test_tokens_for_others_and_forged_ones_are_refused(ask: Asker) -> None
     assert signature
 
 
+def _signed_with_what_everybody_knows(ask: Asker, token: str) -> list[str]:
+    """The public key taken for the secret of HS256, in each of its forms: a reader that believes `alg` is fooled."""
+    assert ask.server.tokens is not None
+    jwks = ask.server.tokens.keys()
+    payload = token.split(".")[1]
+    found = []
+    for secret in (jwks, json.dumps(json.loads(jwks)["keys"][0]).encode(), b""):
+        signed = f"{_part(_header(token) | {'alg': 'HS256'})}.{payload}"
+        found.append(f"{signed}.{_encoded(hmac.digest(secret, signed.encode(), 'sha256'))}")
+    return found
+
+
+def _header(token: str) -> dict[str, Any]:
+    text = token.split(".")[0]
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    return found
+
+
 def _part(value: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+    return _encoded(json.dumps(value).encode())
+
+
+def _encoded(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
 
 
 async def test_an_expired_token_is_refused() -> None:
@@ -218,6 +245,31 @@ async def test_without_credentials_only_health_and_version_answer(ask: Asker) ->
 
     assert [await code(path) for path in ("/livez", "/readyz", "/version")] == [200, 200, 200]
     assert [await code(path) for path in ("/api", PODS, "/nowhere", "/metrics")] == [401, 401, 401, 401]
+
+
+async def test_without_credentials_no_kind_answers_and_nobody_learns_what_there_is(ask: Asker) -> None:
+    """Every kind's every path, each verb; the answer is the same for what is there and what is not."""
+    answers: dict[tuple[int, bytes], str] = {}
+    for entry in registry.facts("kinds")["kinds"]:
+        prefix = f"/apis/{entry['group']}/{entry['version']}" if entry["group"] else f"/api/{entry['version']}"
+        place = f"{prefix}/namespaces/default" if entry["namespaced"] else prefix
+        every = f"{place}/{entry['plural']}"
+        for path in (f"{prefix}/{entry['plural']}", every, f"{every}/default", f"{every}/x"):
+            for method in ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+                response = await ask.pipeline.handle(http.Request(method, path, body=b"{}"))
+                assert isinstance(response.body, bytes)
+                answers[response.status, response.body] = f"{method} {path}"
+    assert {status for status, _ in answers} == {401}
+    assert len(answers) == 1, answers
+
+
+async def test_what_a_proxy_in_front_would_say_names_nobody(ask: Asker) -> None:
+    """There is none whose word counts: X-Remote-User is as good as any unknown header."""
+    said = (("x-remote-user", "admin"), ("x-remote-group", "system:masters"), ("x-remote-extra-scopes", "all"))
+    assert (await ask.pipeline.handle(http.Request("GET", PODS, headers=said))).status == 401
+    token = await account_token(ask)
+    request = http.Request("GET", PODS, headers=(("authorization", f"Bearer {token}"), *said))
+    assert (await ask.pipeline.handle(request)).status == 403
 
 
 async def test_exec_needs_create_by_get_too(ask: Asker) -> None:
