@@ -114,6 +114,15 @@ async def test_a_server_that_starts_again_takes_the_pod_over_and_the_next_contai
         await successor.clean()
 
 
+@pytest.mark.parametrize(("masked", "seen"), [(("/proc/keys",), "/proc/keys"), ((), "")])
+async def test_proc_is_masked_unless_the_pod_wants_it_whole(
+    mapped: Machine, masked: tuple[str, ...], seen: str
+) -> None:
+    linux = security(namespace_options=USERS, masked_paths=masked, readonly_paths=masked)
+    script = "cut -d ' ' -f 5 /proc/self/mountinfo | grep /proc/ | uniq"
+    assert await mapped.output(await mapped.sandbox(**OF_POD), script, linux=linux) == seen
+
+
 async def test_a_container_of_other_users_than_its_pods_is_refused(mapped: Machine) -> None:
     with pytest.raises(Invalid, match="is another than that of its sandbox"):
         await mapped.start(await mapped.sandbox(**OF_POD), "true")

@@ -17,7 +17,7 @@ from knarr.cri.messages.config import (
     NamespaceOption,
 )
 from knarr.cri.messages.enums import MountPropagation
-from knarr.criserver import resources
+from knarr.criserver import resources, user_namespaces
 from knarr.oci.image_config import ContainerConfig as ImageContainerConfig
 from knarr.runtime import defaults, spec
 from knarr.runtime.cgroups import Resources
@@ -123,6 +123,8 @@ def render(config: ContainerConfig, image: ImageContainerConfig, found: Found) -
     context = security(config)
     capabilities = context.capabilities or Capability()
     limits = config.linux.resources if config.linux else None
+    # CRI cannot tell "none" (procMount Unmasked) from "not said". Only where root is not the host's is it none.
+    is_unmasked = user_namespaces.wanted(namespace_options(config)) is not None
     return spec.ContainerSettings(
         rootfs=found.rootfs,
         arguments=arguments(config, image),
@@ -140,8 +142,8 @@ def render(config: ContainerConfig, image: ImageContainerConfig, found: Found) -
         is_privileged=context.privileged,
         no_new_privileges=context.no_new_privs,
         readonly_rootfs=context.readonly_rootfs,
-        masked_paths=context.masked_paths or defaults.MASKED_PATHS,
-        readonly_paths=context.readonly_paths or defaults.READONLY_PATHS,
+        masked_paths=context.masked_paths or (() if is_unmasked else defaults.MASKED_PATHS),
+        readonly_paths=context.readonly_paths or (() if is_unmasked else defaults.READONLY_PATHS),
         seccomp_profile=found.seccomp_profile,
         apparmor_profile=found.apparmor_profile,
         devices=found.devices,
