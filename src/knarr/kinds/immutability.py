@@ -5,6 +5,7 @@ is true. Rules that relax a field are a table of predicates below; what needs mo
 own markers say in objects/changes.py.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from knarr.kinds.rules import pod_changes
 from knarr.objects import changes, defaults, faults
 
 Json = dict[str, Any]
+_segments = functools.lru_cache(1024)(defaults.segments)
 
 UNDER_TEXTS: Final[Mapping[str, str]] = {
     "Pod": (
@@ -99,7 +101,7 @@ RULES: Final[Mapping[str, Allowed]] = {
 
 
 def value(obj: Any, path: str) -> Any:
-    return defaults.at(obj, defaults.segments(path))
+    return defaults.at(obj, _segments(path))
 
 
 def found(kind: Kind, new: Json, old: Json, subresource: str = "") -> list[Cause]:
@@ -121,10 +123,11 @@ def found(kind: Kind, new: Json, old: Json, subresource: str = "") -> list[Cause
             ]
     if "under" in facts:
         return causes + _under(kind, facts, (new, old), subresource)
-    judged = (*facts.get("fields", ()), *(path for paths in facts.get("whenTrue", {}).values() for path in paths))
-    return causes + [
-        cause for cause in changes.found(schemas.of(kind), new, old) if not cause.field.startswith(judged or ("\0",))
-    ]
+    marked = changes.found(schemas.of(kind), new, old)
+    if marked:
+        judged = (*facts.get("fields", ()), *(path for paths in facts.get("whenTrue", {}).values() for path in paths))
+        causes += [cause for cause in marked if not cause.field.startswith(judged or ("\0",))]
+    return causes
 
 
 def _field(kind: Kind, path: str, rule: str, pair: tuple[Json, Json]) -> list[Cause]:
@@ -156,7 +159,7 @@ def _under(kind: Kind, facts: Mapping[str, Any], pair: tuple[Json, Json], subres
 def without(obj: Json, paths: list[str]) -> Json:
     """A copy of the object that lacks the values at the paths (`[*]` = in every entry)."""
     for path in paths:
-        obj = _without(obj, defaults.segments(path))
+        obj = _without(obj, _segments(path))
     return obj
 
 

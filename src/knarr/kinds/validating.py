@@ -4,7 +4,7 @@ Order: metadata, what the schema says, rules across fields (kinds/rules), immuta
 defaulted, and its server fields are set. Names are judged by the kind's own format (a table below).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -51,7 +51,9 @@ def create_faults(kind: Kind, obj: Json, asked: Kind | None = None) -> list[Caus
 def _judged(kind: Kind, obj: Json) -> list[Cause]:
     """What the schema and the kind's own rules say. A rule that names a field says why, so it is heard alone."""
     plain = validation.found(schemas.of(kind), obj)
-    told = [cause for rule in table.checks(kind.group, kind.kind) for cause in islice(rule(obj), TOLD_MAX)]
+    told: list[Cause] = []
+    for rule in table.checks(kind.group, kind.kind):
+        told += islice(rule(obj), TOLD_MAX)
     if plain and told:
         fields = {cause.field for cause in told}
         plain = [cause for cause in plain if cause.reason not in UNEXPLAINED or cause.field not in fields]
@@ -62,8 +64,8 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked
     """What is wrong with a change of an object. Of a status only what its kind's rules name is judged."""
     asked = asked or kind
     causes = metadata.changed(new["metadata"], old["metadata"])
-    judge = NAMES.get((asked.group, asked.kind), names.dns_subdomain)
     if _differ(new["metadata"], old["metadata"], metadata.JUDGED):
+        judge = NAMES.get((asked.group, asked.kind), names.dns_subdomain)
         causes += metadata.found(new["metadata"], judge)
         if new["metadata"].get("annotations") != old["metadata"].get("annotations"):
             for change in table.of_annotations(kind.group, kind.kind):
@@ -73,7 +75,7 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked
             causes += islice(change(new, old), TOLD_MAX)
         if subresource == "status":
             return _distinct(causes)
-    if not _differ(new, old, (new.keys() | old.keys()) - {"metadata", "status"}):
+    if not _has_other_content(new, old):
         return _distinct(causes)
     causes += _judged(kind, new)
     for change in table.changes(asked.group, asked.kind):
@@ -82,11 +84,18 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked
     return _distinct(causes)
 
 
-def _differ(new: Json, old: Json, keys: Iterable[str]) -> bool:
-    # Without a loop of its own: every write comes here twice.
-    keys = tuple(keys)
+def _differ(new: Json, old: Json, keys: tuple[str, ...]) -> bool:
+    # Without a loop of its own: every write comes here.
     return [*map(new.get, keys)] != [*map(old.get, keys)]
 
 
+def _has_other_content(new: Json, old: Json) -> bool:
+    """Whether two objects differ in more than metadata and status; null is the same as absent."""
+    for key, value in new.items():  # a loop: every write comes here, and sets of the keys cost three times as much
+        if key != "metadata" and key != "status" and value != old.get(key):
+            return True
+    return any(old[key] is not None for key in old.keys() - new.keys() - {"metadata", "status"})
+
+
 def _distinct(causes: list[Cause]) -> list[Cause]:
-    return list(dict.fromkeys(causes))
+    return list(dict.fromkeys(causes)) if causes else causes

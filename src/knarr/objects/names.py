@@ -210,8 +210,11 @@ def env_name(name: str) -> list[str]:
 
 def config_key(key: str) -> list[str]:
     """A key of a ConfigMap or Secret."""
+    is_plain = _config_key.fullmatch(key) is not None
+    if is_plain and key[0] != "." and len(key) <= SUBDOMAIN_MAX:
+        return []
     faults = [_too_long(SUBDOMAIN_MAX)] if len(key) > SUBDOMAIN_MAX else []
-    if not _config_key.fullmatch(key):
+    if not is_plain:
         faults.append(CONFIG_KEY_TEXT)
     if key == ".":
         faults.append("must not be '.'")

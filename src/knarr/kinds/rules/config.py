@@ -27,7 +27,8 @@ def config_map(found: Json) -> Iterator[Cause]:
     texts, binaries = found.get("data") or {}, found.get("binaryData") or {}
     size = 0
     for key, value in texts.items():
-        yield from faults.each(f"data[{key}]", key, names.config_key(key))
+        if details := names.config_key(key):
+            yield from faults.each(f"data[{key}]", key, details)
         if key in binaries:
             yield faults.invalid(f"data[{key}]", key, "duplicate of key present in binaryData")
         size += len(value) if value.isascii() else len(value.encode())
