@@ -8,6 +8,7 @@ Not here: which group a process belongs to (the runtime's).
 """
 
 import contextlib
+import os
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +25,8 @@ class Moves:
         self._cgroups = cgroups
         self._thread = ThreadPoolExecutor(1, "moves")
         self._last: Future[None] | None = None
+        self._file: int | None = None
+        self._own = b""
 
     def announce(self) -> None:
         """A process will be moved soon. Returns at once."""
@@ -32,10 +35,14 @@ class Moves:
 
     def close(self) -> None:
         self._thread.shutdown()
+        if self._file is not None:
+            os.close(self._file)
 
     def _stay(self) -> None:
         """Move this thread to where it is. A kernel that refuses it only waits later."""
-        file = self._cgroups.threads_file(_OWN_GROUPS.read_text())
-        if file is not None:
-            with contextlib.suppress(OSError):
-                file.write_text(str(threading.get_native_id()))
+        with contextlib.suppress(OSError):
+            if self._file is None:
+                self._own = str(threading.get_native_id()).encode()
+                path = self._cgroups.threads_file(_OWN_GROUPS.read_text())
+                self._file = os.open(path or os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.write(self._file, self._own)
