@@ -35,6 +35,7 @@ def test_announcing_writes_a_thread_that_is_not_the_caller(tmp_path: Path) -> No
     (tmp_path / "cgroup.controllers").write_text("")
     file = tmp_path / own.removeprefix("0::").strip("/") / "cgroup.threads"
     file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
     moves = Moves(Cgroups(tmp_path))
     moves.announce()
     moves.close()
