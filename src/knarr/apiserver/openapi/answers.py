@@ -7,6 +7,8 @@ import asyncio
 import gzip
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from functools import lru_cache
 from importlib import resources as package_files
 from typing import Any, Final
@@ -14,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from knarr.apiserver.context import RequestContext
-from knarr.apiserver.openapi import documents, gnostic
+from knarr.apiserver.openapi import documents, gnostic, gnostic_v3
 from knarr.apiserver.resources import Resources
 from knarr.apiserver.status import Refusal
 from knarr.kinds.registry import Kind
@@ -22,8 +24,11 @@ from knarr.wire import http
 
 PROTOBUF_V2: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 """With dots: the form with `@`, which clients accept, breaks Go's parser of media types in an answer."""
+PROTOBUF_V3: Final = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf"
 JSON: Final = "application/json"
-FORM: Final = "2"
+YEAR: Final = timedelta(days=365)
+"""How long a document may be kept by its name, as upstream."""
+FORM: Final = "3"
 """Counts changes of how documents are written, so that clients drop what they kept."""
 
 
@@ -54,11 +59,11 @@ class OpenApi:
         }
         return msgspec.json.encode({"paths": paths})
 
-    async def v3(self, name: str) -> bytes | None:
-        kinds = self.by_version.get(name)
-        if kinds is None:
-            return None
-        return await self.document(f"v3 {name}", lambda: msgspec.json.encode(documents.v3(kinds)))
+    async def v3(self, name: str, media: str) -> bytes:
+        kinds = self.by_version[name]
+        if media == JSON:
+            return await self.document(f"v3 {name}", lambda: msgspec.json.encode(documents.v3(kinds)))
+        return await self.document(f"v3 {name} protobuf", lambda: gnostic_v3.document(documents.v3(kinds)))
 
     async def v2(self, media: str) -> bytes:
         if media == JSON:
@@ -93,18 +98,26 @@ async def answer(context: RequestContext) -> http.Response:
             return http.Response(200, (("content-type", JSON), ("vary", "Accept")), found.index())
         case ["v3", *rest] if "/".join(rest) in found.by_version:
             name = "/".join(rest)
-            _check_accept(accept)
-            return await _tagged(context, digest(name, found.by_version[name]), JSON, lambda: found.v3(name))
+            media = _chosen(accept, "v3", PROTOBUF_V3)
+            return await _tagged(context, digest(name, found.by_version[name]), media, lambda: found.v3(name, media))
         case ["v2"]:
-            media = PROTOBUF_V2 if "openapi.spec.v2" in accept and "protobuf" in accept else JSON
+            media = _chosen(accept, "v2", PROTOBUF_V2)
             return await _tagged(context, digest(media, found.kinds), media, lambda: found.v2(media))
     return http.Response(404, (("content-type", "text/plain; charset=utf-8"),), b"404 page not found\n")
 
 
-def _check_accept(accept: str) -> None:
-    # kubectl asks v3 for protobuf first and takes JSON as well; somebody who takes only protobuf gets a clear no.
-    if accept and "json" not in accept and "*/*" not in accept:
-        raise Refusal(406, "NotAcceptable", f"only the following media types are accepted: {JSON}")
+def _chosen(accept: str, version: str, protobuf: str) -> str:
+    """The media type of the answer: the first that the client names of those there are. Raises a 406 Refusal."""
+    if not accept:
+        return JSON
+    for part in accept.split(","):
+        name = part.partition(";")[0].strip().lower()
+        if name in ("*/*", "application/*", JSON):
+            return JSON
+        # Clients write com.github.proto-openapi.spec.v3@v1.0+protobuf as well, and googleapis' names before it.
+        if f"openapi.spec.{version}" in name.replace("openapiv", "openapi.spec.v") and "protobuf" in name:
+            return protobuf
+    raise Refusal(406, "NotAcceptable", f"only the following media types are accepted: {JSON}, {protobuf}")
 
 
 async def _tagged(context: RequestContext, tag: str, media: str, make: Callable[[], Any]) -> http.Response:
@@ -112,8 +125,11 @@ async def _tagged(context: RequestContext, tag: str, media: str, make: Callable[
     quoted = f'"{tag}"'
     hashed = context.query.get("hash", "")
     headers: http.Headers = (("etag", quoted), ("vary", "Accept, Accept-Encoding"))
+    if hashed and hashed != tag:  # the document has another name by now, as after an upgrade
+        return http.Response(301, (("location", f"{context.request.path}?hash={tag}"),), b"")
     if hashed:
-        headers += (("cache-control", "public, immutable" if hashed == tag else "no-cache"),)
+        expires = format_datetime(datetime.now(UTC) + YEAR, usegmt=True)
+        headers += (("cache-control", "public, immutable"), ("expires", expires))
     if quoted in context.request.header("if-none-match"):
         return http.Response(304, headers, b"")
     body = await make()

@@ -1,7 +1,8 @@
 """Definitions: the schema of each type as OpenAPI writes it, from the facts and the descriptions.
 
 Two dialects: v3 wraps a reference in `allOf` so that it may have siblings, v2 puts the siblings beside it.
-Scalars (Time, Quantity, …) are written out in place. Extensions are upstream's x-kubernetes-*.
+A scalar that upstream has a type for (Time, Quantity, …) is a reference to that, which `kubectl explain` shows.
+Extensions are upstream's x-kubernetes-*.
 """
 
 from collections.abc import Mapping
@@ -30,8 +31,42 @@ SCALARS: Final[Mapping[str, Json]] = {
     "object": {"type": "object"},
     "fields-v1": {"type": "object"},
 }
-QUANTITY_V3: Final[Json] = {"oneOf": [{"type": "string"}, {"type": "number"}]}
-INT_OR_STRING_V3: Final[Json] = {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]}
+# JSON form of the facts → how v3 writes it, where that is not v2's.
+SCALARS_V3: Final[Mapping[str, Json]] = {
+    "quantity": {"oneOf": [{"type": "string"}, {"type": "number"}]},
+    "int-or-string": {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
+}
+_META, _JSON = "io.k8s.apimachinery.pkg.apis.meta.v1.", "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSON"
+RAW: Final = "io.k8s.apimachinery.pkg.runtime.RawExtension"
+# JSON form of the facts → the type that stands for it.
+NAMED: Final[Mapping[str, str]] = {
+    "quantity": "io.k8s.apimachinery.pkg.api.resource.Quantity",
+    "int-or-string": "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
+    "time": f"{_META}Time",
+    "micro-time": f"{_META}MicroTime",
+    "duration": f"{_META}Duration",
+    "fields-v1": f"{_META}FieldsV1",
+    "object": RAW,
+    "any": _JSON,
+}
+# Type of one scalar → what it is: the installed sentences have nothing about them.
+DESCRIBED: Final[Mapping[str, str]] = {
+    NAMED["quantity"]: (
+        "A number with an optional suffix: 250m, 1.5, 2Ki, 3Gi, 1e3. Decimal suffixes are n, u, m, k, M, G, T, P and E,"
+        " binary ones Ki, Mi, Gi, Ti, Pi and Ei."
+    ),
+    NAMED["int-or-string"]: "Either a whole number or a text, such as the name of a port or a percentage.",
+    NAMED["time"]: "A moment in seconds, as RFC 3339 writes it.",
+    NAMED["micro-time"]: "A moment in microseconds, as RFC 3339 writes it.",
+    NAMED["duration"]: "A span of time with units, such as 1h30m or 500ms.",
+    NAMED["fields-v1"]: "A set of fields as nested keys: f: is a field, v: and k: are elements of a list.",
+    RAW: "An object of a kind that only who reads it knows.",
+    f"{_META}Patch": "The body of a PATCH request; its media type says which sort of patch it is.",
+    _JSON: "Any JSON value.",
+    f"{_JSON}SchemaPropsOrArray": "A schema, or a list of schemas.",
+    f"{_JSON}SchemaPropsOrBool": "A schema, or whether everything is allowed.",
+    f"{_JSON}SchemaPropsOrStringArray": "A schema, or a list of names.",
+}
 
 
 def definition(name: str, dialect: Dialect, kinds: list[Json]) -> Json:
@@ -39,10 +74,11 @@ def definition(name: str, dialect: Dialect, kinds: list[Json]) -> Json:
     facts = schemas.types().facts(name)
     assert facts is not None, name
     described = descriptions.of(name)
-    made: Json = {"description": described.text} if described.text else {}
+    text = described.text or DESCRIBED.get(name, "")
+    made: Json = {"description": text} if text else {}
     scalar = facts.get("scalar")
     if scalar:
-        return made | SCALARS[scalar]
+        return made | _scalar(scalar, dialect) | ({"type": "object"} if name == f"{_META}Patch" else {})
     made["type"] = "object"
     required = [field for field, row in facts["fields"].items() if row.get("required")]
     if required:
@@ -79,18 +115,19 @@ def references(name: str) -> set[str]:
 def _named(row: Mapping[str, Any]) -> list[str]:
     of = row.get("of")
     inner = of if isinstance(of, Mapping) else {"type": of} if of else {}
-    found = [kind for kind in (row["type"], inner.get("type")) if kind and _is_named(kind)]
+    found = [name for name in (_type_name(row["type"]), _type_name(inner.get("type", "string"))) if name]
     return found + (_named(inner) if inner.get("of") else [])
 
 
-def _is_named(kind: str) -> bool:
-    return kind not in SCALARS and kind not in ("list", "map") and not schemas.types().scalar(kind)
+def _type_name(kind: str) -> str:
+    """The type that a place refers to; "" where its form is written out."""
+    return NAMED.get(kind, "") if kind in SCALARS or kind in ("list", "map") else kind
 
 
 def _place(row: Mapping[str, Any], dialect: Dialect, description: str) -> Json:
     made: Json = {"description": description} if description else {}
     made |= _form(row, dialect)
-    if "allOf" in made and row.get("zero") == "emit":
+    if "allOf" in made and row.get("zero") == "emit" and _is_object(row["type"]):
         made["default"] = {}
     for key, extension in EXTENSIONS:
         if key in row:
@@ -121,21 +158,29 @@ def _form(row: Mapping[str, Any], dialect: Dialect) -> Json:
         return {"type": "array", "items": _element(row.get("of"), dialect)}
     if kind == "map":
         return {"type": "object", "additionalProperties": _element(row.get("of"), dialect)}
-    scalar = kind if kind in SCALARS else schemas.types().scalar(kind)
-    if not scalar:
-        reference = {"$ref": PREFIX[dialect] + kind}
+    name = _type_name(kind)
+    if name:
+        reference = {"$ref": PREFIX[dialect] + name}
         return {"allOf": [reference]} if dialect == "v3" else reference
-    if dialect == "v3" and scalar in ("quantity", "int-or-string"):
-        return dict(QUANTITY_V3 if scalar == "quantity" else INT_OR_STRING_V3)
-    made = dict(SCALARS[scalar])
+    made = _scalar(kind, dialect)
     if row.get("format"):
         made["format"] = row["format"]
     return made
 
 
+def _scalar(scalar: str, dialect: Dialect) -> Json:
+    return dict((SCALARS_V3 if dialect == "v3" else SCALARS).get(scalar) or SCALARS[scalar])
+
+
+def _is_object(kind: str) -> bool:
+    """Whether the place is an object's, whose default is an empty one."""
+    return kind not in SCALARS and not schemas.types().scalar(kind)
+
+
 def _element(of: Any, dialect: Dialect) -> Json:
     row = of if isinstance(of, Mapping) else {"type": of or "any"}
     made = _form(row, dialect)
-    if "allOf" in made:
-        made["default"] = {}
-    return made
+    if "allOf" not in made:
+        return made
+    # Only where there is a default has the reference a sibling.
+    return made | {"default": {}} if _is_object(row["type"]) else dict(made["allOf"][0])

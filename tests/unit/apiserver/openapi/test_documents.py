@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from knarr.apiserver.openapi import descriptions, documents, gnostic
+from knarr.apiserver.openapi import descriptions, documents, gnostic, gnostic_v3
 from knarr.apiserver.server import served_kinds
 from knarr.kinds.registry import Kind
 
@@ -118,6 +118,40 @@ def test_the_protobuf_form_has_the_same_definitions_and_paths(whole: Json) -> No
     assert definitions == whole["definitions"].keys()
     paths = {dict(messages(each))[1].decode() for _, each in messages(top[8])}
     assert paths == whole["paths"].keys()
+
+
+def test_the_protobuf_form_of_v3_has_the_same_schemas_and_paths(apps: Json) -> None:
+    top = dict(messages(gnostic_v3.document(apps)))
+    assert (top[1], dict(messages(top[2]))) == (b"3.0.0", {1: b"Kubernetes", 6: b"v1.37.0"})
+    paths = {dict(messages(each))[1].decode(): dict(messages(each))[2] for _, each in messages(top[4])}
+    assert paths.keys() == apps["paths"].keys()
+    operations = paths["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]
+    assert {number for number, _ in messages(operations)} == {4, 5, 7, 10, 13}
+    schemas = dict(messages(top[5]))[1]
+    found = {dict(messages(each))[1].decode(): dict(messages(each))[2] for _, each in messages(schemas)}
+    assert found.keys() == apps["components"]["schemas"].keys()
+    rolling = dict(messages(dict(messages(found["io.k8s.api.apps.v1.RollingUpdateDeployment"]))[1]))
+    surge = next(each for _, each in messages(rolling[31]) if dict(messages(each))[1] == b"maxSurge")
+    schema = dict(messages(dict(messages(dict(messages(surge))[2]))[1]))
+    assert dict(messages(dict(messages(schema[26]))[2])) == {
+        1: b"#/components/schemas/io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+    }
+
+
+def test_scalars_are_types_of_their_own(apps: Json, whole: Json) -> None:
+    schemas, definitions = apps["components"]["schemas"], whole["definitions"]
+    quantity = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+    limits = schemas["io.k8s.api.core.v1.ResourceRequirements"]["properties"]["limits"]
+    assert limits["additionalProperties"] == {"$ref": f"#/components/schemas/{quantity}"}
+    assert schemas[quantity]["oneOf"] == [{"type": "string"}, {"type": "number"}]
+    assert definitions[quantity]["type"] == "string"
+    moment = definitions["io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"]["properties"]["creationTimestamp"]
+    assert moment["$ref"] == "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.Time"
+
+
+def test_every_schema_says_something(whole: Json) -> None:
+    # kubectl explain ends with an error where it meets an empty one.
+    assert [name for name, schema in whole["definitions"].items() if not schema] == []
 
 
 def test_a_schema_keeps_its_extensions_in_protobuf() -> None:
