@@ -19,6 +19,7 @@ from knarr.apiserver import (
     usage,
 )
 from knarr.apiserver.context import RequestContext, User, parsed_query
+from knarr.apiserver.resources import Resource
 from knarr.apiserver.server import ApiServer
 from knarr.apiserver.subresources import binding
 from knarr.apiserver.subresources import table as subresources
@@ -107,13 +108,23 @@ async def _dispatch(context: RequestContext) -> http.Response:
         authorising.authorise_path(context.server, context.user, context.request)
         return await nonresource.answer(context)
     authorising.authorise(context)  # Before a word on what the path offers: that is not everybody's to know.
+    try:
+        return await _asked(context, route.resource)
+    except KnarrError as error:
+        if not context.warnings:
+            raise
+        return refusal(error, _details(context, error))  # with what was warned of before it was refused
+
+
+async def _asked(context: RequestContext, resource: Resource) -> http.Response:
+    route = context.route
     if not route.is_offered:
         raise status.method_not_allowed()
     if not route.is_connected:
         options.check(context)
     if route.subresource:
         return await subresources.answer(context)
-    row = UNSTORED.get((route.resource.group, route.resource.plural))
+    row = UNSTORED.get((resource.group, resource.plural))
     if row is not None:
         return await row(context)
     return await VERBS[route.verb](context)

@@ -79,7 +79,7 @@ def storage(name: str, quota: ResourceQuota, view: View) -> str:
 def _chooses_claim(quota: ResourceQuota, claim: PersistentVolumeClaim) -> bool:
     """Is the claim in all scopes of the quota? Only one scope chooses claims."""
     selector = quota.spec.scope_selector
-    scopes = [(scope, "Exists", ()) for scope in quota.spec.scopes]
+    scopes: list[tuple[str, str, Sequence[str]]] = [(scope, "Exists", ()) for scope in quota.spec.scopes]
     scopes += [(one.scope_name, one.operator, one.values) for one in (selector.match_expressions if selector else ())]
     modify = claim.status.modify_volume_status
     classes = quota_scopes.attributes_classes(

@@ -1,8 +1,8 @@
 """JSON as a server may accept it: UTF-8, no NaN, no lone surrogates, bounded in depth and number, duplicates reported.
 
 `decode` is the fast way (msgspec); `decode_reporting` also names every field that occurs twice, which fast parsers
-hide. Unknown fields are the schema's business. Whatever cannot be decoded raises BadRequest that says where; more than
-VALUES_MAX values raise TooLarge.
+hide; it parses again only what may have one. Unknown fields are the schema's business. Whatever cannot be decoded
+raises BadRequest that says where; more than VALUES_MAX values raise TooLarge.
 """
 
 import json
@@ -18,6 +18,7 @@ VALUES_MAX: Final = 100_000
 Upstream bounds bytes alone: an object of more but tiny values that it would store is refused here."""
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that it cannot read; whoever decodes what others wrote expects all three."""
+_ODD: Final = (b'" :', b'"\t:', b'"\n:', b'"\r:', b'\\\\":')
 _decoder: Final = msgspec.json.Decoder()
 
 
@@ -38,6 +39,8 @@ def decode(content: bytes) -> Any:
 def decode_reporting(content: bytes) -> tuple[Any, tuple[str, ...]]:
     """(the value, the path of each field that occurs more than once, e.g. `spec.containers[0].image`)."""
     value = decode(content)
+    if not _may_repeat(content, value):
+        return value, ()
     twice: list[tuple[dict[str, Any], str]] = []
 
     def pairs(fields: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -55,6 +58,29 @@ def decode_reporting(content: bytes) -> tuple[Any, tuple[str, ...]]:
     if not twice:
         return value, ()
     return value, tuple(_paths(again, twice))
+
+
+def _may_repeat(content: bytes, value: Any) -> bool:
+    """False for a text that sets no field twice: it has as many names as its value has fields.
+
+    A colon right after a quote ends a name, or is text, whose quote has a backslash before it. Texts that are written
+    otherwise (a space before the colon, a name that ends with a backslash) may repeat fields.
+    """
+    if any(odd in content for odd in _ODD):
+        return True
+    return content.count(b'":') - content.count(b'\\":') != _fields(value)
+
+
+def _fields(value: Any) -> int:
+    count, pending = 0, [value]
+    while pending:
+        found = pending.pop()
+        if type(found) is dict:
+            count += len(found)
+            pending += [each for each in found.values() if type(each) in (dict, list)]
+        elif type(found) is list:
+            pending += [each for each in found if type(each) in (dict, list)]
+    return count
 
 
 def check_shape(value: Any) -> None:

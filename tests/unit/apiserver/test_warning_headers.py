@@ -43,3 +43,39 @@ async def test_a_pod_of_equal_ports_is_answered_with_a_few_headers(ask: Asker) -
     found = [value for key, value in answer.headers if key == "warning"]
     assert 10 < len(found) <= warnings.WARNINGS_MAX
     assert sum(map(len, found)) < 2 * answers.WARNINGS_RUNES_MAX
+
+
+def warned(answer: http.Response) -> list[str]:
+    return [value for key, value in answer.headers if key == "warning"]
+
+
+async def test_a_field_that_is_set_twice_is_warned_of_unless_the_client_says_otherwise(ask: Asker) -> None:
+    maps = "/api/v1/namespaces/default/configmaps"
+    text = ['299 - "duplicate field \\"data.a\\""']
+
+    def body(name: str) -> bytes:
+        return b'{"metadata":{"name":"%s"},"data":{"a":"1","a":"2"}}' % name.encode()
+
+    created = await ask.send("POST", maps, body("a"))
+    ignored = await ask.send("POST", f"{maps}?fieldValidation=Ignore", body("b"))
+    replaced = await ask.send("PUT", f"{maps}/a", body("a"))
+    patched = await ask.send("PATCH", f"{maps}/a", b'{"data":{"a":"3","a":"4"}}', media="application/merge-patch+json")
+
+    assert [each.status for each in (created, ignored, replaced, patched)] == [201, 201, 200, 200]
+    assert [warned(each) for each in (created, ignored, replaced, patched)] == [text, [], text, text]
+
+
+async def test_a_refusal_comes_with_the_warnings_that_were_given_before_it(ask: Asker) -> None:
+    quotas = "/api/v1/namespaces/default/resourcequotas"
+    await ask("POST", quotas, {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "0"}}})
+    ports = [{"containerPort": 80}, {"containerPort": 80}]
+    pod: Any = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "x", "ports": ports}]}}
+    invalid: Any = {"metadata": {"name": "P"}, "spec": pod["spec"], "spek": {}}
+
+    over, wrong = await ask.send("POST", PODS, pod), await ask.send("POST", PODS, invalid)
+
+    assert (over.status, wrong.status) == (403, 422)
+    assert warned(over) == [
+        '299 - "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]"'
+    ]
+    assert warned(wrong) == ['299 - "unknown field \\"spek\\""']

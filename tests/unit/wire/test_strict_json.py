@@ -62,3 +62,32 @@ def test_fields_set_twice_are_named_by_path_and_the_last_counts() -> None:
 def test_a_body_of_too_many_values_is_too_large(text: bytes) -> None:
     with pytest.raises(TooLarge, match="more than 100000 values"):
         strict_json.decode(text)
+
+
+NAMES = st.text(alphabet='a\\":{ \t', max_size=4)
+PAIRS: st.SearchStrategy[Any] = st.recursive(
+    NAMES,
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(NAMES, inner), max_size=3).map(tuple),
+    max_leaves=12,
+)
+
+
+def written(value: Any, colon: str) -> str:
+    """JSON of pairs (a tuple is an object, whose names may be the same)."""
+    if isinstance(value, tuple):
+        return "{" + ",".join(f"{json.dumps(name)}{colon}{written(each, colon)}" for name, each in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(written(each, colon) for each in value) + "]"
+    return json.dumps(value)
+
+
+def repeats(value: Any) -> bool:
+    if isinstance(value, tuple):
+        names = [name for name, _ in value]
+        return len({*names}) < len(names) or any(repeats(each) for _, each in value)
+    return isinstance(value, list) and any(map(repeats, value))
+
+
+@given(PAIRS, st.sampled_from((":", ": ", " :", "\t:\n", "\r\n: ")))
+def test_no_field_that_is_set_twice_is_missed(value: Any, colon: str) -> None:
+    assert bool(strict_json.decode_reporting(written(value, colon).encode())[1]) == repeats(value)

@@ -61,8 +61,9 @@ MUTATING: Final[tuple[tuple[Step, Kinds], ...]] = (
     (services.allocate, frozenset({"Service"})),
     (certificates.conditions, _CERTIFICATES),
 )
-# After validation; the last sees what will be stored.
+# After validation. Warnings come first: upstream gives them with what admission then refuses, too.
 VALIDATING: Final[tuple[tuple[Step, Kinds], ...]] = (
+    (warn.tell, EVERY),
     (node_restriction.check, EVERY),
     (pod_security.admit, frozenset(pod_security.TEMPLATES)),
     (pod_security_labels.check, frozenset({"Namespace"})),
@@ -71,7 +72,6 @@ VALIDATING: Final[tuple[tuple[Step, Kinds], ...]] = (
     (storage.resize, _CLAIM),
     (limits.check, _LIMITED),
     (quota.check, EVERY),
-    (warn.tell, EVERY),
 )
 
 

@@ -1,4 +1,4 @@
-"""Warnings about what is written, as the last step: what is refused needs none. The texts are kinds/warnings.py's."""
+"""Warnings about what is written, once it is valid. The texts are kinds/warnings.py's."""
 
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
