@@ -25,6 +25,8 @@ bench: packages-test .venv/.run
 
 soak: .venv/.test
 	KNARR_ROUNDS=60 $(BIN)/pytest --timeout 3600 tests/conformance/test_consistency.py
+	KNARR_POWER_LOSSES=10000 $(BIN)/pytest --timeout 3600 tests/conformance/test_store_power_loss.py \
+	  tests/conformance/test_registry_power_loss.py
 	KNARR_SEEDS=20000 SEEDS=500 $(BIN)/pytest --timeout 3600 tests/simulation tests/unit/kubelet/test_survival.py
 	KNARR_SCHEDULER_SEEDS=5000 $(BIN)/pytest --timeout 3600 tests/unit/scheduler/test_oracle.py
 	KNARR_ODD_OBJECTS=2000 $(BIN)/pytest -n 2 --timeout 3600 tests/unit/kinds/test_rules_hold.py

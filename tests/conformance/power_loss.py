@@ -31,6 +31,8 @@ class Act:
     body: bytes = b""
     flags: str = ""
     descriptor: int = -1
+    offset: int = 0
+    """Where pwrite64 writes; the new length of an ftruncate."""
 
 
 @dataclass(slots=True)
@@ -57,6 +59,13 @@ class Disk:
                 self._open(act.paths[0], act.flags)
             case "write":
                 self.files[self.names[act.paths[0]]].content += act.body
+            case "pwrite64":
+                file = self.files[self.names[act.paths[0]]]
+                before = file.content[: act.offset].ljust(act.offset, b"\0")
+                file.content = before + act.body + file.content[act.offset + len(act.body) :]
+            case "ftruncate":
+                file = self.files[self.names[act.paths[0]]]
+                file.content = file.content[: act.offset].ljust(act.offset, b"\0")
             case "rename":
                 inode = self.names[act.paths[0]]
                 self._rename({act.paths[0]: None, act.paths[1]: inode})
@@ -123,7 +132,9 @@ def _act(call: str, arguments: str, result: int) -> Act:
         assert opened is not None
         body = texts[0][:result] if texts else b""
         name = "fsync" if call == "fdatasync" else call
-        return Act(name, (_decoded(opened[2]).decode(),), body, descriptor=int(opened[1]))
+        last = arguments.rpartition(", ")[2]
+        offset = int(last) if call in ("pwrite64", "ftruncate") else 0
+        return Act(name, (_decoded(opened[2]).decode(),), body, descriptor=int(opened[1]), offset=offset)
     name = {"renameat": "rename", "renameat2": "rename", "unlinkat": "unlink"}.get(call, call)
     return Act(name, tuple(text.decode() for text in texts), flags=arguments.rpartition('"')[2])
 
@@ -144,7 +155,8 @@ def _found(file: _File, chance: random.Random) -> bytes:
     """A file's bytes after the power went: what was synced, what was written, or something between."""
     if file.content == file.durable:
         return file.durable
-    size = chance.choice((len(file.durable), len(file.content), chance.randint(0, len(file.content))))
+    least = min(len(file.durable), len(file.content))  # Only what was cut off since may be missing of the durable.
+    size = chance.choice((least, len(file.content), chance.randint(least, len(file.content))))
     torn = bytearray(file.content[:size])
     for start in range(0, size, SECTOR):
         if chance.random() < 0.5:

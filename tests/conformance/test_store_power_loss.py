@@ -1,0 +1,159 @@
+"""The power goes at any moment of many writes: the store opens, is sound, and has what was acknowledged.
+
+A store runs under strace; from the trace, disks are made as a power loss may leave them (power_loss.py). The last test
+takes the fsyncs of the write-ahead log out of the trace: then the judge must find what is lost.
+"""
+
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from knarr.store.sqlite import SqliteStore
+from tests.conformance.power_loss import STRACE, Act, Disk, read_trace
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
+    pytest.mark.timeout(240 if "KNARR_POWER_LOSSES" not in os.environ else 3600),
+]
+IMAGES = int(os.environ.get("KNARR_POWER_LOSSES", "300"))
+MEMORY_MAPPED = "-shm"
+"""What SQLite makes anew at each opening; it is never written by a call."""
+WRITES = """
+import asyncio, json, os, sys
+from pathlib import Path
+from knarr.store.sqlite import SqliteStore
+
+def told(word, key, value, revision=0):
+    os.write(1, json.dumps([word, key, value, revision]).encode() + b"\\n")
+
+async def write(store, worker):
+    for number in range(60):
+        key = f"/{worker}/{number % 5}"
+        entry = store.get(key)
+        value = None if number % 7 == 6 and entry else f"{worker}.{number}." + "x" * (number * 97 % 3000)
+        told("begun", key, value)
+        revision = await store.write(key, value.encode() if value else None, expect=entry.modified if entry else None)
+        told("done", key, value, revision)
+        if worker == 0 and number % 20 == 19:
+            await store.compact(max(0, store.revision - 40))
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    async with asyncio.TaskGroup() as group:
+        for worker in range(6):
+            group.create_task(write(store, worker))
+    await write(store, 6)  # alone
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+@dataclass
+class Recorded:
+    root: str
+    acts: list[Act]
+
+
+@dataclass
+class Promised:
+    """What the writers were told: per key the acknowledged value and the one that was on its way."""
+
+    settled: dict[str, str | None] = field(default_factory=dict)
+    begun: dict[str, str | None] = field(default_factory=dict)
+    revision: int = 0
+
+    def hear(self, line: bytes) -> None:
+        word, key, value, revision = json.loads(line)
+        if word == "begun":
+            self.begun[key] = value
+        else:
+            self.settled[key] = value
+            del self.begun[key]
+            self.revision = max(self.revision, revision)
+
+    def broken(self, store: SqliteStore) -> list[str]:
+        found = [] if store.revision >= self.revision else [f"the revision ran back to {store.revision}"]
+        for key in self.settled.keys() | self.begun.keys():
+            entry = store.get(key)
+            value = entry.value.decode() if entry else None
+            if value != self.settled.get(key) and not (key in self.begun and value == self.begun[key]):
+                found.append(f"lost: {key}")
+        return found
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    directory = tmp_path_factory.mktemp("power")
+    trace, root = directory / "trace", directory / "store"
+    root.mkdir()
+    done = subprocess.run(
+        [*STRACE, "-o", str(trace), sys.executable, "-c", WRITES, str(root / "knarr.db")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    if "PTRACE" in done.stderr or "ptrace" in done.stderr:
+        pytest.skip(f"strace may not trace here: {done.stderr[:200]}")
+    assert done.returncode == 0, done.stderr
+    return Recorded(str(root), list(read_trace(trace)))
+
+
+async def faults(recorded: Recorded, place: Path, losses: int, kept: Callable[[Act], bool]) -> set[str]:
+    """What is wrong after so many losses of power, with the acts that are kept."""
+    chance = random.Random(1)
+    acts = [act for act in recorded.acts if kept(act)]
+    moments = sorted(chance.randrange(len(acts) + 1) for _ in range(losses))
+    disk, promised, found = Disk(recorded.root), Promised(), set[str]()
+    done = 0
+    for moment in moments:
+        for act in acts[done:moment]:
+            if act.call == "write" and act.descriptor == 1:
+                promised.hear(act.body)
+            elif not any(path.endswith(MEMORY_MAPPED) for path in act.paths):
+                disk.apply(act)
+        done = moment
+        found |= await judged(disk.after_power_loss(chance), place, promised)
+    return found
+
+
+async def judged(files: dict[str, bytes], place: Path, promised: Promised) -> set[str]:
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    for path, content in files.items():
+        (place / Path(path).name).write_bytes(content)
+    try:
+        store = SqliteStore(place / "knarr.db")
+    except Exception as error:
+        return {f"does not open: {error!r}"}
+    found = set(promised.broken(store))
+    await store.close()
+    with sqlite3.connect(place / "knarr.db") as opened:
+        (verdict,) = opened.execute("PRAGMA integrity_check").fetchone()
+    opened.close()
+    return found | ({f"unsound: {verdict}"} if verdict != "ok" else set())
+
+
+async def test_what_was_acknowledged_is_there_and_the_store_is_sound(recorded: Recorded, tmp_path: Path) -> None:
+    assert {act.call for act in recorded.acts} >= {"pwrite64", "fsync"}
+    assert await faults(recorded, tmp_path / "found", IMAGES, lambda _: True) == set()
+
+
+@pytest.mark.parametrize("folder", ["knarr.db-wal", "store"])
+async def test_the_judge_sees_a_missing_fsync(recorded: Recorded, tmp_path: Path, folder: str) -> None:
+    def kept(act: Act) -> bool:
+        return not (act.call == "fsync" and act.paths[0].endswith(f"/{folder}"))
+
+    found = await faults(recorded, tmp_path / "found", 150, kept)
+    assert any(each.startswith(("lost", "the revision", "unsound", "does not open")) for each in found), found
