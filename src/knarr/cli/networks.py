@@ -13,6 +13,7 @@ from knarr.assembly.settings import Settings
 from knarr.base.errors import Invalid
 from knarr.cli import printing
 from knarr.cli.printing import Failure
+from knarr.network import resolv_conf
 
 PREFIX_MAX = 28
 """A smaller network has no room for a node's pods."""
@@ -61,15 +62,12 @@ def running(settings: Settings) -> list[Settings]:
     return found
 
 
-def reached(
-    resolv_conf: Path = Path("/etc/resolv.conf"), routes: Path = Path("/proc/net/route")
-) -> dict[IPv4Address, str]:
+def reached(resolvers: Path | None = None, routes: Path = Path("/proc/net/route")) -> dict[IPv4Address, str]:
     """The name servers and gateways of this machine; a file that is not there names none."""
     found = {}
-    for line in _lines(resolv_conf):
-        words = line.split()
-        if len(words) > 1 and words[0] == "nameserver" and _is_address(words[1]):
-            found[IPv4Address(words[1])] = "name server"
+    for address in resolv_conf.nameservers(resolvers or resolv_conf.path()):
+        if _is_address(address):
+            found[IPv4Address(address)] = "name server"
     for line in _lines(routes)[1:]:
         gateway = IPv4Address(int(line.split()[2], 16).to_bytes(4, sys.byteorder))
         if int(gateway):

@@ -56,6 +56,7 @@ from knarr.kubelet.sources import ObjectSources
 from knarr.kubelet.standing import Stop
 from knarr.kubelet.user_namespaces import UserNamespaces
 from knarr.kubelet.worker import PodWorker
+from knarr.network import resolv_conf
 
 _log = logs.log("kubelet")
 Json = dict[str, Any]
@@ -365,7 +366,7 @@ class Kubelet:
                 mounting.mount_tmpfs(memory, "mode=0700")
 
     def _make_shared(self, runtime_name: str, *, can_recurse: bool) -> Shared:
-        host = Path("/etc/resolv.conf")
+        host = resolv_conf.path()
         resolver = dns.parse(host.read_text(errors="replace")) if host.exists() else dns.Resolver()
         machine = self.heartbeat.machine
         amounts = node_status.capacity(self.settings, machine)

@@ -24,7 +24,7 @@ from knarr.builder.request import RunSettings
 from knarr.builder.rootfs import Rootfs
 from knarr.builder.steps import stubs
 from knarr.builder.trees import clean_path
-from knarr.network import namespaces
+from knarr.network import namespaces, resolv_conf
 from knarr.network.network import Network
 from knarr.runtime import defaults, spec
 from knarr.runtime.cgroups import Resources
@@ -194,17 +194,12 @@ def _own_files(work: Path, operation: Run, asked: RunSettings) -> list[VolumeMou
 
 def _resolv_conf() -> str:
     """The machine's resolvers, but those on its loopback, which a container cannot reach."""
-    for path in (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf")):
-        with contextlib.suppress(OSError):
-            lines = path.read_text().splitlines()
-            kept = [line for line in lines if line.split()[:1] != ["nameserver"] or not _is_loopback(line)]
-            return "\n".join(kept) + "\n"
-    return ""
-
-
-def _is_loopback(line: str) -> bool:
-    address = [*line.split(), ""][1]
-    return address.startswith("127.") or address == "::1"
+    try:
+        lines = resolv_conf.path().read_text().splitlines()
+    except OSError:
+        return ""
+    kept = [line for line in lines if line.split()[:1] != ["nameserver"] or not resolv_conf.is_stub(line.split()[-1])]
+    return "\n".join(kept) + "\n"
 
 
 @contextlib.asynccontextmanager

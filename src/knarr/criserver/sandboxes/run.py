@@ -22,7 +22,7 @@ from knarr.criserver.node import Node, now
 from knarr.criserver.records import SandboxRecord
 from knarr.criserver.sandboxes import files, loss, pause, teardown
 from knarr.criserver.user_namespaces import Users
-from knarr.network import namespaces
+from knarr.network import namespaces, resolv_conf
 from knarr.network.network import HostPort
 from knarr.oci.sysctls import namespace_of
 
@@ -147,7 +147,7 @@ def _write_files(directory: Path, config: PodSandboxConfig, hostname: str, addre
     texts = {
         "hosts": files.hosts(hostname, [str(address) for address in addresses]),
         "hostname": f"{hostname}\n",
-        "resolv.conf": files.resolv_conf(dns) if has_dns and dns else Path("/etc/resolv.conf").read_text(),
+        "resolv.conf": files.resolv_conf(dns) if has_dns and dns else resolv_conf.path().read_text(),
     }
     for name, text in texts.items():
         path = directory / name
