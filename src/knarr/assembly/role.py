@@ -17,6 +17,7 @@ from knarr.base import logs, tasks
 from knarr.base.errors import KnarrError
 from knarr.base.logs import fields, log
 from knarr.base.tasks import Ready
+from knarr.runtime.cgroups import Cgroups
 
 Work = Callable[[Settings, Ready], Awaitable[None]]
 
@@ -25,6 +26,8 @@ MODULES: dict[supervise.Role, str] = {"control": "knarr.assembly.control", "node
 UMASK = 0o022
 """Whoever starts a cluster may have a stricter one, and pods of other users must still be able to walk their own root
 file system. What nobody else may read is made so by name."""
+ROLES_GROUP = "roles"
+"""Below the cluster's control group: where its two processes are."""
 GC_THRESHOLDS = (50_000, 20, 50)
 """Most garbage here dies by reference count; a full collection over a large cache would stop the loop for long."""
 
@@ -39,6 +42,7 @@ def main(settings: Settings, role: supervise.Role, report_fd: int | None) -> int
     except KnarrError as error:
         supervise.report(report_fd, error=str(error))
         return 1
+    _leave_session(settings, role)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(_run(settings, role, report_fd))
@@ -48,6 +52,18 @@ def main(settings: Settings, role: supervise.Role, report_fd: int | None) -> int
         raise
     finally:
         os.close(lock)
+
+
+def _leave_session(settings: Settings, role: supervise.Role) -> None:
+    """Out of the control group of whoever typed `knarr up`: with a login's, systemd ends everything in it
+    (KillUserProcesses), and counts it against that user's limits. On cgroup v1 the login's stays."""
+    cgroups = Cgroups()
+    if settings.api_only or not cgroups.is_v2:
+        return
+    try:
+        cgroups.enter(f"{settings.cgroup}/{ROLES_GROUP}")
+    except OSError as error:
+        log(role).warning("%s", fields(role=role, cgroup="that of the login stays", reason=error))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -152,6 +152,11 @@ class Cgroups:
             if target.exists():
                 target.write_text(content)
 
+    def enter(self, path: str) -> None:
+        """v2 alone: make the group and put this process into it."""
+        self.create(path)
+        (self.root / path.strip("/") / "cgroup.procs").write_text("0")
+
     def bounds_swap(self) -> bool:
         """v2 alone: whether the kernel counts what a group swaps (any group but the root's has the file then)."""
         return self.is_v2 and any(True for _ in self.root.glob("*/memory.swap.max"))

@@ -128,3 +128,9 @@ def test_version_2_says_whether_the_kernel_counts_swap(tmp_path: Path) -> None:
     assert not groups.bounds_swap()
     write(tmp_path, k__memory_dot_swap_dot_max="max\n")
     assert groups.bounds_swap()
+
+
+def test_a_process_enters_a_group_of_version_2_that_is_made_for_it(tmp_path: Path) -> None:
+    write(tmp_path, cgroup_dot_controllers="memory\n", k__cgroup_dot_controllers="memory\n")
+    Cgroups(tmp_path).enter("/k/roles")
+    assert (tmp_path / "k" / "roles" / "cgroup.procs").read_text() == "0"
