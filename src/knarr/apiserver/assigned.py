@@ -9,9 +9,12 @@ from typing import Any, Final
 
 from knarr.apiserver.context import User
 from knarr.apiserver.resources import Json, Resource
+from knarr.base.clock import Instant, rfc3339
 from knarr.base.errors import BadRequest
 from knarr.kinds import quality
+from knarr.objects import faults
 
+TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
 Assign = Callable[[Json, User], Json]
 
 
@@ -103,13 +106,23 @@ def stateful_set(obj: Json, user: User) -> Json:
 
 
 def daemon_set(obj: Json, user: User) -> Json:
+    """The count of its templates that only v1beta1 had as a field; clients may begin where they like."""
     metadata = obj["metadata"]
-    generation = str(metadata.get("generation", 1))
-    annotations = {
-        **(metadata.get("annotations") or {}),
-        "deprecated.daemonset.template.generation": generation,
-    }
-    return {**obj, "metadata": {**metadata, "annotations": annotations}}
+    said = metadata.get("annotations") or {}
+    count = max(template_generation(said), 1)
+    return {**obj, "metadata": {**metadata, "annotations": {**said, TEMPLATE_GENERATION: str(count)}}}
+
+
+def template_generation(annotations: Json) -> int:
+    """What the annotation counts, 0 without it. Raises BadRequest."""
+    text = annotations.get(TEMPLATE_GENERATION, "0")
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    if not (digits.isascii() and digits.isdigit()):
+        raise BadRequest(f"strconv.ParseInt: parsing {faults.shown(text)}: invalid syntax")
+    # By length first: Python reads no number of more than 4300 digits.
+    if len(digits.lstrip("0")) > len(str(2**63)) or not -(2**63) <= int(text) < 2**63:
+        raise BadRequest(f"strconv.ParseInt: parsing {faults.shown(text)}: value out of range")
+    return int(text)
 
 
 def persistent_volume(obj: Json, user: User) -> Json:
@@ -154,3 +167,26 @@ def on_create(resource: Resource, obj: Json, user: User) -> Json:
 def on_update(resource: Resource, obj: Json, user: User) -> Json:
     row = ON_UPDATE.get((resource.stored.group, resource.stored.kind))
     return row(obj, user) if row else obj
+
+
+def taint_times(resource: Resource, obj: Json, now: Instant) -> Json:
+    """A taint of a device that says no time is of now."""
+    match resource.stored.kind:
+        case "DeviceTaintRule":
+            spec = obj.get("spec") or {}
+            return {**obj, "spec": {**spec, "taint": _timed(spec["taint"], now)}} if spec.get("taint") else obj
+        case "ResourceSlice":
+            spec = obj.get("spec") or {}
+            devices = [
+                {**device, "taints": [_timed(taint, now) for taint in device["taints"]]}
+                if device.get("taints")
+                else device
+                for device in spec.get("devices") or ()
+            ]
+            return {**obj, "spec": {**spec, "devices": devices}} if devices else obj
+        case _:
+            return obj
+
+
+def _timed(taint: Json, now: Instant) -> Json:
+    return taint if taint.get("timeAdded") else {**taint, "timeAdded": rfc3339(now)}

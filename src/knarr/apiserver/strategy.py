@@ -7,7 +7,7 @@ The walks are in objects/; this file only says when each is made and which part 
 from collections.abc import Mapping
 from typing import Any, Final
 
-from knarr.apiserver import conversions
+from knarr.apiserver import assigned, conversions
 from knarr.apiserver.resources import Json, Resource
 from knarr.base import ids
 from knarr.base.clock import Instant, rfc3339
@@ -84,9 +84,20 @@ def prepared_update(resource: Resource, new: Json, old: Json, subresource: str) 
         prepared.pop("status", None)
         if "status" in old:
             prepared["status"] = old["status"]
+    if resource.stored.kind == "DaemonSet":
+        _count_templates(prepared, old)
     if not subresource or subresource in ("resize", "ephemeralcontainers", "scale"):
         _bump_generation(resource, prepared, old)
     return prepared
+
+
+def _count_templates(prepared: Json, old: Json) -> None:
+    """The count of a DaemonSet's templates is the server's: what a client sends there is passed over."""
+    count = assigned.template_generation(old["metadata"].get("annotations") or {})
+    if (prepared.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template"):
+        count += 1
+    metadata = prepared["metadata"]
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), assigned.TEMPLATE_GENERATION: str(max(count, 1))}
 
 
 def _keep_in_status(resource: Resource, prepared: Json, old: Json) -> None:

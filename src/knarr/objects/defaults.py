@@ -14,9 +14,9 @@ from knarr.objects.schema import ObjectType, Schema, Types, reachable, ways
 
 Json = dict[str, Any]
 Segments = tuple[str, ...]
-# A DeviceTaint's time is the server's, not a value of the object.
+# A DeviceTaint's time is assigned (apiserver/assigned.py), for it is not a value of the object.
 SKIPPED_RULES: Final = frozenset(("now-truncated-to-second",))
-# What is logged is not split by streams.
+# The options of a log are a query: apiserver/subresources/log.py reads them, and the default of its stream is there.
 SKIPPED_GATES: Final = frozenset(("PodLogsQuerySplitStreams",))
 
 

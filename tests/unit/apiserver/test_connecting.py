@@ -1,5 +1,6 @@
 """Which container, why no log, whose port: the decisions of log, exec and proxy on paper."""
 
+import re
 from typing import Any
 
 import pytest
@@ -62,6 +63,16 @@ def test_log_options_are_validated_as_upstream_does() -> None:
         422,
         'PodLogOptions "web" is invalid: tailLines: Invalid value: -5: must be greater than or equal to 0',
     )
+    log.check_options("web", {"tailLines": "5", "stream": "All"})
+    for query, why in (
+        ({"stream": "Both"}, 'stream: Unsupported value: "Both": supported values: "All", "Stderr", "Stdout"'),
+        (
+            {"stream": "Stderr", "tailLines": "5"},
+            "Forbidden: `tailLines` and specific `stream` are mutually exclusive for now",
+        ),
+    ):
+        with pytest.raises(Refusal, match=re.escape(why)):
+            log.check_options("web", query)
     for query in ({"tailLines": "x"}, {"sinceTime": "y"}):
         with pytest.raises(BadRequest):
             log.check_options("web", query)

@@ -12,9 +12,12 @@ from knarr.apiserver.context import Json, RequestContext
 from knarr.apiserver.subresources import connecting
 from knarr.base import clock
 from knarr.base.errors import BadRequest, Cause, DeadlineExceeded, Unavailable
+from knarr.objects import faults
 from knarr.wire import http, parameters
 
 PASSED: Final = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
+ALL: Final = "All"
+STREAMS: Final = (ALL, "Stderr", "Stdout")
 BOOLEANS: Final = ("follow", "previous", "timestamps")
 MESSAGE_BYTES_MAX: Final = 64 * 1024
 TEXT: Final[http.Headers] = (("content-type", "text/plain"), ("cache-control", "no-cache, private"))
@@ -81,6 +84,12 @@ def check_options(name: str, query: Mapping[str, str]) -> None:
                     "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
                 )
             )
+    stream = query.get("stream") or ALL
+    if stream not in STREAMS:
+        causes.append(faults.unsupported("stream", stream, STREAMS))
+    if stream != ALL and query.get("tailLines"):
+        detail = "`tailLines` and specific `stream` are mutually exclusive for now"
+        causes.append(faults.forbidden("", detail))
     if causes:
         raise status.invalid("PodLogOptions", "", name, causes)
 
