@@ -129,6 +129,16 @@ def status(found: bytes) -> int:
     return int(found.split(b" ", 2)[1]) if found.startswith(b"HTTP/1.1 ") else 0
 
 
+def gets_in(process: Process, message: bytes) -> bool:
+    """Whether a client that dials again when it is cut off is served at last."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        with contextlib.suppress(ConnectionError, ssl.SSLError), process.dial() as connection:
+            if status(answer(connection, message)) == 200:
+                return True
+    return False
+
+
 def left_behind(process: Process, descriptors: int, tasks: int) -> list[str]:
     """What there is more of than there was, once there is nothing more or after a while."""
     end = time.monotonic() + SECONDS / 2

@@ -5,6 +5,7 @@ same run; what is left behind in descriptors, tasks and resident memory.
 """
 
 import json
+import resource
 import socket
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -280,3 +281,26 @@ def test_garbage_instead_of_a_handshake_is_closed(server: Process) -> None:
         assert status(found) == 0
         connection.close()
     assert hostile.left_behind(server, descriptors, tasks) == []
+
+
+def test_a_server_without_descriptors_serves_whom_it_has_and_takes_others_when_there_are_some(server: Process) -> None:
+    """More idle connections than it may have files: they cost nothing, and others get in after them."""
+    known, message = server.dial(), request("GET", CONFIGMAPS + "?limit=1")
+
+    def cost() -> float:
+        before = server.cpu_seconds()
+        for _ in range(200):
+            assert status(answer(known, message)) == 200
+        return server.cpu_seconds() - before
+
+    usual, bounds = cost(), resource.prlimit(server.child.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(server.child.pid, resource.RLIMIT_NOFILE, (server.descriptors() + 20, bounds[1]))
+    try:
+        crowd = [server.dial("plain") for _ in range(100)]
+        assert cost() < 5 * usual + 0.5
+        for connection in crowd:
+            connection.close()
+        assert hostile.gets_in(server, message)
+    finally:
+        resource.prlimit(server.child.pid, resource.RLIMIT_NOFILE, bounds)
+        known.close()
