@@ -13,6 +13,8 @@ from knarr.apiserver.server import ApiServer
 from knarr.client.inprocess import InProcessTransport
 from knarr.client.requests import ApiClient
 from knarr.controllers.controller import Controller
+from knarr.controllers.registry import all_controllers
+from knarr.kinds.batch import JOB
 from knarr.kinds.core_config import NAMESPACE
 from knarr.store.memory import MemoryStore
 from tests.scenarios import transcript
@@ -65,3 +67,26 @@ def test_the_transcript_holds_on_the_api_server(path: Path) -> None:
     entries = transcript.parse(path.read_text())
     printed = virtual_time.run(play(entries))
     assert masked(printed) == masked([list(entry.expected) for entry in entries])
+
+
+async def labels_of_a_finished_job() -> dict[str, str]:
+    cluster = RealCluster(all_controllers())
+    await cluster.client.create(
+        NAMESPACE, "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
+    )
+    template = {"metadata": {"annotations": {"test/exit": "0", "test/after": "1"}},
+                "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "work"}]}}  # fmt: skip
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "work", "labels": {"mine": "1"}},
+           "spec": {"template": template}}  # fmt: skip
+    async with running_cluster(cluster):
+        await cluster.client.create(JOB, "default", job)
+        await cluster.settle()
+        stored = await cluster.client.get(JOB, "default", "work")
+    assert stored["status"]["succeeded"] == 1
+    labels: dict[str, str] = stored["metadata"]["labels"]
+    return labels
+
+
+def test_a_jobs_own_labels_outlive_what_its_controller_writes() -> None:
+    """A Job without labels is given its template's: a status sent without them would replace the user's."""
+    assert virtual_time.run(labels_of_a_finished_job()) == {"mine": "1"}

@@ -309,10 +309,11 @@ class Runner:
         if stored.get("status", {}) == status:
             return
         stored["status"] = status
-        # The plan's own patches of the root do not make it stale, and its annotations are not taken back.
-        stored["metadata"] = {
-            key: value for key, value in stored["metadata"].items() if key not in ("annotations", "labels")
-        } | {"resourceVersion": memory.root_revision}
+        # The plan's own patches of the root do not make it stale, and its annotations are not taken back. The labels go
+        # along: a Job or ReplicationController without any is given its template's.
+        stored["metadata"] = {key: value for key, value in stored["metadata"].items() if key != "annotations"} | {
+            "resourceVersion": memory.root_revision
+        }
         kind = self._controller.kind
         failpoint(f"{self._controller.name}.before_status")
         written = await self._client.update(kind, *held.key, stored, subresource="status")
