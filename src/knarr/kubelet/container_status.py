@@ -11,6 +11,7 @@ from knarr.base import durations
 from knarr.base.backoff import Backoff
 from knarr.base.clock import Instant, rfc3339
 from knarr.cri.messages.enums import ContainerState
+from knarr.cri.messages.sandbox import LinuxContainerUser
 from knarr.kinds.lens.container import ResourceRequirements
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import members, resources, restarts
@@ -43,6 +44,8 @@ def container_status(
         status["containerID"] = f"{runtime}://{latest.id}"
     if latest is not None and latest.stop_signal:
         status["stopSignal"] = latest.stop_signal
+    if latest is not None and latest.user is not None:
+        status["user"] = _user(latest.user)
     if container.resources.requests and is_running:
         status["allocatedResources"] = dict(container.resources.requests)
     actual = _actual_resources(pod, container, latest, standing)
@@ -50,6 +53,24 @@ def container_status(
         named = (("limits", actual.limits), ("requests", actual.requests))
         status["resources"] = {key: value for key, value in named if value}
     return status
+
+
+def volume_mounts(container: AnyContainer, *, can_recurse: bool) -> list[Json]:
+    """The mounts as the container has them: whether one is read-only with all that is below it depends on the node."""
+    found = []
+    for mount in container.volume_mounts:
+        entry: Json = {"mountPath": mount.mount_path, "name": mount.name}
+        if mount.read_only:
+            is_recursive = can_recurse and mount.recursive_read_only in ("Enabled", "IfPossible")
+            entry |= {"readOnly": True, "recursiveReadOnly": "Enabled" if is_recursive else "Disabled"}
+        found.append(entry)
+    return found
+
+
+def _user(user: LinuxContainerUser) -> Json:
+    """Whom its first process runs as."""
+    groups = {"supplementalGroups": list(user.supplemental_groups)} if user.supplemental_groups else {}
+    return {"linux": {"uid": user.uid, "gid": user.gid, **groups}}
 
 
 def _actual_resources(

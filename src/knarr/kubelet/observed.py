@@ -46,6 +46,7 @@ class ObservedContainer:
     grace_seconds: int = 30
     resources: str = ""
     stop_signal: str = ""
+    user: cri_sandbox.LinuxContainerUser | None = None
 
     @property
     def is_running(self) -> bool:
@@ -149,6 +150,7 @@ def _container(sandbox_id: str, status: cri_sandbox.ContainerStatus) -> Observed
         hash=status.annotations.get(CONTAINER_HASH, ""),
         resources=status.annotations.get(RESOURCES, ""),
         stop_signal=_signal(status.stop_signal),
+        user=status.user.linux if status.user is not None else None,
         grace_seconds=_integer(status.annotations.get(GRACE_PERIOD, ""), 30),
     )
 

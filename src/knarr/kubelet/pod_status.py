@@ -10,7 +10,7 @@ from knarr.base.clock import Instant, rfc3339
 from knarr.kinds.lens.container import Container
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import conditions, members, resizing, restarts
-from knarr.kubelet.container_status import container_status
+from knarr.kubelet.container_status import container_status, volume_mounts
 from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.standing import Standing
 
@@ -18,7 +18,14 @@ Json = dict[str, Any]
 
 
 def pod_status(
-    pod: Pod, observed: ObservedPod, standing: Standing, now: Instant, *, runtime: str, host_ip: str
+    pod: Pod,
+    observed: ObservedPod,
+    standing: Standing,
+    now: Instant,
+    *,
+    runtime: str,
+    host_ip: str,
+    can_recurse: bool = True,
 ) -> Json:
     """The whole status, as the kubelet would have it."""
     inits = [_status(pod, c, observed, standing, runtime) for c in pod.spec.init_containers]
@@ -43,7 +50,7 @@ def pod_status(
         ("ephemeralContainerStatuses", ephemerals),
     ):
         if found and not _never_began(pod, observed, standing):
-            status[key] = found
+            status[key] = [_with_mounts(pod, each, can_recurse=can_recurse) for each in found]
     ips = _ips(pod, sandbox.ips if sandbox else (), host_ip)
     if ips:
         status |= {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}
@@ -56,6 +63,12 @@ def pod_status(
     elif pod.status.reason:
         status |= {"reason": pod.status.reason, "message": pod.status.message}
     return status
+
+
+def _with_mounts(pod: Pod, status: Json, *, can_recurse: bool) -> Json:
+    container = members.find(pod, status["name"])
+    mounts = volume_mounts(container, can_recurse=can_recurse) if container is not None else []
+    return {**status, "volumeMounts": mounts} if mounts else status
 
 
 def _never_began(pod: Pod, observed: ObservedPod, standing: Standing) -> bool:

@@ -75,7 +75,13 @@ class Reporter:
             return None
         shared = self._shared
         wanted = pod_status.pod_status(
-            pod, observed, standing, now, runtime=shared.runtime_name, host_ip=shared.settings.node_ip
+            pod,
+            observed,
+            standing,
+            now,
+            runtime=shared.runtime_name,
+            host_ip=shared.settings.node_ip,
+            can_recurse=shared.can_recurse,
         )
         patch = pod_status.status_patch(self._status, wanted, self._api_uid)
         if patch is not None and _is_starting(standing):

@@ -9,6 +9,7 @@ import pytest
 
 from knarr.base.backoff import Backoff
 from knarr.cri.messages.enums import ContainerState
+from knarr.cri.messages.sandbox import LinuxContainerUser
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.pod_status import pod_status, status_patch
@@ -51,6 +52,25 @@ PHASES: dict[str, tuple[Pod, ObservedPod, str]] = {
 def test_the_phase_of_a_pod(name: str) -> None:
     subject, observed, wanted = PHASES[name]
     assert status(subject, observed)["phase"] == wanted
+
+
+def test_a_container_tells_its_mounts_and_whom_it_runs_as() -> None:
+    mounts = [
+        {"name": "a", "mountPath": "/a"},
+        {"name": "b", "mountPath": "/b", "readOnly": True},
+        {"name": "c", "mountPath": "/c", "readOnly": True, "recursiveReadOnly": "IfPossible"},
+    ]
+    subject = pod(containers=[{"name": "c", "image": "i", "volumeMounts": mounts}])
+    found = status(subject, seen(replace(up(), user=LinuxContainerUser(uid=7, gid=8, supplemental_groups=(8, 9)))))
+    told = found["containerStatuses"][0]
+    assert told["user"] == {"linux": {"uid": 7, "gid": 8, "supplementalGroups": [8, 9]}}
+    assert told["volumeMounts"] == [
+        {"name": "a", "mountPath": "/a"},
+        {"name": "b", "mountPath": "/b", "readOnly": True, "recursiveReadOnly": "Disabled"},
+        {"name": "c", "mountPath": "/c", "readOnly": True, "recursiveReadOnly": "Enabled"},
+    ]
+    old = pod_status(subject, seen(), Standing(), NOW, runtime="mem", host_ip="192.0.2.1", can_recurse=False)
+    assert old["containerStatuses"][0]["volumeMounts"][2]["recursiveReadOnly"] == "Disabled"
 
 
 def test_a_crash_loop_is_a_waiting_state_with_the_last_end_beside_it() -> None:
