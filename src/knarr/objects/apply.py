@@ -6,7 +6,7 @@ Spec: Server-Side Apply; texts are upstream's. Not here: sets of fields (fields.
 """
 
 import functools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -69,7 +69,7 @@ def merged(schema: Schema, live: Json | None, applied: Applied) -> Json:
         return _merged(schema, {**blank, "metadata": {}}, [], applied)
     held = managed.parsed(live["metadata"].get("managedFields"))
     if not held:
-        everything = fields.of(schema, managed.without_stripped(live))
+        everything, _ = fields.compare(schema, managed.empty(schema), managed.without_stripped(live))
         writer = Writer(managed.BEFORE_FIRST_APPLY, applied.writer.api_version)
         held = [Entry(writer, "Update", applied.now, everything)]
     try:
@@ -235,40 +235,51 @@ def _combined_fields(schema: Schema, live: Json, config: Json) -> Json:
 
 
 def _combined_list(schema: Schema, live: list[Any], config: list[Any]) -> list[Any]:
-    had, given = fields.entries(schema, live), fields.entries(schema, config)
+    had, given = fields.elements(schema, live), fields.entries(schema, config)
     if had is None or given is None:
         return config
+    unique = fields.entries(schema, live) or _without_duplicates(had)
     return [
-        combined(schema.element, had.get(key), given[key]) if key in given else had[key]
-        for key in _order(list(had), list(given))
+        combined(schema.element, unique.get(key), given[key]) if at is None else live[at]
+        for key, at in _order([key for key, _ in had], list(given))
     ]
 
 
-def _order(had: list[str], given: list[str]) -> list[str]:
-    """The entries of both lists: those that only the live list has stay where they are, the others come in the
-    applied order. A shared entry that stands at another place of the live list than its turn is passed over there."""
-    shared = deque(key for key in given if key in had)
-    left, right, known = deque(had), deque(given), frozenset(given)
-    made: list[str] = []
+def _without_duplicates(had: list[tuple[str, Any]]) -> Json:
+    """Entries that are alone with their name; others, which an update may have left, merge with nothing."""
+    count = Counter(key for key, _ in had)
+    return {key: item for key, item in had if count[key] == 1}
+
+
+def _order(had: list[str], given: list[str]) -> list[tuple[str, int | None]]:
+    """The entries of both lists: those that only the live list has, with their index, stay where they are, the others
+    come in the applied order. A shared entry that stands at another place of the live list than its turn is passed
+    over there."""
+    live = frozenset(had)
+    shared = deque(key for key in given if key in live)
+    left, right, known = deque(enumerate(had)), deque(given), frozenset(given)
+    made: list[tuple[str, int | None]] = []
     taken: set[str] = set()
 
     def take() -> None:
         key = right.popleft()
-        made.append(key)
+        made.append((key, None))
         taken.add(key)
         if shared and shared[0] == key:
             shared.popleft()
 
     while left or right:
-        if left and right and left[0] == right[0]:
+        at, key = left[0] if left else (0, "")
+        if left and right and key == right[0]:
             left.popleft()
             take()
-        elif left and right and left[0] in known and shared and shared[0] != left[0]:
+        elif left and right and key in known and shared and shared[0] != key:
             left.popleft()
-        elif left and left[0] not in known:
-            made.append(left.popleft())
+        elif left and key not in known:
+            left.popleft()
+            made.append((key, at))
         else:
-            if left and left[0] in taken:
+            if left and key in taken:
                 left.popleft()
             if right:
                 take()
@@ -290,10 +301,10 @@ def pruned(schema: Schema, value: Any, last: Fields, owned: Fields, *, is_free: 
         }
         is_same = len(kept) == len(value) and all(kept[key] is value[key] for key in kept)
         return value if is_same else kept or None
-    named = fields.entries(schema, value) if isinstance(value, list) else None
+    named = fields.elements(schema, value) if isinstance(value, list) else None
     if named is None:
         return value
-    entries = [_left(schema.element, pair, (last, owned), is_struct=False, is_free=is_free) for pair in named.items()]
+    entries = [_left(schema.element, pair, (last, owned), is_struct=False, is_free=is_free) for pair in named]
     is_same = all(left is each for left, each in zip(entries, value, strict=True))
     return value if is_same else [each for each in entries if each is not _GONE] or None
 

@@ -162,15 +162,17 @@ def _node(place: Schema, item: Any) -> Fields | None:
     if isinstance(item, dict) and place.form in ("struct", "map"):
         return (of(place, item) or None) if item else LEAF
     if isinstance(item, list) and place.form == "list":
-        named = entries(place, item)
+        named = _grouped(place, item)
         if named is None:
             return LEAF
-        return {key: _entry(place.element, entry) for key, entry in named.items()} or None
+        return {key: _entry(place.element, same) for key, same in named.items()} or None
     return LEAF
 
 
-def _entry(element: Schema, entry: Any) -> Fields:
-    node = of(element, entry) if isinstance(entry, dict) and not element.is_atomic else LEAF
+def _entry(element: Schema, same: list[Any]) -> Fields:
+    """Entries of one name; more than one are owned as a whole."""
+    entry = same[0]
+    node = of(element, entry) if len(same) == 1 and isinstance(entry, dict) and not element.is_atomic else LEAF
     return {SELF: LEAF, **node} if node else LEAF
 
 
@@ -183,11 +185,18 @@ def below(schema: Schema, key: str) -> Schema | None:
 
 def entries(place: Schema, items: list[Any]) -> dict[str, Any] | None:
     """The entries of a list-map or set by their path element; None when they cannot be told apart."""
-    made: dict[str, Any] = {}
+    named = elements(place, items)
+    if named is None:
+        return None
+    made = dict(named)
+    return made if len(made) == len(named) else None
+
+
+def elements(place: Schema, items: list[Any]) -> list[tuple[str, Any]] | None:
+    """The entries of a list-map or set, each with its path element; None when one has none."""
     if place.list_type == "set":
-        for item in items:
-            made[f"v:{_encode(item).decode()}"] = item
-        return made
+        return [(f"v:{_encode(item).decode()}", item) for item in items]
+    made: list[tuple[str, Any]] = []
     keys = place.keys
     defaults = key_defaults(place.element.type) if place.element.form == "struct" else {}
     for item in items:
@@ -198,11 +207,19 @@ def entries(place: Schema, items: list[Any]) -> dict[str, Any] | None:
             value = item.get(key, defaults.get(key))
             if value is not None:
                 named[key] = value
-        element = f"k:{_encode(named).decode()}"
-        if not named or element in made:
+        if not named:
             return None
-        made[element] = item
+        made.append((f"k:{_encode(named).decode()}", item))
     return made
+
+
+def _grouped(place: Schema, items: list[Any]) -> dict[str, list[Any]] | None:
+    """The entries by their path element, those of one name together."""
+    made: dict[str, list[Any]] = {}
+    named = elements(place, items)
+    for element, item in named or ():
+        made.setdefault(element, []).append(item)
+    return None if named is None else made
 
 
 _KEY_DEFAULTS: Final[dict[str, dict[str, Any]]] = {}
@@ -250,7 +267,7 @@ def _compare_at(place: Schema, pair: tuple[Any, Any], key: str, found: tuple[Fie
         more, less = compare(place, old or {}, new or {})
     elif place.form == "list" and isinstance(old or [], list) and isinstance(new or [], list):
         old, new = old or [], new or []  # null is empty beside one that is not
-        had, has_now = entries(place, old), entries(place, new)
+        had, has_now = _grouped(place, old), _grouped(place, new)
         if had is None or has_now is None:
             changed[key] = LEAF
             return
@@ -264,14 +281,22 @@ def _compare_at(place: Schema, pair: tuple[Any, Any], key: str, found: tuple[Fie
         removed[key] = less
 
 
-def _compare_entries(element: Schema, old: Json, new: Json) -> tuple[Fields, Fields]:
+def _compare_entries(element: Schema, old: dict[str, list[Any]], new: dict[str, list[Any]]) -> tuple[Fields, Fields]:
+    """Several entries of one name, which create and update may leave, are one value without places in it."""
     changed: Fields = {}
-    removed: Fields = {key: _whole_entry(element, item) for key, item in old.items() if key not in new}
-    for key, item in new.items():
-        if key not in old:
-            changed[key] = _whole_entry(element, item)
-        elif old[key] != item:
-            _compare_at(element, (old[key], item), key, (changed, removed))
+    removed: Fields = {key: _whole_entry(element, same) for key, same in old.items() if key not in new}
+    for key, now in new.items():
+        had = old.get(key)
+        if had is None:
+            changed[key] = _whole_entry(element, now)
+        elif had == now:
+            continue
+        elif len(had) == 1 and len(now) == 1:
+            _compare_at(element, (had[0], now[0]), key, (changed, removed))
+        else:
+            changed[key] = _whole_entry(element, now)
+            if len(had) == 1 or len(now) == 1:
+                removed[key] = _whole_entry(element, had)
     return changed, removed
 
 
@@ -296,11 +321,11 @@ def _whole(place: Schema, item: Any) -> Fields:
                 made[f"f:{key}"] = _whole(inner, each) if each.__class__ in _CONTAINERS else LEAF
         return made
     if isinstance(item, list) and place.form == "list":
-        named = entries(place, item)
+        named = _grouped(place, item)
         if named is not None:
-            return {SELF: LEAF, **{key: _whole_entry(place.element, entry) for key, entry in named.items()}}
+            return {SELF: LEAF, **{key: _whole_entry(place.element, same) for key, same in named.items()}}
     return LEAF
 
 
-def _whole_entry(element: Schema, entry: Any) -> Fields:
-    return _whole(element, entry) if isinstance(entry, dict) else LEAF
+def _whole_entry(element: Schema, same: list[Any]) -> Fields:
+    return _whole(element, same[0]) if len(same) == 1 and isinstance(same[0], dict) else LEAF

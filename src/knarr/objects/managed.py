@@ -138,7 +138,7 @@ def without_managed(obj: Json) -> Json:
 
 def _first(schema: Schema, new: Json, writer: Writer, now: str) -> Json:
     """A new object: its creator owns all that is set."""
-    mine, _ = fields.compare(schema, _empty(schema), without_stripped(new))
+    mine, _ = fields.compare(schema, empty(schema), without_stripped(new))
     return _with(new, [_json(writer, "Update", now, mine)] if mine else [])
 
 
@@ -173,7 +173,7 @@ def _with(new: Json, entries: Any) -> Json:
 _EMPTY: dict[str, Json] = {}
 
 
-def _empty(schema: Schema) -> Json:
+def empty(schema: Schema) -> Json:
     """An object of the type in which nothing is set, without what nobody owns."""
     found = _EMPTY.get(schema.type_name)
     if found is None:

@@ -298,3 +298,17 @@ def test_entries_of_both_come_in_the_applied_order() -> None:
 def test_places_are_named_before_what_is_below_them() -> None:
     held = {"f:z": {}, "f:a": {".": {}, "f:b": {}}, "f:m": {"f:n": {}}}
     assert list(fields.paths(held)) == [".a", ".z", ".a.b", ".m.n"]
+
+
+def test_entries_of_one_name_are_one_value_and_leave_the_others_alone() -> None:
+    twice = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}, {"name": "B", "value": "3"}]
+    created = walks.defaulted(DEPLOYMENT, deployment(env=twice))
+    live = managed.tracked(schemas.of(DEPLOYMENT), created, None, Writer("editor", "apps/v1"), EARLY)
+    path = '.spec.template.spec.containers[name="c"].env'
+    assert owners(live, f'{path}[name="A"]') == ["editor"]
+    assert owners(live, f'{path}[name="A"].value') == []
+    assert owners(live, f'{path}[name="B"].value') == ["editor"]
+    more = applied(live, deployment(env=[{"name": "C", "value": "4"}]), "a")
+    assert container(more)["env"] == [*twice, {"name": "C", "value": "4"}]
+    alone = applied(live, deployment(env=[{"name": "A", "value": "5"}]), "a", force=True)
+    assert container(alone)["env"] == [{"name": "A", "value": "5"}, {"name": "B", "value": "3"}]
