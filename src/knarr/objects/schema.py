@@ -8,7 +8,7 @@ Spec: the x-kubernetes-* extensions of OpenAPI; Go's omitempty as `zero` (see th
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 Json = dict[str, Any]
 # fmt: off
@@ -22,54 +22,49 @@ _WRITTEN: Final = frozenset(("struct", "string", "integer", "boolean"))
 
 
 class ObjectType:
-    """The fields of one named type; `defaults` and `checks` hold what defaults.py and validation.py compile of it."""
+    """The fields of one named type; `defaults` and `checks` hold what defaults.py and validation.py compile of it.
 
-    __slots__ = ("_fields", "_raw", "_types", "checks", "defaults", "emitted", "is_atomic", "name", "unions")
+    Made by `Types`, and not whole before somebody looks at its fields."""
+
+    __slots__ = ("_raw", "checks", "defaults", "emitted", "fields", "is_atomic", "name", "types", "unions")
+    fields: "dict[str, Schema]"
+    emitted: tuple[str, ...]
+    """Fields that Go writes also when they are zero."""
 
     def __init__(self, name: str, raw: Mapping[str, Any], types: "Types") -> None:
         self.name = name
-        self._raw: Mapping[str, Any] | None = raw
-        self._types = types
-        self._fields: dict[str, Schema] | None = None
+        self._raw: Mapping[str, Any] = raw
+        self.types = types
         self.is_atomic = raw.get("mapType") == "atomic"
         self.unions: list[Any] = raw.get("unions") or []
-        self.emitted: tuple[str, ...] = ()
         self.defaults: Any = None
         self.checks: Any = None
 
-    @property
-    def fields(self) -> "dict[str, Schema]":
-        if self._fields is None:
-            assert self._raw is not None
-            self._fields = {name: Schema(facts, self._types) for name, facts in self._raw["fields"].items()}
-            self.emitted = tuple(
-                name for name, field in self._fields.items() if field.zero == "emit" and field.form in _WRITTEN
-            )
-            self._raw = None
-        return self._fields
-
-    @property
-    def types(self) -> "Types":
-        return self._types
-
 
 class Schema:
-    """One place: `form` is a scalar's name, `struct` (has an ObjectType), `list` or `map` (has an element)."""
+    """One place: `form` is a scalar's name, `struct` (has an ObjectType), `list` or `map` (has an element).
+
+    Made by `place`, and not whole before somebody looks at what is below it."""
 
     __slots__ = (
-        "_holds_structs", "_is_atomic", "_of", "_type", "_type_name", "_types", "bounds", "enum", "form",
-        "is_immutable", "is_open", "is_required", "is_scalar", "keys", "limit", "list_type", "map_type", "needs",
-        "patch", "patch_key", "union", "unique", "update", "zero",
+        "_of", "_types", "bounds", "element", "enum", "form", "holds_structs", "is_atomic", "is_immutable", "is_open",
+        "is_required", "is_scalar", "keys", "limit", "list_type", "map_type", "needs", "patch", "patch_key", "type",
+        "type_name", "union", "unique", "update", "zero",
     )  # fmt: skip
+    type: ObjectType
+    """The fields of a `struct`."""
+    element: "Schema"
+    """What a list's entries or a map's values are."""
+    is_atomic: bool
+    """Whether server-side apply owns the value as a whole."""
+    holds_structs: bool
+    """Whether it is a struct, or a list or map that has structs somewhere below: where fields can be unknown."""
 
     def __init__(self, facts: Mapping[str, Any], types: "Types") -> None:
         self._types = types
-        self._type: ObjectType | None = None
-        self._is_atomic: bool | None = None
-        self._holds_structs: bool | None = None
         kind = facts["type"]
         self.form: str = kind if kind in SCALARS or kind in ("list", "map") else "struct"
-        self._type_name: str = kind
+        self.type_name: str = kind
         scalar = types.scalar(kind) if self.form == "struct" else ""
         if scalar:
             self.form = scalar
@@ -100,45 +95,6 @@ class Schema:
         if limits:
             self.bounds = limits
 
-    @property
-    def type(self) -> ObjectType:
-        """The fields of a `struct`."""
-        found = self._type
-        if found is None:
-            found = self._type = self._types.of(self._type_name)
-        return found
-
-    @property
-    def type_name(self) -> str:
-        return self._type_name
-
-    @property
-    def element(self) -> "Schema":
-        """What a list's entries or a map's values are."""
-        of = self._of
-        if not isinstance(of, Schema):
-            of = self._of = Schema(of if isinstance(of, Mapping) else {"type": of or "any"}, self._types)
-        return of
-
-    @property
-    def is_atomic(self) -> bool:
-        """Whether server-side apply owns the value as a whole."""
-        found = self._is_atomic
-        if found is None:  # kept: every write asks at every place
-            found = self._is_atomic = self._owned_as_a_whole()
-        return found
-
-    @property
-    def holds_structs(self) -> bool:
-        """Whether it is a struct, or a list or map that has structs somewhere below: where fields can be unknown."""
-        found = self._holds_structs
-        if found is None:
-            inner = self
-            while inner.form in ("list", "map"):
-                inner = inner.element
-            found = self._holds_structs = inner.form == "struct"
-        return found
-
     def _owned_as_a_whole(self) -> bool:
         match self.form:
             case "struct":
@@ -152,6 +108,54 @@ class Schema:
 
 
 _BOUNDS: Final = ("min", "max", "minItems", "maxItems", "minLength", "maxLength", "maxBytes", "pattern", "fmt")
+
+
+class _LateType(ObjectType):
+    """An ObjectType whose fields nobody has looked at. What is missing is filled in once, and from then on it is a
+    plain one: walks ask for these at every place, and a property or a `__getattr__` would cost more than all else."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # it would let every name pass
+
+        def __getattr__(self, name: str) -> Any:
+            _complete_type(self)
+            return getattr(self, name)
+
+
+def _complete_type(kind: ObjectType) -> None:
+    raw, kind._raw = kind._raw, {}
+    kind.fields = {name: place(facts, kind.types) for name, facts in raw["fields"].items()}
+    kind.emitted = tuple(name for name, field in kind.fields.items() if field.zero == "emit" and field.form in _WRITTEN)
+    kind.__class__ = ObjectType
+
+
+class _LatePlace(Schema):
+    """A Schema of which nobody has looked below: types refer to each other in circles."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            _complete_place(self)
+            return getattr(self, name)
+
+
+def _complete_place(schema: Schema) -> None:
+    schema.__class__ = Schema
+    inner, of = schema, schema._of
+    if schema.form == "struct":
+        schema.type = schema._types.of(schema.type_name)
+    elif schema.form in ("list", "map"):
+        inner = schema.element = place(of if isinstance(of, Mapping) else {"type": of or "any"}, schema._types)
+    schema.is_atomic = schema._owned_as_a_whole()
+    schema.holds_structs = inner.form == "struct" or (inner is not schema and inner.holds_structs)
+
+
+def place(facts: Mapping[str, Any], types: "Types") -> Schema:
+    """The place that a row of the facts describes."""
+    return _LatePlace(facts, types)
 
 
 def _union(facts: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -224,7 +228,7 @@ class Types:
             raw = self._load(name)
             if raw is None:
                 raise LookupError(f"{name} is no type of the facts table")
-            found = self._built[name] = ObjectType(name, raw, self)
+            found = self._built[name] = _LateType(name, raw, self)
         return found
 
     def facts(self, name: str) -> Mapping[str, Any] | None:
@@ -252,4 +256,4 @@ class Types:
 
     def root(self, name: str) -> Schema:
         """The place of a whole object of a type."""
-        return Schema({"type": name, "zero": "emit"}, self)
+        return place({"type": name, "zero": "emit"}, self)
