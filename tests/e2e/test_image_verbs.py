@@ -213,4 +213,4 @@ def test_nobody_serving_is_a_clear_error(context: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == printing.EXIT_NOT_RUNNING
-    assert done.stderr.splitlines()[0] == "error: knarr nobody is not running"
+    assert done.stderr.splitlines()[0] == "error: the cluster nobody is not running"

@@ -54,7 +54,8 @@ def _runtimes() -> list[Finding]:
         version = _version(program)
         if version and version < floor:
             want, have = ".".join(map(str, floor)), ".".join(map(str, version))
-            findings.append(Finding("warn", f"{program} {have}", f"older than {want}, which mends known escapes"))
+            why = f"older than {want}, which mends known escapes; the first on the PATH is used"
+            findings.append(Finding("warn", f"{program} {have}", why))
     return findings
 
 

@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
         target.need_root("down")
     stop(settings, max(0.0, arguments.grace))
     flag = "" if settings.name == DEFAULT_NAME else f" --name {settings.name}"
-    printing.say(f"knarr {settings.name} is down; its objects and images stay. knarr up{flag} brings it back")
+    printing.say(f"the cluster {settings.name} is down; its objects and images stay. knarr up{flag} brings it back")
     return 0
 
 

@@ -132,7 +132,7 @@ def _connect(name: str) -> _socket.socket:
         flag = "" if name == "knarr" else f" --name {name}"
         others = f" ({', '.join(found)})" if (found := others_of(name)) else ""
         raise Failure(
-            f"knarr {name} is not running",
+            f"the cluster {name} is not running",
             f"nothing answers on {path}",
             f"knarr up{flag}, or say which cluster with --name{others}",
             EXIT_NOT_RUNNING,

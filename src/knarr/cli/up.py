@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     running = [role for role in supervise.roles(settings) if supervise.running_pid(settings, role)]
     if len(running) == len(supervise.roles(settings)):
         _point_kubectl(settings)
-        printing.say(f"knarr {settings.name} is up already; kubectl context {settings.context}")
+        printing.say(f"the cluster {settings.name} is up already; kubectl context {settings.context}")
         return 0
     _check_machine(settings, is_fresh=not running)
     is_new = not (settings.data_dir / settings_module.FILE_NAME).exists()
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
             node.tear_down(settings, 0.0)
         raise
     printing.say(
-        f"knarr {settings.name} is up after {time.monotonic() - began:.2f} s; kubectl context {settings.context}"
+        f"the cluster {settings.name} is up after {time.monotonic() - began:.2f} s; kubectl context {settings.context}"
     )
     return 0
 

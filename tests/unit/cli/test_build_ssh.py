@@ -70,7 +70,8 @@ def test_keys_have_an_agent_until_the_build_ends(tmp_path: Path) -> None:
             assert identities(agent) == 2
             connection.connect(agent)
         connection.setblocking(False)
-        assert connection.recv(1) == b"", "the agent has not ended"
+        with contextlib.suppress(ConnectionResetError):  # it ended before it took the connection
+            assert connection.recv(1) == b"", "the agent has not ended"
     assert not Path(agent).exists()
     assert not Path(agent).parent.exists()
 

@@ -85,7 +85,7 @@ def test_wrong_words_are_said_in_three_lines(words: tuple[str, ...], why: str) -
 def test_a_node_that_is_not_there_is_named_with_the_way_to_it() -> None:
     answer = knarr("images", "--name", "never-was")
     what, why, todo = answer.stderr.splitlines()
-    assert (answer.returncode, what) == (printing.EXIT_NOT_RUNNING, "error: knarr never-was is not running")
+    assert (answer.returncode, what) == (printing.EXIT_NOT_RUNNING, "error: the cluster never-was is not running")
     assert why.startswith("  why: nothing answers on ")
     assert todo.startswith("   do: knarr up --name never-was, or say which cluster with --name")
 
