@@ -1,26 +1,34 @@
-"""Metrics of the API server in Prometheus' text form, by upstream's names: requests, their time, objects, the process.
+"""Metrics of the API server by upstream's names: requests, their time, what runs, what is stored.
 
 Counting is one dictionary look-up and a few additions per request; the text is made when it is asked for.
 Vocabulary: a *series* is what requests of one kind share: verb, resource, subresource, scope, dry run.
 Spec: "Kubernetes Metrics Reference". Not here: metrics of other parts, which come as lines.
 """
 
-import resource as limits
-import time
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Resource
+from knarr.base import exposition
+from knarr.wire import http
 
-BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Seconds: this server answers in parts of a millisecond, upstream's first bucket is 5 ms."""
+BUCKETS: Final = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0,
+    8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
+)  # fmt: skip
+"""Seconds: upstream's bounds, which dashboards name, and four below them: this server answers in less than 5 ms."""
 # Verb of a route → the word that upstream's dashboards ask for.
 WORDS: Final = {"create": "POST", "update": "PUT", "": "OTHER"}
 APPLY: Final = "application/apply-patch+yaml"
 REQUESTS: Final = "apiserver_request_total"
 SECONDS: Final = "apiserver_request_duration_seconds"
+INDICATOR: Final = "apiserver_request_sli_duration_seconds"
+MUTATING: Final = frozenset(("POST", "PUT", "PATCH", "DELETE"))
+PLAIN: Final = frozenset(("get", "head", "post", "put", "patch", "delete", "options"))
+UNTIMED: Final = frozenset(("WATCH", "CONNECT"))
 
 
 class Key(NamedTuple):
@@ -31,10 +39,6 @@ class Key(NamedTuple):
     subresource: str = ""
     scope: str = ""
     dry_run: str = ""
-
-
-_Plain = tuple[str, Resource | None, str, str, str]
-"""A Key as a plain tuple, which equals it: every request looks one up."""
 
 
 class Series:
@@ -49,15 +53,17 @@ class Series:
 
 
 class Metrics:
-    """Counters of one server."""
+    """Counters of one server. `inflight` counts reading and mutating requests, by False and True."""
 
     def __init__(self) -> None:
-        self._series: dict[_Plain, Series] = {}
-        self.started = time.time()
+        self._series: dict[Key, Series] = {}
+        self.inflight = [0, 0]
+        self.running: Counter[Key] = Counter()
+        self.watch_events: Counter[Resource] = Counter()
 
     def count(self, context: RequestContext | None, code: int, seconds: float) -> None:
         """Count one answered request; a watch counts when it begins."""
-        key = _key(context)
+        key = key_of(context)
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = Series()
@@ -65,79 +71,138 @@ class Metrics:
         series.buckets[bisect_left(BUCKETS, seconds)] += 1
         series.seconds += seconds
 
+    def followed(self, context: RequestContext, response: http.Response) -> None:
+        """Count an answer that goes on, such as a followed log or a command's streams, until it is over."""
+        key = key_of(context)
+        if response.upgrade is not None:
+            response.upgrade = self._upgraded(key, response.upgrade)
+        elif not isinstance(response.body, bytes):
+            response.body = self._streamed(key, response.body)
+
+    def _upgraded(self, key: Key, run: http.Upgraded) -> http.Upgraded:
+        async def counted(connection: http.Connection) -> None:
+            self.running[key] += 1
+            try:
+                await run(connection)
+            finally:
+                self.running[key] -= 1
+
+        return counted
+
+    async def _streamed(self, key: Key, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self.running[key] += 1
+        try:
+            async for chunk in body:
+                yield chunk
+        finally:
+            self.running[key] -= 1
+
     def text(self, revision: int, objects: Iterable[tuple[Resource, int]], further: Sequence[str] = ()) -> bytes:
         """All metrics now: with how many objects each resource has, and the further lines of other parts."""
-        shown = sorted((_labels(Key(*key)), series) for key, series in self._series.items())
-        lines = [
-            f"# HELP {REQUESTS} Requests answered, by code.",
-            f"# TYPE {REQUESTS} counter",
-            *(f'{REQUESTS}{{code="{code}",{labels}}} {n}' for labels, each in shown for code, n in each.codes.items()),
-            f"# HELP {SECONDS} Seconds from a request to its answer.",
-            f"# TYPE {SECONDS} histogram",
-        ]
-        for labels, series in shown:
-            lines += _histogram(labels, series)
+        shown = sorted((_labels(key), key, series) for key, series in self._series.items())
+        lines = exposition.family(
+            REQUESTS,
+            "counter",
+            "Requests answered, by code.",
+            (
+                (f'{{code="{code}",{labels}}}', n)
+                for labels, _, series in shown
+                for code, n in sorted(series.codes.items())
+            ),
+        )
+        lines += exposition.family(SECONDS, "histogram", "Seconds from a request to its answer.", ())
+        for labels, _, series in shown:
+            lines += exposition.histogram(SECONDS, labels, BUCKETS, series.buckets, series.seconds)
+        lines += _indicators(self._series)
+        lines += self._running_lines()
         lines += _object_lines(objects)
-        return ("\n".join([*lines, *_process_lines(self.started, revision), *further]) + "\n").encode()
+        lines += exposition.family("knarr_store_revision", "gauge", "The store's last revision.", (("", revision),))
+        return ("\n".join([*lines, *exposition.own_figures(), *further]) + "\n").encode()
+
+    def _running_lines(self) -> list[str]:
+        inflight = ((f'{{request_kind="{name}"}}', n) for name, n in zip(KINDS, self.inflight, strict=True))
+        running = (("{" + _labels(key, is_short=True) + "}", n) for key, n in sorted(self.running.items(), key=str))
+        events = (
+            (exposition.labels(group=each.kind.group, version=each.kind.version, resource=each.kind.plural), n)
+            for each, n in sorted(self.watch_events.items(), key=lambda item: item[0].qualified)
+        )
+        return [
+            *exposition.family("apiserver_current_inflight_requests", "gauge", "Requests being answered.", inflight),
+            *exposition.family(
+                "apiserver_longrunning_requests", "gauge", "Watches, followed logs and streams that run.", running
+            ),
+            *exposition.family("apiserver_watch_events_total", "counter", "Events sent to watchers.", events),
+        ]
 
 
-def _key(context: RequestContext | None) -> _Plain:
+KINDS: Final = ("readOnly", "mutating")
+
+
+def key_of(context: RequestContext | None) -> Key:
+    """The series of a request."""
     if context is None:
-        return ("OTHER", None, "", "", "")
+        return Key("OTHER")
     route = context.route
     if route.resource is None:
-        return (route.verb, None, "", "", "")
+        return Key(route.verb if route.verb in PLAIN else "OTHER")  # a client may make methods up
     verb = route.verb
     if verb == "patch" and context.media == APPLY:
         verb = "apply"
+    elif route.subresource and _is_connecting(route.resource, route.subresource):
+        verb = "connect"
     scope = "resource" if route.name or verb == "create" else "namespace" if route.namespace else "cluster"
-    return (verb, route.resource, route.subresource, scope, "All" if context.query.get("dryRun") else "")
+    return Key(verb, route.resource, route.subresource, scope, context.query.get("dryRun", "") and "All")
 
 
-def _labels(key: Key) -> str:
+def _is_connecting(resource: Resource, subresource: str) -> bool:
+    found = resource.kind.subresources.get(subresource)
+    return found is not None and bool(found.facts.get("connect"))
+
+
+def _labels(key: Key, *, is_short: bool = False) -> str:
+    """A series' labels; in short without what a dry run has no part in."""
     kind = key.resource.kind if key.resource is not None else None
     group, version, plural = (kind.group, kind.version, kind.plural) if kind is not None else ("", "", "")
     component = "apiserver" if kind is not None else ""
+    dry_run = "" if is_short else f'dry_run="{key.dry_run}",'
     return (
-        f'component="{component}",dry_run="{key.dry_run}",group="{group}",resource="{plural}",scope="{key.scope}",'
-        f'subresource="{key.subresource}",verb="{WORDS.get(key.verb, key.verb.upper())}",version="{version}"'
+        f'component="{component}",{dry_run}group="{group}",resource="{plural}",scope="{key.scope}",'
+        f'subresource="{key.subresource}",verb="{_word(key)}",version="{version}"'
     )
 
 
-def _histogram(labels: str, series: Series) -> list[str]:
-    lines, count = [], 0
-    for bound, within in zip((*map(str, BUCKETS), "+Inf"), series.buckets, strict=True):
-        count += within
-        lines.append(f'{SECONDS}_bucket{{{labels},le="{bound}"}} {count}')
-    return [*lines, f"{SECONDS}_sum{{{labels}}} {series.seconds:.6f}", f"{SECONDS}_count{{{labels}}} {count}"]
+def _word(key: Key) -> str:
+    return WORDS.get(key.verb, key.verb.upper())
+
+
+def _indicators(series: dict[Key, Series]) -> list[str]:
+    """The service level indicator: the same times without watches and streams, and whatever the dry run."""
+    summed: dict[str, tuple[list[int], float]] = {}
+    for key, each in series.items():
+        if _word(key) not in UNTIMED:
+            labels = _labels(key, is_short=True)
+            buckets, seconds = summed.get(labels, ([0] * len(each.buckets), 0.0))
+            both = [a + b for a, b in zip(buckets, each.buckets, strict=True)]
+            summed[labels] = (both, seconds + each.seconds)
+    lines = exposition.family(INDICATOR, "histogram", "Seconds from a request to its answer, as objectives count.", ())
+    for labels, (buckets, seconds) in sorted(summed.items()):
+        lines += exposition.histogram(INDICATOR, labels, BUCKETS, buckets, seconds)
+    return lines
 
 
 def _object_lines(objects: Iterable[tuple[Resource, int]]) -> list[str]:
     counted = sorted((resource.group, resource.plural, resource.qualified, count) for resource, count in objects)
     return [
-        "# HELP apiserver_resource_objects Objects stored, by resource.",
-        "# TYPE apiserver_resource_objects gauge",
-        *(f'apiserver_resource_objects{{group="{g}",resource="{plural}"}} {n}' for g, plural, _, n in counted),
-        "# HELP apiserver_storage_objects Objects stored, by qualified resource.",
-        "# TYPE apiserver_storage_objects gauge",
-        *(f'apiserver_storage_objects{{resource="{qualified}"}} {n}' for _, _, qualified, n in counted),
+        *exposition.family(
+            "apiserver_resource_objects",
+            "gauge",
+            "Objects stored, by resource.",
+            ((f'{{group="{group}",resource="{plural}"}}', n) for group, plural, _, n in counted),
+        ),
+        *exposition.family(
+            "apiserver_storage_objects",
+            "gauge",
+            "Objects stored, by qualified resource.",
+            ((f'{{resource="{qualified}"}}', n) for _, _, qualified, n in counted),
+        ),
     ]
-
-
-def _process_lines(started: float, revision: int) -> list[str]:
-    usage = limits.getrusage(limits.RUSAGE_SELF)
-    return [
-        "# TYPE knarr_store_revision gauge",
-        f"knarr_store_revision {revision}",
-        "# TYPE process_cpu_seconds_total counter",
-        f"process_cpu_seconds_total {usage.ru_utime + usage.ru_stime:.3f}",
-        "# TYPE process_start_time_seconds gauge",
-        f"process_start_time_seconds {started:.3f}",
-        "# TYPE process_resident_memory_bytes gauge",
-        f"process_resident_memory_bytes {_resident()}",
-    ]
-
-
-def _resident() -> int:
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * limits.getpagesize()

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote
 from knarr.apiserver import answers
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.tokens import ISSUER
+from knarr.base import exposition
 from knarr.wire import http
 
 Answer = Callable[[RequestContext], Awaitable[http.Response]]
@@ -15,6 +16,7 @@ TEXT: Final[http.Headers] = (
     ("content-type", "text/plain; charset=utf-8"),
     ("x-content-type-options", "nosniff"),
 )
+METRICS: Final[http.Headers] = (("content-type", "text/plain; version=0.0.4; charset=utf-8"),)
 VERSION: Final = {
     "major": "1",
     "minor": "37",
@@ -75,13 +77,21 @@ async def metrics(context: RequestContext) -> http.Response:
     stored = [each for each in context.server.resources.by_path.values() if not each.is_converted]
     objects = [(each, len(entries)) for each in stored if (entries := store.list(each.prefix).entries)]
     body = context.server.metrics.text(store.revision, objects, [*_build_lines(), *further])
-    return http.Response(200, (("content-type", "text/plain; version=0.0.4; charset=utf-8"),), body)
+    return http.Response(200, METRICS, body)
+
+
+async def indicators(context: RequestContext) -> http.Response:
+    """/metrics/slis: what the health checks say now."""
+    checks: dict[str, Callable[[], str | None]] = {"ping": lambda: None, **context.server.ready_checks}
+    found = [(f'{{name="{name}",type="readyz"}}', int(ask() is None)) for name, ask in checks.items()]
+    lines = exposition.family("kubernetes_healthcheck", "gauge", "What a health check says: 1 is well.", found)
+    return http.Response(200, METRICS, ("\n".join(lines) + "\n").encode())
 
 
 def _build_lines() -> list[str]:
     shown = (("git_version", "gitVersion"), ("major", "major"), ("minor", "minor"))
     labels = ",".join(f'{label}="{VERSION[key]}"' for label, key in shown)
-    return ["# TYPE kubernetes_build_info gauge", f"kubernetes_build_info{{{labels}}} 1"]
+    return exposition.family("kubernetes_build_info", "gauge", "The version that is served.", ((f"{{{labels}}}", 1),))
 
 
 async def issuer(context: RequestContext) -> http.Response:
@@ -151,6 +161,7 @@ def unknown_path() -> http.Response:
 PATHS: Final[dict[str, Answer]] = {
     "/": paths,
     "/metrics": metrics,
+    "/metrics/slis": indicators,
     "/.well-known/openid-configuration": issuer,
     "/openid/v1/jwks": keys,
     "/version": version,

@@ -18,6 +18,7 @@ from knarr.apiserver import (
     status,
     usage,
 )
+from knarr.apiserver import metrics as metrics_page
 from knarr.apiserver.context import RequestContext, User, parsed_query
 from knarr.apiserver.resources import Resource
 from knarr.apiserver.server import ApiServer
@@ -83,13 +84,25 @@ class Pipeline:
                 response = nonresource.unknown_path()
             else:
                 context = RequestContext(self.server, request, route, query, user)
-                response = await _answered(context)
+                response = await self._counted(context)
         except KnarrError as error:
             response = refusal(error, _details(context, error))
         except Exception:
             log.exception("request failed %s", logs.fields(method=request.method, path=request.path))
             response = refusal(status.Refusal(500, "InternalError", CRASHED), {})
         self.server.metrics.count(context, response.status, time.perf_counter() - start)
+        return response
+
+    async def _counted(self, context: RequestContext) -> http.Response:
+        """The answer, counted among the requests in flight; what goes on after it among those that run long."""
+        inflight, is_mutating = self.server.metrics.inflight, context.request.method in metrics_page.MUTATING
+        inflight[is_mutating] += 1
+        try:
+            response = await _answered(context)
+        finally:
+            inflight[is_mutating] -= 1
+        if context.route.subresource:
+            self.server.metrics.followed(context, response)
         return response
 
 

@@ -24,7 +24,7 @@ from knarr.apiserver.server import ApiServer
 from knarr.apiserver.tokens import Tokens, load_key
 from knarr.assembly import pki
 from knarr.assembly.settings import Settings
-from knarr.base import tasks
+from knarr.base import exposition, tasks
 from knarr.base.clock import Clock, SystemClock
 from knarr.base.tasks import Ready
 from knarr.client.inprocess import InProcessTransport
@@ -155,6 +155,7 @@ async def _run_parts(control: Control, settings: Settings, directory: Path, read
     server = control.pipeline.server
     server.taints_new_nodes = True
     server.reasons = controllers.reasons
+    server.metric_lines += [controllers.lines, scheduler.lines, lambda: _storage_lines(settings.database)]
     started = asyncio.Event()
     server.ready_checks["controllers"] = lambda: None if started.is_set() else "controllers are starting"
     gate = server.gate
@@ -172,6 +173,13 @@ async def _run_parts(control: Control, settings: Settings, directory: Path, read
         await tasks.start(group, "event expiry", lambda started: expiry.run(control.store, started))
         started.set()
         ready()
+
+
+def _storage_lines(database: Path) -> list[str]:
+    """How large the store is, by the name that upstream gives etcd's."""
+    size = sum(each.stat().st_size for each in database.parent.glob(f"{database.name}*") if each.is_file())
+    name, meaning = "apiserver_storage_size_bytes", "Bytes of the store on disk."
+    return exposition.family(name, "gauge", meaning, (('{storage_cluster_id="knarr-0"}', size),))
 
 
 def _scheduling(settings: Settings) -> Configuration:

@@ -5,15 +5,29 @@ are added many times before their turn have one turn. Not here: what the work is
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, Generic, TypeVar
 
+from knarr.base.exposition import Histogram
 from knarr.base.tasks import Ready
 
 K = TypeVar("K", bound=Hashable)
 
 CONCURRENCY: Final = 32
 """Keys worked on at once: enough to fill the store's group commit, few enough to leave the loop to others."""
+
+
+class Figures:
+    """What a queue counted: keys that came due, those that were tried again, how long they waited and took."""
+
+    __slots__ = ("added", "retried", "took", "waited")
+
+    def __init__(self) -> None:
+        self.added = 0
+        self.retried = 0
+        self.waited = Histogram()
+        self.took = Histogram()
 
 
 class WorkQueue(Generic[K]):
@@ -23,7 +37,9 @@ class WorkQueue(Generic[K]):
         self._name = name
         self._work = work
         self._concurrency = concurrency
-        self._due: dict[K, None] = {}
+        self.figures = Figures()
+        self._due: dict[K, float] = {}
+        """Since when, by a monotonic clock."""
         self._running: set[K] = set()
         self._timers: dict[K, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
@@ -33,9 +49,21 @@ class WorkQueue(Generic[K]):
         """Nothing is due or running; timers may stand."""
         return not self._due and not self._running
 
+    @property
+    def depth(self) -> int:
+        """Keys that are due and have not begun."""
+        return len(self._due)
+
+    @property
+    def running(self) -> int:
+        """Keys that are worked on."""
+        return len(self._running)
+
     def add(self, key: K) -> None:
         """The key is due now."""
-        self._due[key] = None
+        if key not in self._due:
+            self._due[key] = time.perf_counter()
+            self.figures.added += 1
         self._wake.set()
 
     def add_after(self, key: K, seconds: float) -> None:
@@ -64,7 +92,7 @@ class WorkQueue(Generic[K]):
                     await self._wake.wait()
                     self._wake.clear()
                     for key in self._startable():
-                        del self._due[key]
+                        self.figures.waited.observe(time.perf_counter() - self._due.pop(key))
                         self._running.add(key)
                         group.create_task(self._one(key), name=f"{self._name} {key}")
         finally:
@@ -83,9 +111,11 @@ class WorkQueue(Generic[K]):
         return found
 
     async def _one(self, key: K) -> None:
+        began = time.perf_counter()
         try:
             await self._work(key)
         finally:
+            self.figures.took.observe(time.perf_counter() - began)
             self._running.discard(key)
             if self._due:
                 self._wake.set()

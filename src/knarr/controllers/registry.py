@@ -26,6 +26,7 @@ from knarr.controllers import (
     endpointmirroring,
     endpoints,
     ephemeral,
+    figures,
     flowschemas,
     garbage,
     namespace,
@@ -190,6 +191,10 @@ class Controllers:
         """What every controller of such an object says, by the controllers' names; who has nothing to say is out."""
         mine = {one: runner for one, runner in self._runners.items() if runner.is_about(group, kind)}
         return {one: said for one, runner in mine.items() if (said := runner.why((namespace, name)))}
+
+    def lines(self) -> list[str]:
+        """The queues' metrics in Prometheus' text form."""
+        return figures.lines({name: runner.queue for name, runner in self._runners.items()})
 
     async def run(self, ready: Ready) -> None:
         """Fill the cache, then run every controller until cancelled."""

@@ -82,6 +82,11 @@ class Runner:
         """Nothing is due, running or waiting for the view."""
         return self._queue.is_idle and not self._parked
 
+    @property
+    def queue(self) -> WorkQueue[Key]:
+        """The keys that are due, for who shows them."""
+        return self._queue
+
     def is_about(self, group: str, kind: str) -> bool:
         """Whether such objects are this controller's roots."""
         return (self._controller.kind.group, self._controller.kind.kind) == (group, kind)
@@ -208,6 +213,7 @@ class Runner:
 
     def _retry(self, key: Key, memory: _Memory, _error: Exception | None) -> None:
         memory.backoff = memory.backoff.failed(self._clock.now(), RETRY)
+        self._queue.figures.retried += 1
         self._queue.add_after(key, memory.backoff.delay(RETRY))
 
     async def _turn(self, held: Held, memory: _Memory) -> None:

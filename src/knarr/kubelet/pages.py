@@ -4,12 +4,13 @@ Each answers from what the workers know and from one CRI call; nothing is sample
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from knarr.base import exposition
 from knarr.base.clock import Clock
 from knarr.base.errors import KnarrError
 from knarr.cri.messages.stats import LinuxPodSandboxStats, ListContainerStatsRequest, ListPodSandboxStatsRequest
@@ -36,18 +37,6 @@ def pages(kubelet: Kubelet, clock: Clock) -> Mapping[str, Page]:
         "/configz": shown.configz,
         "/probes": shown.probes,
     }
-
-
-def _exposition(figures: Iterable[tuple[str, str, int]]) -> str:
-    """Gauges in Prometheus' text form: (name, labels, value), those of a name together."""
-    lines: list[str] = []
-    told = ""
-    for name, labels, value in figures:
-        if name != told:
-            lines.append(f"# TYPE {name} gauge")
-            told = name
-        lines.append(f"{name}{labels} {value}")
-    return "\n".join(lines) + "\n"
 
 
 class Pages:
@@ -92,14 +81,26 @@ class Pages:
         pods = self._kubelet.pods()
         running = sum(1 for pod in pods if pod.status.phase == "Running")
         mirrors = sum(1 for pod in pods if static_pods.SOURCE in pod.metadata.annotations)
-        figures = [
-            ("kubelet_running_pods", "", running),
-            ("kubelet_desired_pods", '{static=""}', len(pods) - mirrors),
-            ("kubelet_desired_pods", '{static="true"}', mirrors),
-            ("kubelet_running_containers", '{container_state="running"}', self._kubelet.running_containers),
-            ("kubelet_node_name", f'{{node="{self._kubelet.settings.node_name}"}}', 1),
+        family, node = exposition.family, exposition.labels(node=self._kubelet.settings.node_name)
+        running_containers = self._kubelet.running_containers
+        lines = [
+            *family("kubelet_running_pods", "gauge", "Pods that run.", (("", running),)),
+            *family(
+                "kubelet_desired_pods",
+                "gauge",
+                "Pods that are to run; static ones are of files.",
+                (('{static=""}', len(pods) - mirrors), ('{static="true"}', mirrors)),
+            ),
+            *family(
+                "kubelet_running_containers",
+                "gauge",
+                "Containers, by their state.",
+                (('{container_state="running"}', running_containers),),
+            ),
+            *family("kubelet_node_name", "gauge", "The node's name.", ((node, 1),)),
+            *exposition.own_figures(),
         ]
-        return http.Response(200, TEXT, _exposition(figures).encode())
+        return http.Response(200, TEXT, ("\n".join(lines) + "\n").encode())
 
     async def _sandboxes(self) -> dict[str, LinuxPodSandboxStats]:
         """Network and processes by the pod's uid; none from a runtime that cannot say."""

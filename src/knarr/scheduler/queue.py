@@ -108,6 +108,15 @@ class Queue:
         is_backing_off = retry_at is not None and retry_at > now
         return (is_backing_off, -priority(pod), str(pod.metadata.creation_timestamp), key)
 
+    def pending(self, now: Instant) -> dict[str, int]:
+        """How many pods wait, by upstream's names of its queues."""
+        backing_off = sum(1 for key, pod in self._waiting.items() if self._rank(key, pod, now)[0])
+        return {
+            "active": len(self._waiting) - backing_off,
+            "backoff": backing_off,
+            "unschedulable": len(self._refused),
+        }
+
     @property
     def has_refused(self) -> bool:
         return bool(self._refused)

@@ -5,6 +5,7 @@ is mirror.py's, who is tried again and when queue.py's.
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,7 +21,7 @@ from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.policy import PodDisruptionBudget
 from knarr.kinds.registry import Kind
 from knarr.kinds.volumes import claim_names
-from knarr.scheduler import acts, mirror
+from knarr.scheduler import acts, figures, mirror
 from knarr.scheduler.acts import Acts
 from knarr.scheduler.mirror import Mirror
 from knarr.scheduler.preemption import NoPreemption, Preemption, preempt, priority
@@ -59,6 +60,11 @@ class Scheduler:
         self._mirror = Mirror(cache, self._queue, configuration.profiles)
         self._snapshot = self._mirror.snapshot
         self._flush: asyncio.TimerHandle | None = None
+        self._figures = figures.Figures()
+
+    def lines(self) -> list[str]:
+        """Metrics in Prometheus' text form."""
+        return self._figures.lines(self._queue.pending(self._clock.now()))
 
     async def run(self, ready: Ready) -> None:
         """Schedule until cancelled; the cache must have been listed before."""
@@ -94,17 +100,21 @@ class Scheduler:
             if not _says_gated(pod):
                 group.create_task(self._acts.gate(pod), name=f"gate {name}")
             return
+        began = time.perf_counter()
         try:
             outcome = schedule(pod, self._snapshot, profile)
         except Exception:
+            self._figures.attempted(profile.name, figures.ERROR, began)
             # One pod that nobody foresaw must not end the control process, nor keep the others from being placed.
             _log.exception("%s crashed the scheduler", name)
             self._try_later(key)
             return
         match outcome:
             case Bound(node):
+                self._figures.attempted(profile.name, figures.SCHEDULED, began)
                 group.create_task(self._bind(key, pod, node, self._assume(pod, node)), name=f"bind {name}")
             case Unschedulable():
+                self._figures.attempted(profile.name, figures.UNSCHEDULABLE, began)
                 self._queue.refuse(key, asking_of(pod, self._snapshot, profile), outcome, self._clock.now())
                 self._flush_later()
                 self._refuse(group, pod, outcome)
@@ -182,6 +192,7 @@ class Scheduler:
         """Make room if less important pods may go; say why the pod waits, once until it changes."""
         uid, message, nominated = pod.metadata.uid, outcome.message, self._snapshot.nominated_node(pod)
         if outcome.reasons and self._profile(pod).can_preempt:
+            self._figures.preemptions += 1
             match self._preempted(pod, outcome):
                 case Preemption(node, victims):
                     nominated = node

@@ -16,7 +16,7 @@ import msgspec
 
 from knarr.apiserver.audit import events
 from knarr.apiserver.audit.events import Answered, Asking
-from knarr.base import logs
+from knarr.base import exposition, logs
 
 QUEUE_MAX: Final = 10_000
 QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -65,12 +65,11 @@ class AuditLog:
 
     def lines(self) -> list[str]:
         """Metrics in Prometheus' text form."""
-        return [
-            "# TYPE apiserver_audit_event_total counter",
-            f"apiserver_audit_event_total {self.written}",
-            "# TYPE apiserver_audit_error_total counter",
-            f'apiserver_audit_error_total{{plugin="log"}} {self.dropped}',
-        ]
+        written = exposition.family(
+            "apiserver_audit_event_total", "counter", "Audit events written.", (("", self.written),)
+        )
+        lost = (('{plugin="log"}', self.dropped),)
+        return written + exposition.family("apiserver_audit_error_total", "counter", "Audit events lost.", lost)
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 

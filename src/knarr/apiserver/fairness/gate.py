@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from knarr.apiserver.context import RequestContext, User
-from knarr.apiserver.fairness import classify, configuration, levels
+from knarr.apiserver.fairness import classify, configuration, levels, tallies
 from knarr.apiserver.fairness.classify import Asked, FlowSchema
 from knarr.apiserver.resources import Json, Resource
 from knarr.base import logs
@@ -52,6 +52,7 @@ class Flow:
     """Where requests of one user, verb and resource go. `cost` is learnt; `headers` name schema and level."""
 
     level: Level
+    tally: tallies.Tally
     hand: tuple[int, ...]
     headers: http.Headers
     is_free: bool
@@ -82,6 +83,7 @@ class Gate:
         self._refusal_seconds = refusal_seconds
         self._refusing = 0
         self.levels: dict[str, Level] = {}
+        self._tallies: dict[tuple[str, str], tallies.Tally] = {}
         self._schemas: list[FlowSchema] = []
         self._flows: dict[tuple[User, str, Resource | str, str, str], Flow] = {}
         self._spent = 0.0
@@ -128,6 +130,8 @@ class Gate:
         schemas = {each.metadata.name: each for each in _mandatory_schemas()}
         schemas |= {each.metadata.name: each for each in _readable(classify.decode, self._store, SCHEMAS)}
         self._schemas = classify.ordered([each for each in schemas.values() if each.level in self.levels])
+        wanted_tallies = [(each.metadata.name, each.level) for each in self._schemas]
+        self._tallies = {key: self._tallies.get(key) or tallies.Tally(*key) for key in wanted_tallies}
         self._flows.clear()
 
     # -- one request --------------------------------------------------------------------------------------------------
@@ -161,7 +165,8 @@ class Gate:
             ("x-kubernetes-pf-flowschema-uid", schema.metadata.uid),
             ("x-kubernetes-pf-prioritylevel-uid", level.configuration.metadata.uid),
         )
-        return Flow(level, hand, headers, is_free, route.verb in READING)
+        tally = self._tallies[schema.metadata.name, schema.level]
+        return Flow(level, tally, hand, headers, is_free, route.verb in READING)
 
     async def passed(
         self, context: RequestContext, serve: Callable[[RequestContext], Awaitable[http.Response]]
@@ -169,7 +174,12 @@ class Gate:
         """The answer of `serve`, once the request has its turn. Raises TooMany."""
         flow = self.flow(context)
         if flow.is_free:
-            response = await serve(context)
+            flow.tally.dispatched += 1
+            flow.tally.executing += 1
+            try:
+                response = await serve(context)
+            finally:
+                flow.tally.executing -= 1
         else:
             if not self._starts(flow):
                 await self._queued(flow)
@@ -193,12 +203,14 @@ class Gate:
     def _start(self, flow: Flow) -> None:
         level = flow.level
         level.executing += 1
-        level.dispatched += 1
+        flow.tally.executing += 1
+        flow.tally.dispatched += 1
         level.served += flow.cost / level.configuration.shares
         self._spent += flow.cost
 
     def _ended(self, flow: Flow, began: float) -> None:
         flow.level.executing -= 1
+        flow.tally.executing -= 1
         if flow.is_reading:  # a write's time is mostly the disk's, not the loop's
             took = min(time.perf_counter() - began, COST_MAX)
             # Up at once, down slowly: a flow of long lists is never taken for one of short ones.
@@ -220,7 +232,8 @@ class Gate:
             if not flow.hand and level.executing < self._seats_of(level):
                 self._start(flow)  # a level without queues: its seats are all that counts
                 return
-            await self._refuse(level)
+            await self._refuse(flow.tally, tallies.QUEUE_FULL if flow.hand else tallies.CONCURRENCY)
+        began, flow.tally.waiting = time.perf_counter(), flow.tally.waiting + 1
         self._waiting += 1
         if not self._is_open:
             self._open_turn()
@@ -232,14 +245,17 @@ class Gate:
                 self._ended(flow, time.perf_counter())  # it had its turn at the moment in which its client left
             raise
         except TooMany:
-            level.rejected += 1
+            flow.tally.rejected[tallies.TIME_OUT] += 1
             raise
+        else:
+            flow.tally.waits.observe(time.perf_counter() - began)
         finally:
+            flow.tally.waiting -= 1
             alarm.cancel()
 
-    async def _refuse(self, level: Level) -> None:
+    async def _refuse(self, tally: tallies.Tally, reason: str) -> None:
         """Raises TooMany, but not at once: refusals to who asks again and again would fill the turns of all."""
-        level.rejected += 1
+        tally.rejected[reason] += 1
         if self._refusing < REFUSING_MAX:
             self._refusing += 1
             try:
@@ -294,23 +310,8 @@ class Gate:
         return level.seats + min(lent, level.borrowable)
 
     def lines(self) -> list[str]:
-        """The levels' metrics in Prometheus' text form."""
-        lines = []
-        for name, kind, value_of in _METRICS:
-            lines.append(f"# TYPE apiserver_flowcontrol_{name} {kind}")
-            for level in self.levels.values():
-                lines.append(f'apiserver_flowcontrol_{name}{{priority_level="{level.name}"}} {value_of(level)}')
-        return lines
-
-
-# Metric's name, its type, its value.
-_METRICS: Final[tuple[tuple[str, str, Callable[[Level], int]], ...]] = (
-    ("current_executing_requests", "gauge", lambda level: level.executing),
-    ("current_inqueue_requests", "gauge", lambda level: level.waiting),
-    ("nominal_limit_seats", "gauge", lambda level: level.seats),
-    ("dispatched_requests_total", "counter", lambda level: level.dispatched),
-    ("rejected_requests_total", "counter", lambda level: level.rejected),
-)
+        """The metrics of schemas and levels in Prometheus' text form."""
+        return tallies.lines(self._tallies.values(), self.levels.values())
 
 
 def _readable(decode: Callable[[bytes], Read], store: Store, prefix: str) -> list[Read]:

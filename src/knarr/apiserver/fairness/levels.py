@@ -64,17 +64,13 @@ decode = msgspec.json.Decoder(Configuration).decode
 
 @dataclass(slots=True)
 class Level(Generic[Ticket]):
-    """`executing` counts taken seats; `served` is work done by shares, `work` the same of each queue that waits.
-
-    `rejected` and `dispatched` count for /metrics."""
+    """`executing` counts taken seats; `served` is work done by shares, `work` the same of each queue that waits."""
 
     configuration: Configuration
     seats: int = 0
     executing: int = 0
     waiting: int = 0
     served: float = 0.0
-    rejected: int = 0
-    dispatched: int = 0
     queues: dict[int, deque[Ticket]] = field(default_factory=dict)
     work: dict[int, float] = field(default_factory=dict)
     floor: float = 0.0
@@ -88,10 +84,14 @@ class Level(Generic[Ticket]):
         return self.configuration.spec.type == "Exempt"
 
     @property
+    def lendable(self) -> int:
+        """Seats that other levels may use while nobody here needs them."""
+        return self.seats * self.configuration.limited.lendable_percent // 100
+
+    @property
     def idle_lendable(self) -> int:
         """Seats that other levels may use now."""
-        lendable = self.seats * self.configuration.limited.lendable_percent // 100
-        return max(0, min(lendable, self.seats - self.executing))
+        return max(0, min(self.lendable, self.seats - self.executing))
 
     @property
     def borrowable(self) -> int:

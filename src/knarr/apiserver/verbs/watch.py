@@ -9,7 +9,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from knarr.apiserver import answers, options, presenting, reading, selecting, status
+from knarr.apiserver import answers, metrics, options, presenting, reading, selecting, status
 from knarr.apiserver.context import RequestContext, integer
 from knarr.apiserver.negotiation import Accepted, accepted
 from knarr.apiserver.resources import Resource
@@ -162,7 +162,9 @@ class _Alarm:
 
 
 async def _events(stream: _Stream) -> AsyncIterator[bytes]:
-    watcher = stream.watcher
+    watcher, counts = stream.watcher, stream.context.server.metrics
+    key, sent, resource = metrics.key_of(stream.context), counts.watch_events, stream.context.resource
+    counts.running[key] += 1
     alarm = _Alarm(watcher, stream.seconds)
     try:
         for start in range(0, len(stream.initial), 200):
@@ -171,6 +173,7 @@ async def _events(stream: _Stream) -> AsyncIterator[bytes]:
             changes = await watcher.batch()
             if changes:
                 if content := b"".join([_frame(stream, change) for change in changes]):
+                    sent[resource] += len(changes)
                     yield content
             elif stream.bookmarks and not alarm.is_over:
                 yield _bookmark(stream.context, stream.form, stream.context.server.store.revision)
@@ -179,6 +182,7 @@ async def _events(stream: _Stream) -> AsyncIterator[bytes]:
     finally:
         alarm.cancel()
         watcher.close()
+        counts.running[key] -= 1
 
 
 def _frame(stream: _Stream, change: Change) -> bytes:
