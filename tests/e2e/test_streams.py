@@ -7,9 +7,12 @@ long, which loads the machine less.
 import asyncio
 import base64
 import os
+import re
 import ssl
+import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import yaml
@@ -24,6 +27,7 @@ AT_ONCE = 100
 SETTLED_SECONDS = 90.0
 """Connections that are kept for the next request close after 55 s."""
 
+FLOOD_BYTES = 256 * 1024
 GROWTH_MAX_KIB = 64 * 1024
 """What both processes may take more, however many streams there were: caches, and what waits for the collector."""
 
@@ -51,6 +55,38 @@ def tls(cluster: Cluster) -> tuple[str, ssl.SSLContext]:
         pem.flush()
         context.load_cert_chain(pem.name)
     return server["server"], context
+
+
+def test_a_command_that_does_not_read_ends_with_the_client_that_floods_it(cluster: Cluster, busybox: str) -> None:
+    deaths.apply(cluster, [deaths.pod("flooded-0", busybox, ["sleep", "3600"])])
+    cluster.ok(cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/flooded-0"))
+    words = [cluster.kubectl_program, "exec", "-i", "flooded-0", "--", "sleep", "3601.5"]
+    with open("/dev/zero", "rb") as zeros:
+        client = subprocess.Popen(words, stdin=zeros, stderr=subprocess.DEVNULL, env=cluster.variables)
+    until(lambda: bool(deaths.running("3601.5")) and has_stuck(client.pid))
+    client.kill()
+    client.wait()
+    until(lambda: not deaths.running("3601.5"))
+    cluster.ok(cluster.kubectl("delete", "pod", "flooded-0"))
+
+
+def has_stuck(pid: int) -> bool:
+    """Whether the program has read much and now reads no more: everything on the way is full."""
+    seen = [int(re.findall(r"rchar: (\d+)", Path(f"/proc/{pid}/io").read_text())[0]) for _ in pauses(2)]
+    return seen[0] == seen[1] > FLOOD_BYTES
+
+
+def pauses(count: int) -> Iterator[None]:
+    for _ in range(count):
+        yield
+        time.sleep(0.5)  # an outside view has to look again
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + SETTLED_SECONDS
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)  # an outside view has to look again
 
 
 def test_a_hundred_streams_at_once_leave_nothing(cluster: Cluster, busybox: str) -> None:

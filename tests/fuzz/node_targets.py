@@ -65,6 +65,9 @@ class Pieces:
     def close(self) -> None:
         pass
 
+    def abort(self) -> None:
+        pass
+
 
 def websocket(content: bytes) -> None:
     wanted = channels.Wanted(stdin=True, stdout=True, stderr=True, tty=False)

@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from knarr.wire import strict_json
+from knarr.wire import heartbeat, strict_json
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = 0, 1, 2, 3, 4
 """Channel numbers of the Kubernetes remote command protocol."""
@@ -77,9 +77,14 @@ class PortStreams(Protocol):
 
 
 class Incoming:
-    """What the client sent and nobody read yet: standard input (bounded) and the last size of its terminal."""
+    """What the client sent and nobody read yet: standard input (bounded) and the last size of its terminal.
 
-    def __init__(self) -> None:
+    `beat` is sent to a client that is held back (wire/heartbeat.py); None where that is the session's to do.
+    """
+
+    def __init__(self, beat: heartbeat.Beat | None = None, beat_seconds: float = heartbeat.BEAT_SECONDS) -> None:
+        self._beat = beat
+        self._beat_seconds = beat_seconds
         self._stdin: deque[bytes] = deque()
         self._size = 0
         self._is_closed = False
@@ -91,7 +96,10 @@ class Incoming:
         self._gone = asyncio.Event()
 
     async def add_stdin(self, content: bytes) -> None:
-        """Keep input; returns when the command is near enough behind, or nobody reads any more."""
+        """Keep input; returns when the command is near enough behind, or nobody reads any more.
+
+        Raises ConnectionError when the client is found gone meanwhile.
+        """
         if self._is_closed or not content:
             return
         self._stdin.append(content)
@@ -99,7 +107,10 @@ class Incoming:
         self._changed.set()
         while self._size > STDIN_AHEAD and not self._is_closed:
             self._taken.clear()
-            await self._taken.wait()
+            if self._beat is None:
+                await self._taken.wait()
+            else:
+                await heartbeat.until(self._taken, self._beat, self._beat_seconds)
 
     def close_stdin(self) -> None:
         self._is_closed = True

@@ -29,7 +29,13 @@ class Connection(Protocol):
         """Say that no more comes (half-close), where the transport can."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close once everything is sent."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once and drop what was not sent."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

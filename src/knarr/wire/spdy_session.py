@@ -9,13 +9,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from knarr.wire import spdy
+from knarr.wire import heartbeat, spdy
 from knarr.wire.http import Connection
 
 STREAMS_MAX: Final = 512
 """Streams open at once: two for each forwarded connection, five for a command."""
 STREAM_AHEAD: Final = 256 * 1024
 PIECE: Final = 64 * 1024
+_LAST_PING: Final = 0x7FFFFFFE
+"""No session comes to the last number of a ping."""
 
 
 class Stream:
@@ -73,7 +75,7 @@ class Stream:
         self._changed.set()
         while self._size > STREAM_AHEAD and not self.is_read_closed:
             self._taken.clear()
-            await self._taken.wait()
+            await heartbeat.until(self._taken, self._session.beat, self._session.beat_seconds)
 
     def end(self) -> None:
         """From the session: the client closed its half."""
@@ -94,7 +96,14 @@ class Session:
     peer_parity = 1
     """What the identifiers of the other side's streams and pings leave when halved."""
 
-    def __init__(self, connection: Connection, opened: Callable[[Stream], None]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        opened: Callable[[Stream], None],
+        *,
+        beat_seconds: float = heartbeat.BEAT_SECONDS,
+    ) -> None:
+        self.beat_seconds = beat_seconds
         self._connection = connection
         self._codec = spdy.Codec()
         self._opened = opened
@@ -120,6 +129,10 @@ class Session:
 
     async def send(self, frame: bytes) -> None:
         await self._connection.write(frame)
+
+    async def beat(self) -> None:
+        """Answer a ping that nobody sent: a client that is held back need not answer it. Raises ConnectionError."""
+        await self.send(spdy.pong((_LAST_PING | self.peer_parity).to_bytes(4, "big")))
 
     async def leave(self) -> None:
         """Tell the client that all is said."""

@@ -67,9 +67,16 @@ async def join(client: http.Connection, upstream: http.Connection, *, idle_secon
     finally:
         for copy in (forth, back):
             copy.cancel()
+        if _broke_off(back):  # the client is gone: what it sent may wait for room upstream for ever
+            upstream.abort()
         client.close()
         upstream.close()
         await asyncio.gather(forth, back, return_exceptions=True)
+
+
+def _broke_off(copy: "asyncio.Task[bool]") -> bool:
+    """Whether it ended because its sink, or its source, was gone."""
+    return copy.done() and not copy.cancelled() and copy.exception() is None and not copy.result()
 
 
 @dataclass(slots=True)

@@ -60,6 +60,12 @@ class WebSocket:
             self._protocol.send_binary(content)
         await self._flush()
 
+    async def beat(self) -> None:
+        """Send a pong that nobody asked for (RFC 6455, 5.5.3). Raises ConnectionError when the client is gone."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_pong(b"")
+            await self._flush()
+
     async def close(self) -> None:
         """Begin the closing handshake."""
         if self._protocol.state is State.OPEN:
@@ -78,7 +84,7 @@ class WebSocketStreams(channels.Incoming):
     """channels.Streams on one WebSocket. `version` 5 closes channels, 4 ends with a Status, below that with text."""
 
     def __init__(self, socket: WebSocket, wanted: channels.Wanted, version: int, *, is_base64: bool = False) -> None:
-        super().__init__()
+        super().__init__(socket.beat)
         self.wanted = wanted
         self._socket = socket
         self._version = version
@@ -156,6 +162,9 @@ class WebSocketConnection:
     def close(self) -> None:
         pass  # the owner of the WebSocket closes its connection
 
+    def abort(self) -> None:
+        pass
+
 
 class WebSocketPort:
     """channels.PortStreams on two channels of a WebSocket (v4.channel.k8s.io with `ports` in the query)."""
@@ -165,7 +174,7 @@ class WebSocketPort:
         self._socket = socket
         self._channel = channel
         self._is_base64 = is_base64
-        self.incoming = channels.Incoming()
+        self.incoming = channels.Incoming(socket.beat)
 
     async def greet(self) -> None:
         """Both channels begin with the port, little endian."""
