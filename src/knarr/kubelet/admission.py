@@ -72,15 +72,6 @@ def _os(pod: Pod, place: Place) -> Stop | None:
     return Stop("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS")
 
 
-def _rules(pod: Pod, place: Place) -> Stop | None:
-    """A wish that would be ignored is refused."""
-    for container in (*pod.spec.init_containers, *pod.spec.containers):
-        if any(rule.action == "RestartAllContainers" for rule in container.restart_policy_rules):
-            text = f"container {container.name}: restartPolicyRules: RestartAllContainers is not supported on this node"
-            return Stop("UnexpectedAdmissionError", text)
-    return None
-
-
 def _resources(pod: Pod, place: Place) -> Stop | None:
     short = shortage(pod, place)
     if short is None:
@@ -168,7 +159,6 @@ _QUESTIONS: Final[tuple[Callable[[Pod, Place], Stop | None], ...]] = (
     _pressed,
     _sysctls,
     _os,
-    _rules,
     _resources,
     _affinity,
     _ports,

@@ -43,6 +43,14 @@ def disruption(pod: Pod, stop: Stop, now: Instant) -> Json:
     return _stamped(pod, "DisruptionTarget", condition, now)
 
 
+def resets(pod: Pod, phase: str, *, is_resetting: bool, now: Instant) -> Json:
+    """Whether all containers are being ended to begin anew (reset.py)."""
+    condition = _condition(False, {"Succeeded": "PodCompleted", "Failed": "PodFailed"}.get(phase, ""))
+    if is_resetting:
+        condition = _condition(True, "RestartAllContainersStarted", "container exited with restart policy rule")
+    return _stamped(pod, "AllContainersRestarting", condition, now)
+
+
 def resizes(pod: Pod, standing: Standing, *, is_in_progress: bool, now: Instant) -> list[Json]:
     """What keeps a resize from being begun, and that one is under way; neither when all is as the spec says."""
     found = []

@@ -14,6 +14,7 @@ from knarr.cri.messages.enums import ContainerState
 from knarr.cri.messages.sandbox import LinuxContainerUser
 from knarr.kinds.lens.container import ResourceRequirements
 from knarr.kinds.lens.pod import Pod
+from knarr.kinds.lens.pod_status import ContainerStateTerminated, ContainerStatus
 from knarr.kubelet import members, resources, restarts
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
@@ -40,8 +41,12 @@ def container_status(
         "imageID": latest.image_id if latest else "",
         "started": is_started,
     }
+    recorded = members.recorded(pod, container.name)
     if latest is not None:
         status["containerID"] = f"{runtime}://{latest.id}"
+    elif recorded is not None:
+        # The runtime has it no more; restarts are counted from here until the next one is made.
+        status |= {"containerID": recorded.container_id, "image": recorded.image, "imageID": recorded.image_id}
     if latest is not None and latest.stop_signal:
         status["stopSignal"] = latest.stop_signal
     if latest is not None and latest.user is not None:
@@ -100,7 +105,7 @@ def _states(
     problem = standing.problems.get(container.name)
     is_starting = start_key(container.name) in standing.in_flight
     if latest is None:
-        return waiting_state(problem, waiting), {}
+        return waiting_state(problem, waiting), _lost_end(members.recorded(pod, container.name))
     if latest.state == ContainerState.CONTAINER_CREATED:
         return waiting_state(problem, waiting), previous
     if latest.is_running:
@@ -123,6 +128,23 @@ def _recorded_end(pod: Pod, name: str, latest: ObservedContainer | None) -> Json
     last = recorded.last_state.terminated if recorded is not None else None
     if last is None or latest is None or last.container_id.rpartition("/")[2] == latest.id:
         return {}
+    return _told(last)
+
+
+def _lost_end(recorded: ContainerStatus | None) -> Json:
+    """The last end of a container that the runtime has no more: removed to begin anew, or lost with a reboot."""
+    if recorded is None:
+        return {}
+    if recorded.state.running is not None:
+        text = "The container could not be located when the pod was deleted.  The container used to be Running"
+        end = {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": text}
+        return {"terminated": {**end, "containerID": recorded.container_id}}
+    last = recorded.state.terminated or recorded.last_state.terminated
+    return {} if last is None else _told(last)
+
+
+def _told(last: ContainerStateTerminated) -> Json:
+    """An end as the API has it."""
     state = {
         "exitCode": last.exit_code,
         "reason": last.reason,

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from knarr.base.clock import Instant
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import members, restarts
+from knarr.kubelet import members, reset, restarts
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
 from knarr.kubelet.planned import Act, KillContainer, PodPlan, RunPreStop, StopSandbox
 from knarr.kubelet.standing import SANDBOX, Standing, Stop, hook_key, kill_key
@@ -31,6 +31,8 @@ def is_ending(pod: Pod, observed: ObservedPod, standing: Standing) -> bool:
 
 def is_done(pod: Pod, observed: ObservedPod) -> bool:
     """Whether every main container ended for good, or an init container failed for good."""
+    if reset.source(pod, observed) is not None:
+        return False
     for container in pod.spec.init_containers:
         latest = observed.latest(container.name)
         policy = members.init_restart_policy(pod, container)

@@ -13,7 +13,7 @@ from knarr.base.backoff import Backoff
 from knarr.base.clock import Instant
 from knarr.cri.messages.enums import ContainerState
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import container_gc, ending, members, resources, restarts
+from knarr.kubelet import container_gc, ending, members, reset, resources, restarts
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
 from knarr.kubelet.planned import (
@@ -38,6 +38,10 @@ def pod_plan(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) 
     if sandbox is None or not sandbox.is_ready:
         acts += _new_sandbox(pod, observed, standing, now)
         return _plan(pod, acts, standing, now, [])
+    if (cause := reset.source(pod, observed)) is not None:
+        due = reset.due_at(cause, standing, now)
+        acts = list(reset.acts(pod, observed, standing, cause, is_due=due <= now))
+        return _plan(pod, acts, standing, now, [(cause.name, due)] if due > now else [])
     waits: list[tuple[str, Instant]] = []
     for container, role in _wanted(pod, observed, standing):
         act = _container_act(pod, container, role, observed=observed, standing=standing, now=now)

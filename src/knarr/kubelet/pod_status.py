@@ -9,7 +9,7 @@ from typing import Any
 from knarr.base.clock import Instant, rfc3339
 from knarr.kinds.lens.container import Container
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import conditions, members, resizing, restarts
+from knarr.kubelet import conditions, members, reset, resizing, restarts
 from knarr.kubelet.container_status import container_status, volume_mounts
 from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.standing import Standing
@@ -32,7 +32,10 @@ def pod_status(
     mains = [_status(pod, c, observed, standing, runtime) for c in pod.spec.containers]
     ephemerals = [_status(pod, c, observed, standing, runtime) for c in pod.spec.ephemeral_containers]
     statuses = {status["name"]: status for status in (*inits, *mains)}
-    phase = _phase_now(pod, statuses, standing)
+    is_resetting = reset.source(pod, observed) is not None
+    phase = _phase_now(pod, _begun(statuses, observed), standing)
+    if is_resetting and standing.stop is None:
+        phase = "Pending"
     sandbox = observed.ready_sandbox
     status: Json = {
         "phase": phase,
@@ -54,6 +57,8 @@ def pod_status(
     ips = _ips(pod, sandbox.ips if sandbox else (), host_ip)
     if ips:
         status |= {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}
+    if reset.is_asked_for(pod):
+        status["conditions"].append(conditions.resets(pod, phase, is_resetting=is_resetting, now=now))
     is_resizing = phase == "Running" and resizing.is_in_progress(pod, observed, standing.resized)
     status["conditions"] += conditions.resizes(pod, standing, is_in_progress=is_resizing, now=now)
     if standing.stop is not None:
@@ -63,6 +68,14 @@ def pod_status(
     elif pod.status.reason:
         status |= {"reason": pod.status.reason, "message": pod.status.message}
     return status
+
+
+def _begun(statuses: dict[str, Json], observed: ObservedPod) -> dict[str, Json]:
+    """What the phase goes by: of a container that the runtime has no more, no end counts: it begins anew."""
+    return {
+        name: status if observed.latest(name) is not None else {**status, "lastState": {}}
+        for name, status in statuses.items()
+    }
 
 
 def _with_mounts(pod: Pod, status: Json, *, can_recurse: bool) -> Json:

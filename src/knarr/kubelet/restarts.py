@@ -20,9 +20,17 @@ RULES = {
 def restarts(container: Container | EphemeralContainer, policy: str, exit_code: int) -> bool:
     """Whether a container that ended with that code runs again: the first of its rules that matches decides, then its
     policy does."""
-    if any(rule.action == "Restart" and _matches(rule, exit_code) for rule in container.restart_policy_rules):
-        return True
-    return should_restart(policy, exit_code)
+    return bool(_action(container, exit_code)) or should_restart(policy, exit_code)
+
+
+def restarts_all(container: Container | EphemeralContainer, exit_code: int) -> bool:
+    """Whether all containers of the pod begin anew because this one ended with that code."""
+    return _action(container, exit_code) == "RestartAllContainers"
+
+
+def _action(container: Container | EphemeralContainer, exit_code: int) -> str:
+    """What the first rule that matches says; "" for none."""
+    return next((rule.action for rule in container.restart_policy_rules if _matches(rule, exit_code)), "")
 
 
 def _matches(rule: ContainerRestartRule, exit_code: int) -> bool:

@@ -22,7 +22,7 @@ from knarr.client import events
 from knarr.client.client import DeleteOptions
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import acts, ending, event_budget, inspection, members, planned, pod_plan, restarts
+from knarr.kubelet import acts, ending, event_budget, inspection, members, planned, pod_plan, reset, restarts
 from knarr.kubelet.allocations import REJECTED
 from knarr.kubelet.allotment import Allotment
 from knarr.kubelet.log_rotation import OpenLog
@@ -347,12 +347,13 @@ class PodWorker:
         container = members.find(self.pod, act.name)
         assert container is not None, "the plan names containers of the spec"
         ended = self.observed.latest(act.name)
-        if ended is not None and ended.finished_at is not None:
+        ended_at = reset.ended_at(self.pod, act.name) if ended is None else ended.finished_at
+        if ended_at is not None:
             now = self._shared.clock.now()
             # Another image is another container: what the one before did is not held against it.
-            is_same = not members.has_changed(container, ended.hash)
+            is_same = ended is None or not members.has_changed(container, ended.hash)
             past = self._standing.backoffs.get(act.name, Backoff()) if is_same else Backoff()
-            backoff = restarts.restarted(past, ended.finished_at, now, self._shared.rule)
+            backoff = restarts.restarted(past, ended_at, now, self._shared.rule)
             self._standing = replace(self._standing, backoffs={**self._standing.backoffs, act.name: backoff})
         await self._volumes_ready.wait()
         problem = await self._acts.start(self.pod, container, act.attempt, self.observed)

@@ -101,14 +101,6 @@ CASES: dict[str, tuple[Pod, Place, tuple[str, str] | None]] = {
         FREE,
         ("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS"),
     ),
-    "a restart that would not happen": (
-        pod(containers=[{"name": "c", "image": "i", "restartPolicyRules": [{"action": "RestartAllContainers"}]}]),
-        FREE,
-        (
-            "UnexpectedAdmissionError",
-            "container c: restartPolicyRules: RestartAllContainers is not supported on this node",
-        ),
-    ),
     "a taint that a static pod does not tolerate": (
         static(),
         between(node=TAINTED),
