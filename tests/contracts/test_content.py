@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,31 @@ def test_a_deleted_blob_is_gone(content: ContentStore) -> None:
     add(content, b"hello")
     content.delete(HELLO)
     assert list(content.walk()) == []
+
+
+def test_the_list_follows_every_change(content: ContentStore) -> None:
+    """Against a plain count, whatever comes, comes again and goes, and whenever somebody asks."""
+    chance, expected = random.Random(5), dict[Digest, int]()
+    for turn in range(400):
+        body = b"%d" % chance.randrange(40)
+        digest = digests.of(body)
+        match chance.choice(("add", "add", "delete", "expire", "keep", "refuse")):
+            case "add":
+                expected[digest] = add(content, body).size
+            case "delete":
+                content.delete(digest)
+                expected.pop(digest, None)
+            case "expire":
+                content.expire(digest, 0)
+                expected.pop(digest, None)
+            case "keep":
+                content.expire(digest, 60)
+            case "refuse":
+                with pytest.raises(Invalid):
+                    add(content, b"%d other" % turn, digest)
+        if turn % 7 == 0:
+            assert {blob.digest: blob.size for blob in content.walk()} == expected
+    assert {blob.digest: blob.size for blob in content.walk()} == expected
 
 
 def test_an_empty_blob_is_a_blob(content: ContentStore) -> None:

@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from knarr.base.errors import Invalid, NotFound, Unavailable
@@ -27,6 +28,24 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _ALGORITHMS = ("sha256", "sha512")
 
 
+@dataclass(slots=True)
+class _Shelf:
+    """What a store and its ingests share, `lock` held: the blobs whose rename a power loss could still undo, and all
+    by size. `sizes` is None until somebody asks: then the directories are read once, and never again."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    unsettled: set[Path] = field(default_factory=set)
+    sizes: dict[Digest, int] | None = None
+
+    def put(self, digest: Digest, size: int) -> None:
+        if self.sizes is not None:
+            self.sizes[digest] = size
+
+    def drop(self, digest: Digest) -> None:
+        if self.sizes is not None:
+            self.sizes.pop(digest, None)
+
+
 class LocalContent:
     """ContentStore over a directory that one process owns."""
 
@@ -34,8 +53,7 @@ class LocalContent:
         self.root = root
         self._blobs = root / "blobs"
         self._ingest = root / "ingest"
-        self._lock = threading.Lock()
-        self._unsettled: set[Path] = set()
+        self._shelf = _Shelf()
         for algorithm in _ALGORITHMS:
             (self._blobs / algorithm).mkdir(parents=True, exist_ok=True, mode=0o700)
         self._ingest.mkdir(exist_ok=True, mode=0o700)
@@ -55,33 +73,46 @@ class LocalContent:
             raise NotFound(f"blob {digest} is not here") from error
 
     def ingest(self) -> "LocalIngest":
-        return LocalIngest(self._ingest / secrets.token_hex(16), self._blobs, self._lock, self._unsettled)
+        return LocalIngest(self._ingest / secrets.token_hex(16), self._blobs, self._shelf)
 
     def delete(self, digest: Digest) -> None:
-        self._file(digest).unlink(missing_ok=True)
+        file = self._file(digest)
+        with self._shelf.lock:
+            file.unlink(missing_ok=True)
+            self._shelf.drop(digest)
 
     def walk(self) -> Iterator[BlobInfo]:
+        with self._shelf.lock:
+            if self._shelf.sizes is None:
+                self._shelf.sizes = dict(self._read())
+            found = list(self._shelf.sizes.items())
+        for digest, size in found:
+            yield BlobInfo(digest, size)
+
+    def _read(self) -> Iterator[tuple[Digest, int]]:
         for algorithm in _ALGORITHMS:
             with os.scandir(self._blobs / algorithm) as entries:
                 for entry in entries:
                     with contextlib.suppress(FileNotFoundError):
-                        yield BlobInfo(Digest(f"{algorithm}:{entry.name}"), entry.stat().st_size)
+                        yield Digest(f"{algorithm}:{entry.name}"), entry.stat().st_size
 
     def touch(self, digest: Digest) -> bool:
         """Whether the blob is here; if so, garbage collection leaves it alone for its grace period from now on."""
-        with self._lock:
+        with self._shelf.lock:
             return _touch(self._file(digest))
 
     def expire(self, digest: Digest, grace_seconds: float) -> bool:
         """Delete the blob unless it is younger than that; nobody touches it in between."""
         file = self._file(digest)
-        with self._lock:
+        with self._shelf.lock:
             try:
                 if time.time() - file.stat().st_mtime < grace_seconds:
                     return False
             except FileNotFoundError:
+                self._shelf.drop(digest)
                 return False
             file.unlink(missing_ok=True)
+            self._shelf.drop(digest)
         return True
 
     def _file(self, digest: Digest) -> Path:
@@ -90,14 +121,12 @@ class LocalContent:
 
 
 class LocalIngest:
-    """One blob on its way in: a file of its own, hashed as it grows. `unsettled` are the blobs of the store whose
-    rename a power loss could still undo."""
+    """One blob on its way in: a file of its own, hashed as it grows."""
 
-    def __init__(self, draft: Path, blobs: Path, lock: threading.Lock, unsettled: set[Path]) -> None:
+    def __init__(self, draft: Path, blobs: Path, shelf: _Shelf) -> None:
         self._draft = draft
         self._blobs = blobs
-        self._lock = lock
-        self._unsettled = unsettled
+        self._shelf = shelf
         self._closing = threading.Lock()
         self._file = open(draft, "x+b", buffering=0)  # noqa: SIM115  # closed by commit and abort
         self._hash = hashlib.sha256()
@@ -141,9 +170,9 @@ class LocalIngest:
             raise Invalid(f"digest: the content is {actual}, not {expected}")
         algorithm, _, encoded = actual.partition(":")
         target = self._blobs / algorithm / encoded
-        with self._lock:
+        with self._shelf.lock:
             is_here = _touch(target)
-            is_settled = target not in self._unsettled
+            is_settled = target not in self._shelf.unsettled
         try:
             if is_here:
                 self.abort()
@@ -153,13 +182,14 @@ class LocalIngest:
             os.fsync(self._file.fileno())
             self._close()
             failpoint("content.before_rename")
-            with self._lock:
-                self._unsettled.add(target)
+            with self._shelf.lock:
+                self._shelf.unsettled.add(target)
                 self._draft.rename(target)
+                self._shelf.put(actual, self._size)
             failpoint("content.after_rename")
             sync_directory(target.parent)
-            with self._lock:
-                self._unsettled.discard(target)
+            with self._shelf.lock:
+                self._shelf.unsettled.discard(target)
         except OSError as error:
             self.abort()
             raise _disk_failure(error) from error

@@ -28,8 +28,8 @@ class Quota:
 
 
 def room(state: "State", name: str, repository: str) -> Callable[[], int] | None:
-    """How many bytes may still come for a repository; None for no bound. The disk is asked once; whoever asks again
-    sees all uploads grow in the total, and in the repository its own."""
+    """How many bytes may still come for a repository; None for no bound. What is stored is asked once; whoever asks
+    again sees all uploads grow in the total, and in the repository its own."""
     bounds: list[Callable[[], int]] = []
     if state.quota.total_bytes:
         total = state.quota.total_bytes - _stored(state) - _fetched(state)
@@ -110,6 +110,7 @@ def _roots(state: "State", repository: str) -> set[Digest]:
 
 
 def _stored(state: "State") -> int:
+    """A sum over what the store remembers: no disk is asked, however many blobs there are."""
     return sum(blob.size for blob in state.content.walk())
 
 
