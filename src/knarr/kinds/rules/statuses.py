@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from knarr.base.errors import Cause
-from knarr.kinds.rules import numbers
+from knarr.kinds.rules import conditions, numbers
 from knarr.objects import faults, names
 
 Json = dict[str, Any]
@@ -29,14 +29,14 @@ def _counts(fields: tuple[str, ...], bounds: Bounds) -> Change:
             if count > max(status.get(whole) or 0, 0):
                 yield faults.invalid(f"status.{key}", count, f"cannot be greater than {called}")
         given, held = status.get("collisionCount"), (old.get("status") or {}).get("collisionCount")
-        if held is not None and (given is None or given < held):
-            yield faults.invalid("status.collisionCount", given, "cannot be decremented")
+        if held is not None and (given or 0) < held:
+            yield faults.invalid("status.collisionCount", given or 0, "cannot be decremented")
 
     return change
 
 
 replicas: Final = _counts(
-    ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas"),
+    ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "terminatingReplicas"),
     (
         ("fullyLabeledReplicas", "replicas", _REPLICAS),
         ("readyReplicas", "replicas", _REPLICAS),
@@ -70,8 +70,25 @@ daemon_set: Final = _counts(
     ),
     (),
 )  # fmt: skip
-disruption_budget: Final = _counts(("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), ())
+_budget: Final = _counts(("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"), ())
 autoscaler: Final = _counts(("currentReplicas", "desiredReplicas"), ())
+
+
+def disruption_budget(new: Json, old: Json) -> Iterator[Cause]:
+    yield from _budget(new, old)
+    yield from conditions.each((new.get("status") or {}).get("conditions"), "status.conditions")
+
+
+def flow(new: Json, old: Json) -> Iterator[Cause]:
+    """Of a FlowSchema or a PriorityLevelConfiguration: each type of condition once."""
+    seen: set[str] = set()
+    for index, condition in enumerate((new.get("status") or {}).get("conditions") or ()):
+        kind, field = condition.get("type", ""), f"status.conditions[{index}].type"
+        if kind in seen:
+            yield faults.duplicate(field, kind)
+        seen.add(kind)
+        if not kind:
+            yield faults.required(field, "must not be empty")
 
 
 def namespace(new: Json, old: Json) -> Iterator[Cause]:
@@ -82,10 +99,18 @@ def namespace(new: Json, old: Json) -> Iterator[Cause]:
         yield faults.invalid("status.Phase", phase, detail)
 
 
+def namespace_create(found: Json) -> Iterator[Cause]:
+    for name in (found.get("spec") or {}).get("finalizers") or ():
+        yield from _finalizer(name, "spec.finalizers")
+
+
 def namespace_finalizers(new: Json, old: Json) -> Iterator[Cause]:
     for index, name in enumerate((new.get("spec") or {}).get("finalizers") or ()):
-        field = f"spec.finalizers[{index}]"
-        yield from faults.each(field, name, names.qualified(name))
-        if "/" not in name and name not in ("kubernetes", "orphan", "foregroundDeletion"):
-            detail = "name is neither a standard finalizer name nor is it fully qualified"
-            yield faults.invalid(field, name, detail)
+        yield from _finalizer(name, f"spec.finalizers[{index}]")
+
+
+def _finalizer(name: str, field: str) -> Iterator[Cause]:
+    yield from faults.each(field, name, names.qualified(name))
+    if "/" not in name and name not in ("kubernetes", "orphan", "foregroundDeletion"):
+        detail = "name is neither a standard finalizer name nor is it fully qualified"
+        yield faults.invalid(field, name, detail)

@@ -15,6 +15,10 @@ SETTINGS: Final = frozenset(
         "storageClassName", "volumeAttributesClassName", "volumeMode",
     )
 )  # fmt: skip
+RESIZES: Final = (
+    "ControllerResizeInProgress", "ControllerResizeInfeasible", "NodeResizePending", "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+)  # fmt: skip
 RECLAIM_POLICIES: Final = ("Delete", "Recycle", "Retain")
 
 
@@ -96,3 +100,31 @@ def claim_change(new: Json, old: Json) -> Iterator[Cause]:
     is_smaller = quantity.compare(now, before) < 0
     if is_smaller and (has is None or quantity.compare(now, has) < 0):
         yield faults.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+
+
+def claim_status(new: Json, old: Json) -> Iterator[Cause]:
+    """What a claim has, and how far its growth is."""
+    status = new.get("status") or {}
+    for name, amount in (status.get("capacity") or {}).items():
+        yield from _basic(amount, f"status.capacity[{name}]")
+    for name, state in (status.get("allocatedResourceStatuses") or {}).items():
+        field = "status.allocatedResourceStatus"
+        yield from _resource(name, field)
+        if state not in RESIZES:
+            yield faults.unsupported(field, name, RESIZES)
+    for name, amount in (status.get("allocatedResources") or {}).items():
+        field = "status.allocatedResources"
+        yield from [*_resource(name, field)] or _basic(amount, f"{field}[{name}]")
+
+
+def _basic(amount: str, field: str) -> Iterator[Cause]:
+    if amount.startswith("-"):
+        yield faults.invalid(field, int(quantity.parse(amount)), "must be a valid resource quantity")
+
+
+def _resource(name: str, field: str) -> Iterator[Cause]:
+    wrong = names.qualified(name)
+    yield from faults.each(field, name, wrong)
+    is_native = "/" not in name or "kubernetes.io/" in name
+    if not wrong and is_native and name != "storage":
+        yield faults.unsupported(field, name, ("storage",))

@@ -10,6 +10,7 @@ from knarr.objects import faults, names
 Json = dict[str, Any]
 PARAMETERS_MAX: Final = 512
 PARAMETER_BYTES_MAX: Final = 256 * 1024
+ERROR_BYTES_MAX: Final = 1024
 NODE_ID_MAX: Final = 192
 FS_GROUP_POLICIES: Final = ("File", "None", "ReadWriteOnceWithFSType")
 LIFECYCLES: Final = ("Ephemeral", "Persistent")
@@ -129,6 +130,18 @@ def attachment(found: Json) -> Iterator[Cause]:
         yield from faults.each("spec.source.persistentVolumeName", name, names.dns_subdomain(name))
     if spec.get("nodeName"):
         yield from faults.each("spec.nodeName", spec["nodeName"], names.dns_subdomain(spec["nodeName"]))
+
+
+def attachment_status(new: Json, old: Json) -> Iterator[Cause]:
+    """What an attacher says of itself has bounds."""
+    status = new.get("status") or {}
+    told = status.get("attachmentMetadata") or {}
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in told.items())
+    if size > PARAMETER_BYTES_MAX:
+        yield faults.too_long("status.attachmentMetadata", PARAMETER_BYTES_MAX)
+    for key in ("attachError", "detachError"):
+        if len((status.get(key) or {}).get("message", "").encode()) > ERROR_BYTES_MAX:
+            yield faults.too_long(f"status.{key}.message", ERROR_BYTES_MAX)
 
 
 def capacity(found: Json) -> Iterator[Cause]:
