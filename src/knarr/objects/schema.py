@@ -74,7 +74,7 @@ class Schema:
         self.list_type: str = facts.get("listType", "atomic")
         self.keys: tuple[str, ...] = tuple(facts.get("keys", ()))
         self.unique: Any = facts.get("unique")
-        self.map_type: str = facts.get("mapType", "granular")
+        self.map_type: str = facts.get("mapType", "")
         patch: str = facts.get("patch", "")
         self.patch: tuple[str, ...] = tuple(patch.split(",")) if patch else ()
         self.patch_key: str = facts.get("patchKey", "")
@@ -98,7 +98,7 @@ class Schema:
     def _owned_as_a_whole(self) -> bool:
         match self.form:
             case "struct":
-                return self.map_type == "atomic" or self.type.is_atomic
+                return self.map_type == "atomic" or (self.type.is_atomic and self.map_type != "granular")
             case "map":
                 return self.map_type == "atomic"
             case "list":

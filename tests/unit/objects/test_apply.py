@@ -11,6 +11,7 @@ from knarr.base.errors import BadRequest
 from knarr.kinds import schemas, walks
 from knarr.kinds.apps import DEPLOYMENT
 from knarr.kinds.core_config import CONFIGMAP
+from knarr.kinds.core_storage import PERSISTENTVOLUME
 from knarr.objects import apply, fields, managed
 from knarr.objects.apply import Applied, Conflicts
 from knarr.objects.managed import Writer
@@ -312,3 +313,10 @@ def test_entries_of_one_name_are_one_value_and_leave_the_others_alone() -> None:
     assert container(more)["env"] == [*twice, {"name": "C", "value": "4"}]
     alone = applied(live, deployment(env=[{"name": "A", "value": "5"}]), "a", force=True)
     assert container(alone)["env"] == [{"name": "A", "value": "5"}, {"name": "B", "value": "3"}]
+
+
+def test_a_place_may_be_merged_though_its_type_is_one_value_elsewhere() -> None:
+    """A volume's claimRef is an ObjectReference, which is atomic in every other place."""
+    claim = {"kind": "PersistentVolume", "spec": {"claimRef": {"namespace": "default", "name": "c"}}}
+    owned = fields.of(schemas.of(PERSISTENTVOLUME), claim)
+    assert owned["f:spec"] == {"f:claimRef": {"f:namespace": {}, "f:name": {}}}
