@@ -24,6 +24,7 @@ Json = dict[str, Any]
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL: Final = "kubectl"
 _GONE: Final = object()
+_NAMED: Final[Fields] = {"f:metadata": {"f:name": fields.LEAF}}  # no field of metadata that goes takes the rest along
 
 
 class Conflicts(errors.Conflict):
@@ -95,7 +96,7 @@ def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> 
     others = [entry for entry in held if entry is not was]
     is_mine_as_before = was is not None and was.fields == mine
     if was is not None and not is_mine_as_before:  # who names the same fields as before takes nothing away
-        owned = functools.reduce(fields.union, [mine, *(entry.fields for entry in others)])
+        owned = functools.reduce(fields.union, [mine, _NAMED, *(entry.fields for entry in others)])
         left = pruned(schema, target, was.fields, owned)
         if left is not target:
             target, made = left, decoding.decoded(schema, "", "", left)

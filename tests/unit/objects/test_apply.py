@@ -320,3 +320,10 @@ def test_a_place_may_be_merged_though_its_type_is_one_value_elsewhere() -> None:
     claim = {"kind": "PersistentVolume", "spec": {"claimRef": {"namespace": "default", "name": "c"}}}
     owned = fields.of(schemas.of(PERSISTENTVOLUME), claim)
     assert owned["f:spec"] == {"f:claimRef": {"f:namespace": {}, "f:name": {}}}
+
+
+def test_who_gives_up_all_of_metadata_takes_nothing_of_it_that_nobody_owns() -> None:
+    live = applied(None, {**deployment(), "metadata": {"name": "web", "finalizers": ["a/x"]}}, "a")
+    stored = {**live, "metadata": {**live["metadata"], "uid": "u", "labels": {"of": "nobody"}}}
+    left = applied(stored, deployment(), "a")["metadata"]
+    assert (left["uid"], left["labels"], "finalizers" in left) == ("u", {"of": "nobody"}, False)
