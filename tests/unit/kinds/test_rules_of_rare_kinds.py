@@ -87,7 +87,9 @@ ANSWERS: list[tuple[Json, Json, list[str]]] = [
     ({}, ISSUED, []),
     ({}, {"conditions": [condition("Denied")]}, []),
     ({"conditions": [condition("Denied")]}, {},
-     ["status: Invalid value: {}: immutable after PodCertificateRequest is issued, denied, or failed"]),
+     ["status: Invalid value: immutable after PodCertificateRequest is issued, denied, or failed"]),
+    ({}, {"notBefore": NOW},
+     ['status: Invalid value: status is immutable unless transitioning to "Issued", "Denied", or "Failed"']),
     ({}, {"conditions": [condition("Issued"), condition("Failed")]},
      ['status.conditions[1].type: Invalid value: "Failed": There may be at most one condition with type "Issued", '
       '"Denied", or "Failed"']),

@@ -81,15 +81,15 @@ def status(new: Json, old: Json) -> Iterator[Cause]:
         return
     if any(conditions.is_true(old, kind) for kind in FINAL):
         if now != was:
-            yield faults.invalid("status", now, "immutable after PodCertificateRequest is issued, denied, or failed")
+            yield faults.bad("status", "immutable after PodCertificateRequest is issued, denied, or failed")
     elif conditions.is_true(new, "Issued"):
         yield from _issued(now)
-    elif now.keys() - {"conditions"}:
-        if listed:
+    elif listed:
+        if now.keys() - {"conditions"}:
             detail = "non-condition status fields must be empty when denying or failing the PodCertificateRequest"
-            yield faults.invalid("status", now, detail)
-        else:
-            yield faults.invalid("status", now, "non-condition status fields must be empty when not issued")
+            yield faults.bad("status", detail)
+    elif now != was:
+        yield faults.bad("status", 'status is immutable unless transitioning to "Issued", "Denied", or "Failed"')
 
 
 def _known(listed: list[Json]) -> Iterator[Cause]:
