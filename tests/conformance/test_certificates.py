@@ -17,7 +17,7 @@ spec:
   request: {request}
   signerName: kubernetes.io/kube-apiserver-client
   expirationSeconds: 7200
-  usages: [digital signature, client auth]
+  usages: [client auth]
 """
 
 

@@ -97,10 +97,12 @@ def signed(authority: KeyPair, pem: bytes, usages: Sequence[str], lifetime: time
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - SKEW)
         .not_valid_after(min(now + lifetime, issuer.not_valid_after_utc))
-        .add_extension(_key_usage(usages), critical=True)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
     )
+    usage = _key_usage(usages)
+    if usage is not None:
+        builder = builder.add_extension(usage, critical=True)
     extended = [x509.ObjectIdentifier(_EXTENDED[usage]) for usage in usages if usage in _EXTENDED]
     if extended:
         builder = builder.add_extension(x509.ExtendedKeyUsage([*dict.fromkeys(extended)]), critical=False)
@@ -159,10 +161,13 @@ def _alternatives(request: "x509.CertificateSigningRequest") -> "x509.SubjectAlt
         raise Invalid(f"the certificate request's extensions cannot be read: {error}") from error
 
 
-def _key_usage(usages: Sequence[str]) -> "x509.KeyUsage":
+def _key_usage(usages: Sequence[str]) -> "x509.KeyUsage | None":
+    """None when the usages name no bit, as `client auth` alone: clients refuse an extension without any."""
     from cryptography import x509
 
     wanted = {_KEY_USAGES[usage] for usage in usages if usage in _KEY_USAGES}
+    if not wanted:
+        return None
     only = {"encipher_only", "decipher_only"} & wanted
     if only and "key_agreement" not in wanted:
         raise Invalid("encipher only and decipher only need key agreement")

@@ -108,3 +108,11 @@ def test_a_certificate_has_the_requests_names_key_and_usages_and_ends_with_its_c
     assert alternatives.get_values_for_type(x509.DNSName) == ["n.local"]
     assert [*extended] == [x509.OID_SERVER_AUTH]
     assert found.not_valid_after_utc == NOW + timedelta(days=1)
+
+
+@pytest.mark.parametrize(("usages", "has_bits"), [(("client auth",), False), (("client auth", "signing"), True)])
+def test_usages_that_name_no_bit_make_no_extension_without_any(usages: tuple[str, ...], has_bits: bool) -> None:
+    # OpenSSL refuses to load a certificate whose keyUsage is empty.
+    made = signing.signed(tls.new_authority("ca", NOW, days=1), request("jane"), usages, timedelta(hours=1), NOW)
+    found = {extension.oid for extension in x509.load_pem_x509_certificate(made).extensions}
+    assert (x509.KeyUsage.oid in found, x509.ExtendedKeyUsage.oid in found) == (has_bits, True)
