@@ -9,8 +9,9 @@ import hashlib
 import os
 import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final, Literal
 
 from knarr.base.errors import Invalid
 from knarr.builder.trees import LINKS_MAX, Entry, Xattrs, clean_path, follow
@@ -151,6 +152,17 @@ class Rootfs:
         os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
 
+    def write_fifo(self, parent: int, name: str, entry: Entry) -> None:
+        clear(parent, name)
+        os.mkfifo(name, 0o600, dir_fd=parent)
+        os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+        made = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=parent)
+        try:
+            os.chmod(f"/proc/self/fd/{made}", entry.mode)  # to open a FIFO itself would wait for its other end
+        finally:
+            os.close(made)
+        os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
+
 
 def _is_kept(attribute: str) -> bool:
     return attribute == _CAPABILITY or (attribute.startswith("user.") and not attribute.startswith("user.overlay."))
@@ -185,13 +197,17 @@ def set_attributes(descriptor: int, entry: Entry) -> None:
     os.utime(descriptor, ns=(entry.mtime, entry.mtime))
 
 
+_KINDS: Final[Mapping[int, Literal["file", "directory", "link", "fifo"]]] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "link",
+    stat.S_IFIFO: "fifo",
+}
+
+
 def _entry(found: os.stat_result, link: str) -> Entry:
-    kind = "other"
-    for is_kind, name in ((stat.S_ISREG, "file"), (stat.S_ISDIR, "directory"), (stat.S_ISLNK, "link")):
-        if is_kind(found.st_mode):
-            kind = name
     return Entry(
-        kind=kind,  # type: ignore[arg-type]  # one of the four by the table above
+        kind=_KINDS.get(stat.S_IFMT(found.st_mode), "other"),
         mode=stat.S_IMODE(found.st_mode),
         size=found.st_size,
         mtime=found.st_mtime_ns,

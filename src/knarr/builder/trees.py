@@ -23,7 +23,7 @@ _ESCAPED = re.compile(r"\\.", re.DOTALL)
 class Entry:
     """`content` is a file's digest where it is known beforehand; `link` a symbolic link's text. `mtime` nanoseconds."""
 
-    kind: Literal["file", "directory", "link", "other"]
+    kind: Literal["file", "directory", "link", "fifo", "other"]
     mode: int
     size: int = 0
     mtime: int = 0

@@ -1,6 +1,8 @@
 """COPY into a root file system: attributes stay, links lead nowhere outside, and keys tell files apart."""
 
 import os
+import socket
+import stat
 import struct
 from pathlib import Path
 
@@ -111,3 +113,24 @@ def test_a_copy_that_was_replaced_meanwhile_gets_no_more_names(source: Path, tmp
     (source / "two" / "same").write_bytes(b"second")
     copied(source, target, CopyFiles("build", ("one", "two"), "/"))
     assert {path.name: path.read_bytes() for path in target.iterdir()} == {"same": b"second", "third": b"first"}
+
+
+def test_a_fifo_is_copied_and_nothing_waits_for_its_other_end(source: Path, tmp_path: Path) -> None:
+    """As BuildKit and buildah do; a socket has no meaning without its server and stays behind."""
+    target = tmp_path / "target"
+    (target / "run").mkdir(parents=True)
+    os.mkfifo(source / "pipe")
+    os.chown(source / "pipe", 7, 8)
+    os.chmod(source / "pipe", 0o640)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(source / "socket"))
+        before = copied(source, target, CopyFiles("build", ("/",), "/run/"))
+    found = (target / "run/pipe").lstat()
+    assert stat.S_ISFIFO(found.st_mode)
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o640, 7, 8)
+    assert not (target / "run/socket").exists()
+    (source / "pipe").unlink()
+    (source / "pipe").write_text("")
+    (source / "pipe").chmod(0o640)
+    os.chown(source / "pipe", 7, 8)
+    assert copied(source, target, CopyFiles("build", ("/",), "/run/")) != before

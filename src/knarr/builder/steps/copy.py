@@ -157,6 +157,9 @@ def _file(parent: _Parent, tree: Tree, pick: Pick, place: str, entry: Entry) -> 
     if entry.kind == "link":
         parent.rootfs.write_link(directory, name, entry)
         return
+    if entry.kind == "fifo":
+        parent.rootfs.write_fifo(directory, name, entry)
+        return
     source = tree.open(pick.path)
     try:
         found = os.fstat(source)
