@@ -12,6 +12,7 @@ from knarr.base.errors import Invalid, Unimplemented
 from knarr.cli import build
 
 SECRET_MAX = 500 * 1024
+HOST_GATEWAY = "host-gateway"
 _SIZE = re.compile(r"([0-9]+)([bkmgBKMG]?)[bB]?")
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 OUTPUTS = ("local", "tar", "oci", "docker", "image", "registry", "cacheonly")
@@ -30,7 +31,7 @@ def body(arguments: argparse.Namespace) -> dict[str, Any]:
         "secrets": dict(secret(text) for text in arguments.secret),
         "platforms": words(arguments.platform),
         "uncached": words(arguments.no_cache_filter),
-        "hosts": [host(text) for text in arguments.add_host],
+        "hosts": [host(text, arguments.network) for text in arguments.add_host],
         "ulimits": dict(ulimit(text) for text in arguments.ulimit),
         "allows": words(arguments.allow),
         "shm_bytes": size("--shm-size", arguments.shm_size) if arguments.shm_size else 0,
@@ -97,10 +98,15 @@ def secret(given: str) -> tuple[str, str]:
     return name, base64.b64encode(content).decode()
 
 
-def host(given: str) -> tuple[str, str]:
-    """`name:address` or `name=address`; an IPv6 address may stand in brackets."""
+def host(given: str, network: str) -> tuple[str, str]:
+    """`name:address` or `name=address`; an IPv6 address may stand in brackets, `host-gateway` is this machine."""
     at = min((given.index(mark) for mark in ":=" if mark in given), default=-1)
     name, address = given[:at], given[at + 1 :].strip("[]")
+    if address == HOST_GATEWAY:
+        if network != "host":
+            with_it = "--network host --allow network.host"
+            raise Unimplemented(f"--add-host {given}: RUN reaches nothing of this machine, except with {with_it}")
+        address = "127.0.0.1"
     if at <= 0 or not re.fullmatch(r"[0-9A-Fa-f.:]+", address) or not re.fullmatch(r"[A-Za-z0-9._-]+", name):
         raise Invalid(f"--add-host {given!r} is not NAME:ADDRESS")
     return name, address

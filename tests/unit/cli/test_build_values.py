@@ -32,6 +32,7 @@ def environment() -> Iterator[None]:
          ["linux/amd64", "linux/arm64", "linux/s390x"]),
         (("--no-cache-filter", "a,b"), "uncached", ["a", "b"]),
         (("--add-host", "a:1.2.3.4", "--add-host", "b=[::1]"), "hosts", [("a", "1.2.3.4"), ("b", "::1")]),
+        (("--add-host", "a:host-gateway", "--network", "host"), "hosts", [("a", "127.0.0.1")]),
         (("--ulimit", "nofile=1:2", "--ulimit", "core=0"), "ulimits", {"nofile": (1, 2), "core": (0, 0)}),
         (("--shm-size", "64m"), "shm_bytes", 64 << 20),
         (("--shm-size", "1gb"), "shm_bytes", 1 << 30),
@@ -62,6 +63,7 @@ def test_flags_become_members_of_the_request(words: tuple[str, ...], member: str
     [
         (("--add-host", "a"), Invalid, "is not NAME:ADDRESS"),
         (("--add-host", "a:b c"), Invalid, "is not NAME:ADDRESS"),
+        (("--add-host", "a:host-gateway"), Unimplemented, "except with --network host"),
         (("--ulimit", "nofile=2:1"), Invalid, "is not NAME=SOFT"),
         (("--ulimit", "files=2"), Invalid, "NAME one of as, core"),
         (("--shm-size", "big"), Invalid, "is not a size such as 64m"),
