@@ -15,7 +15,7 @@ from knarr.objects.schema import ObjectType, Schema
 
 Json = dict[str, Any]
 _GO_NAMES: Final = {"integer": "int64", "boolean": "bool", "number": "float64", "string": "string", "bytes": "[]uint8"}
-_ZEROS: Final = {"string": "", "integer": 0, "boolean": False}
+_ZEROS: Final = {"string": "", "integer": 0, "boolean": False, "quantity": "0"}
 
 
 class _Mismatch(Exception):

@@ -17,7 +17,7 @@ SCALARS: Final = frozenset((
     "any", "object", "fields-v1",
 ))
 # fmt: on
-_WRITTEN: Final = frozenset(("struct", "string", "integer", "boolean"))
+_WRITTEN: Final = frozenset(("struct", "string", "integer", "boolean", "quantity"))
 """Forms that Go writes even when they are zero; a zero time or list is null, which is the same as absent."""
 
 

@@ -170,3 +170,10 @@ def test_the_served_kinds_are_those_that_upstream_serves_by_default() -> None:
     served = {(kind.group, kind.version, kind.kind) for kind in registry.builtin()}
     assert ("apps", "v1", "Deployment") in served
     assert not [each for each in served if "alpha" in each[1] or "beta" in each[1]]
+
+
+def test_the_divisor_of_a_resource_field_is_always_written() -> None:
+    where = {"resourceFieldRef": {"resource": "limits.cpu"}}
+    pod = {"spec": {"containers": [{"name": "c", "env": [{"name": "A", "valueFrom": where}]}]}}
+    made = walks.decoded(POD, pod)["spec"]["containers"][0]["env"][0]["valueFrom"]
+    assert made == {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0"}}
