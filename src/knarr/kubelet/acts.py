@@ -4,6 +4,7 @@ An expected failure comes back as a Problem (or a text); the worker decides when
 """
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,7 +25,7 @@ from knarr.kubelet import container_gc, cri_config, ending, hooks, members, reso
 from knarr.kubelet.images import StartFailed
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import RESOURCES, ObservedPod
-from knarr.kubelet.planned import KillContainer, RunPreStop
+from knarr.kubelet.planned import KillContainer, ResizeContainer, ResizePod, RunPreStop
 from knarr.kubelet.preparation import PodFiles, Starter, VolumesFailed
 from knarr.kubelet.shared import Shared
 from knarr.kubelet.standing import Problem
@@ -145,7 +146,23 @@ class Acts:
             self._tell(act.name, "Warning", "FailedPreStopHook", f"PreStopHook failed: {error}")
         return True
 
-    async def resize(self, pod: Pod, container: AnyContainer, container_id: str, sandbox_id: str) -> str:
+    async def resize(self, pod: Pod, observed: ObservedPod, act: ResizeContainer | ResizePod) -> str:
+        """Give a container, or the pod itself, what is allocated to it; answers what was given."""
+        if isinstance(act, ResizePod):
+            return await self._resize_pod(pod, act.id)
+        container, sandbox = members.find(pod, act.name), observed.sandbox
+        assert container is not None, "the plan names containers of the spec"
+        return await self._resize_container(pod, container, act.id, sandbox.id if sandbox else "")
+
+    async def _resize_pod(self, pod: Pod, sandbox_id: str) -> str:
+        request = cri_sandbox.UpdatePodSandboxResourcesRequest(
+            pod_sandbox_id=sandbox_id, resources=resources.pod_resources(pod)
+        )
+        with contextlib.suppress(Unimplemented):  # such a runtime keeps no limits of pods
+            await self._shared.runtime.update_pod_sandbox_resources(request)
+        return resources.pod_fingerprint(pod)
+
+    async def _resize_container(self, pod: Pod, container: AnyContainer, container_id: str, sandbox_id: str) -> str:
         """Give a running container its spec's resources; answers what was given.
 
         A pod's limits hold its containers': they grow before a container does and shrink after it.

@@ -5,12 +5,13 @@ wish may be asked again. After a restart it is found in the pod's status.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import resizing
 from knarr.kubelet.allocations import Allocations
 from knarr.kubelet.preparation import Tell
-from knarr.kubelet.resizing import Allocated, Pending
+from knarr.kubelet.resizing import Pending
 
 
 class Allotment:
@@ -20,8 +21,7 @@ class Allotment:
         self._allocations = allocations
         self._wake = wake
         self._tell = tell
-        wanted = {c.name: c.resources for c in (*pod.spec.containers, *pod.spec.init_containers)}
-        self._allocated = Allocated({**wanted, **resizing.recovered(pod).resources})
+        self._allocated = resizing.recovered(pod)
         self._seen: Pod | None = None
         self._applied = pod
         self._decided: Pod | None = None
@@ -41,7 +41,7 @@ class Allotment:
             return
         self._decided = pod
         if self.applied(pod) is pod:
-            self._allocated = Allocated(self._allocated.resources)
+            self._allocated = replace(self._allocated, pending=None)
             return
         found = resizing.decided(pod, self._allocations.allocatable, self._allocations.shortage(pod))
         before, self._allocated = self._allocated, found
@@ -50,7 +50,7 @@ class Allotment:
             self._tell("", "Normal", "ResizeStarted", "Pod resize started")
             self._allocations.freed()  # of what shrank others may be waiting for
             return
-        self._allocated = Allocated(before.resources, found.pending)
+        self._allocated = replace(before, pending=found.pending)
         if before.pending != found.pending:
             reason, message = found.pending.reason, found.pending.message
             self._tell("", "Warning", f"Resize{reason}", f"Pod resize {reason}: {message}")

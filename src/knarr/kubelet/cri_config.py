@@ -42,7 +42,7 @@ def sandbox_config(pod: Pod, attempt: int, settings: KubeletSettings, host: dns.
             if not pod.spec.host_network
         ),
         labels={**meta.labels, **_pod_labels(pod)},
-        annotations=dict(meta.annotations),
+        annotations={**meta.annotations, **_pod_resources(pod)},
         linux=config.LinuxPodSandboxConfig(
             cgroup_parent=settings.cgroup_parent(meta.uid),
             security_context=security.sandbox_security(pod),
@@ -113,6 +113,11 @@ def image_user(image: Image) -> tuple[int | None, str]:
     if image.uid is not None:
         return image.uid.value, ""
     return (None, image.username) if image.username else (0, "")
+
+
+def _pod_resources(pod: Pod) -> dict[str, str]:
+    given = resources.pod_fingerprint(pod)
+    return {observed.RESOURCES: given} if given else {}
 
 
 def _pod_labels(pod: Pod) -> dict[str, str]:

@@ -64,6 +64,7 @@ class ObservedSandbox:
     is_ready: bool = True
     created_at: Instant | None = None
     ips: tuple[str, ...] = ()
+    resources: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ def _sandbox(status: cri_sandbox.PodSandboxStatus) -> ObservedSandbox:
         is_ready=status.state == PodSandboxState.SANDBOX_READY,
         created_at=_instant(status.created_at),
         ips=ips,
+        resources=status.annotations.get(RESOURCES, ""),
     )
 
 

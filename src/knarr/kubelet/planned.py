@@ -60,6 +60,13 @@ class ResizeContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class ResizePod:
+    """Give the pod's own cgroup what the spec says of the pod itself; `id` is its sandbox."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveSandbox:
     id: str
 
@@ -70,6 +77,7 @@ Act = (
     | RemoveSandbox
     | StartContainer
     | ResizeContainer
+    | ResizePod
     | RunPreStop
     | KillContainer
     | RemoveContainer

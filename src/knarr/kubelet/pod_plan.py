@@ -13,7 +13,7 @@ from knarr.base.backoff import Backoff
 from knarr.base.clock import Instant
 from knarr.cri.messages.enums import ContainerState
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import container_gc, ending, members, reset, resources, restarts
+from knarr.kubelet import container_gc, ending, members, reset, resizing, resources, restarts
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
 from knarr.kubelet.planned import (
@@ -23,6 +23,7 @@ from knarr.kubelet.planned import (
     RemoveContainer,
     RemoveSandbox,
     ResizeContainer,
+    ResizePod,
     RunSandbox,
     StartContainer,
 )
@@ -42,6 +43,8 @@ def pod_plan(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) 
         due = reset.due_at(cause, standing, now)
         acts = list(reset.acts(pod, observed, standing, cause, is_due=due <= now))
         return _plan(pod, acts, standing, now, [(cause.name, due)] if due > now else [])
+    if resizing.is_pod_behind(pod, observed, standing.resized) and resize_key(sandbox.id) not in standing.in_flight:
+        acts.append(ResizePod(sandbox.id))
     waits: list[tuple[str, Instant]] = []
     for container, role in _wanted(pod, observed, standing):
         act = _container_act(pod, container, role, observed=observed, standing=standing, now=now)

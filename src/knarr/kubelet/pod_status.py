@@ -59,6 +59,8 @@ def pod_status(
         status |= {"podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips]}
     if reset.is_asked_for(pod):
         status["conditions"].append(conditions.resets(pod, phase, is_resetting=is_resetting, now=now))
+    if pod.spec.resources is not None and sandbox is not None:
+        status |= _own_resources(pod, observed, standing)
     is_resizing = phase == "Running" and resizing.is_in_progress(pod, observed, standing.resized)
     status["conditions"] += conditions.resizes(pod, standing, is_in_progress=is_resizing, now=now)
     if standing.stop is not None:
@@ -68,6 +70,19 @@ def pod_status(
     elif pod.status.reason:
         status |= {"reason": pod.status.reason, "message": pod.status.message}
     return status
+
+
+def _own_resources(pod: Pod, observed: ObservedPod, standing: Standing) -> Json:
+    """What is allocated to the pod itself, and what it has: until a resize is done, what its status said before."""
+    assert pod.spec.resources is not None
+    actual = pod.spec.resources
+    if resizing.is_pod_behind(pod, observed, standing.resized) and pod.status.resources is not None:
+        actual = pod.status.resources
+    named = {"limits": actual.limits, "requests": actual.requests}
+    return {
+        "allocatedResources": dict(pod.spec.resources.requests),
+        "resources": {side: dict(amounts) for side, amounts in named.items() if amounts},
+    }
 
 
 def _begun(statuses: dict[str, Json], observed: ObservedPod) -> dict[str, Json]:

@@ -35,27 +35,44 @@ class Allocated:
 
     resources: Mapping[str, ResourceRequirements] = field(default_factory=dict)
     pending: Pending | None = None
+    pod: ResourceRequirements | None = None
+    """Of the pod itself."""
+
+
+def wanted(pod: Pod) -> Allocated:
+    """What the spec asks for."""
+    containers = (*pod.spec.containers, *pod.spec.init_containers)
+    return Allocated({c.name: c.resources for c in containers}, pod=pod.spec.resources)
 
 
 def recovered(pod: Pod) -> Allocated:
-    """What the API's status says was allocated, for a kubelet that starts again."""
-    found = {}
+    """What the API's status says was allocated, for a kubelet that starts again; the rest as the spec asks for it."""
+    asked_for = wanted(pod)
+    found = dict(asked_for.resources)
     statuses = {s.name: s for s in (*pod.status.container_statuses, *pod.status.init_container_statuses)}
     for container in (*pod.spec.containers, *pod.spec.init_containers):
         status = statuses.get(container.name)
         if status is not None and status.resources is not None and status.state.running is not None:
             asked = status.allocated_resources or status.resources.requests
             found[container.name] = ResourceRequirements(limits=status.resources.limits, requests=asked)
-    return Allocated(found)
+    told = pod.status.resources
+    if told is None or asked_for.pod is None:
+        return Allocated(found, pod=asked_for.pod)
+    own = ResourceRequirements(limits=told.limits, requests=pod.status.allocated_resources or told.requests)
+    return Allocated(found, pod=own)
 
 
 def applied(pod: Pod, allocated: Allocated) -> Pod:
     """The pod as it is to be run: with what is allocated in the place of what is wanted."""
-    if all(_given(c, allocated) is c for c in (*pod.spec.containers, *pod.spec.init_containers)):
+    own = pod.spec.resources
+    if own is not None and allocated.pod is not None and not same(own, allocated.pod):
+        own = allocated.pod
+    is_same = own is pod.spec.resources
+    if is_same and all(_given(c, allocated) is c for c in (*pod.spec.containers, *pod.spec.init_containers)):
         return pod
     mains = tuple(_given(container, allocated) for container in pod.spec.containers)
     inits = tuple(_given(container, allocated) for container in pod.spec.init_containers)
-    return replace(pod, spec=replace(pod.spec, containers=mains, init_containers=inits))
+    return replace(pod, spec=replace(pod.spec, containers=mains, init_containers=inits, resources=own))
 
 
 def _given(container: Container, allocated: Allocated) -> Container:
@@ -77,8 +94,7 @@ def same(one: ResourceRequirements, other: ResourceRequirements) -> bool:
 def decided(pod: Pod, allocatable: Mapping[str, int], shortage: Shortage | None) -> Allocated:
     """Grant what a changed spec asks for, or say why not; `shortage` is what the pod would lack."""
     if shortage is None:
-        wanted = {c.name: c.resources for c in (*pod.spec.containers, *pod.spec.init_containers)}
-        return Allocated(wanted)
+        return wanted(pod)
     name, requested, used, capacity = shortage
     if requested > allocatable.get(name, 0):
         text = f"Node didn't have enough capacity: {name}, requested: {requested}, capacity: {capacity}"
@@ -88,7 +104,9 @@ def decided(pod: Pod, allocatable: Mapping[str, int], shortage: Shortage | None)
 
 
 def is_in_progress(pod: Pod, observed: ObservedPod, resized: Mapping[str, str]) -> bool:
-    """Whether a running container has not been given yet what is allocated to it."""
+    """Whether the pod or a running container has not been given yet what is allocated to it."""
+    if is_pod_behind(pod, observed, resized):
+        return True
     for container in (*pod.spec.containers, *pod.spec.init_containers):
         current = observed.current(container.name)
         if current is None or not current.is_running:
@@ -97,3 +115,12 @@ def is_in_progress(pod: Pod, observed: ObservedPod, resized: Mapping[str, str]) 
         if given and given != resources.fingerprint(container):
             return True
     return False
+
+
+def is_pod_behind(pod: Pod, observed: ObservedPod, resized: Mapping[str, str]) -> bool:
+    """Whether the pod's own cgroup has not been given yet what is allocated to the pod itself."""
+    sandbox = observed.ready_sandbox
+    if sandbox is None:
+        return False
+    given = resized.get(sandbox.id, sandbox.resources)
+    return bool(given) and given != resources.pod_fingerprint(pod)

@@ -42,6 +42,14 @@ def fingerprint(container: members.AnyContainer) -> str:
     return f"{linux.cpu_shares}/{linux.cpu_quota}/{linux.memory_limit_in_bytes}"
 
 
+def pod_fingerprint(pod: Pod) -> str:
+    """The same of what the pod says of itself; "" where it says nothing: its cgroup then goes with its containers'."""
+    if pod.spec.resources is None:
+        return ""
+    linux = _pod_amounts(pod)
+    return f"{linux.cpu_shares}/{linux.cpu_quota}/{linux.memory_limit_in_bytes}"
+
+
 def needs_restart(container: members.AnyContainer, before: str) -> bool:
     """Whether the resize policy of what changed since the fingerprint `before` asks for a restart."""
     policies = {policy.resource_name: policy.restart_policy for policy in container.resize_policy}

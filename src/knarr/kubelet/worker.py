@@ -299,7 +299,7 @@ class PodWorker:
                 self._spawn(hook_key(act.id), self._pre_stop(act))
             case planned.RemoveContainer():
                 self._spawn(kill_key(act.id), self._acts.remove_container(self.observed, act.id, self._log_dir()))
-            case planned.ResizeContainer():
+            case planned.ResizeContainer() | planned.ResizePod():
                 self._spawn(resize_key(act.id), self._resize(act))
             case planned.RemoveSandbox():
                 self._spawn(kill_key(act.id), self._acts.remove_sandbox(act.id))
@@ -359,18 +359,16 @@ class PodWorker:
         problem = await self._acts.start(self.pod, container, act.attempt, self.observed)
         self._set_problem(act.name, problem)
 
-    async def _resize(self, act: planned.ResizeContainer) -> None:
-        container = members.find(self.pod, act.name)
-        assert container is not None, "the plan names containers of the spec"
-        sandbox = self.observed.sandbox
+    async def _resize(self, act: planned.ResizeContainer | planned.ResizePod) -> None:
         try:
-            given = await self._acts.resize(self.pod, container, act.id, sandbox.id if sandbox else "")
+            given = await self._acts.resize(self.pod, self.observed, act)
         except (KnarrError, OSError) as error:
             self._standing = replace(self._standing, resize_error=str(error))
             raise
         resized = {**self._standing.resized, act.id: given}
         self._standing = replace(self._standing, resized=resized, resize_error="")
-        self.tell("", "Normal", "ResizeCompleted", f"Container {act.name} was given its new resources")
+        who = f"Container {act.name}" if isinstance(act, planned.ResizeContainer) else "The pod"
+        self.tell("", "Normal", "ResizeCompleted", f"{who} was given its new resources")
 
     def _set_problem(self, name: str, problem: Problem | None) -> None:
         problems = {key: value for key, value in self._standing.problems.items() if key != name}
@@ -412,7 +410,7 @@ class PodWorker:
 
     def _read_messages(self) -> None:
         """The termination messages of containers that ended since the last look."""
-        present = {container.id for container in self.observed.containers}
+        present = {c.id for c in self.observed.containers} | {sandbox.id for sandbox in self.observed.sandboxes}
         resized = {key: given for key, given in self._standing.resized.items() if key in present}
         messages = inspection.messages(
             self.pod, self.observed, self._standing.messages, self._files.message_path, self._log_dir()

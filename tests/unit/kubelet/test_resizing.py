@@ -10,7 +10,8 @@ import pytest
 
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import resizing, restarts
+from knarr.kubelet import resizing, resources, restarts
+from knarr.kubelet.observed import ObservedPod, ObservedSandbox
 from knarr.kubelet.resizing import Allocated, Pending
 from tests.unit.kubelet.harness import Node, condition, run
 from tests.unit.kubelet.test_pod_plan import pod
@@ -45,8 +46,8 @@ def test_what_is_written_differently_is_no_resize() -> None:
 
 
 def test_a_new_kubelet_finds_the_allocation_in_the_status() -> None:
-    resources = {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}
-    running = {"name": "c", "state": {"running": {}}, "resources": resources, "allocatedResources": {"cpu": "500m"}}
+    amounts = {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}}
+    running = {"name": "c", "state": {"running": {}}, "resources": amounts, "allocatedResources": {"cpu": "500m"}}
     spec = {"containers": [sized("2")]}
     found = resizing.recovered(msgspec.convert({"spec": spec, "status": {"containerStatuses": [running]}}, Pod))
     assert (found.resources["c"].requests, found.resources["c"].limits) == ({"cpu": "500m"}, {"cpu": "1"})
@@ -175,3 +176,47 @@ def test_a_container_of_its_own_policy_decides_its_pods_end(tmp_path: Path) -> N
         assert (found["restartCount"], found["state"]["terminated"]["exitCode"]) == (2, 3)
 
     run(tmp_path, story)
+
+
+def of_pod(memory: str) -> dict[str, Any]:
+    return {"requests": {"cpu": "100m", "memory": "32Mi"}, "limits": {"cpu": "1", "memory": memory}}
+
+
+def test_a_pods_own_resources_are_resized_in_place_and_found_again(tmp_path: Path) -> None:
+    async def story(node: Node, group: asyncio.TaskGroup) -> None:
+        await node.create("web", {"resources": of_pod("64Mi"), "containers": [{"name": "c"}]})
+        status = await node.reached("web", "Running")
+        assert status["resources"] == of_pod("64Mi")
+        assert status["allocatedResources"] == of_pod("64Mi")["requests"]
+        before = (*node.runtime.containers, *node.runtime.sandboxes)
+        await node.client.patch(POD, "default", "web", {"spec": {"resources": of_pod("128Mi")}})
+
+        async def is_done() -> bool:
+            return (await node.status("web"))["resources"] == of_pod("128Mi")
+
+        await node.until(is_done)
+        assert (*node.runtime.containers, *node.runtime.sandboxes) == before
+        assert [r for r, _ in await node.events()][-2:] == ["ResizeStarted", "ResizeCompleted"]
+        huge = {**of_pod("128Mi"), "requests": {"cpu": "100m", "memory": "1Pi"}}
+        await node.client.patch(POD, "default", "web", {"spec": {"resources": huge}})
+        await node.until(lambda: pending(node))
+        await node.stop()
+        await node.start(group)
+        await asyncio.sleep(1)
+        status = await node.status("web")
+        assert (status["resources"], status["allocatedResources"]) == (of_pod("128Mi"), of_pod("128Mi")["requests"])
+        assert condition(status, "PodResizePending")["reason"] == "Infeasible"
+
+    async def pending(node: Node) -> bool:
+        return bool(condition(await node.status("web"), "PodResizePending"))
+
+    run(tmp_path, story)
+
+
+def test_a_pod_that_has_not_what_it_is_given_is_behind() -> None:
+    subject = pod(resources=of_pod("64Mi"))
+    wanted = resources.pod_fingerprint(subject)
+    box = ObservedSandbox("box", resources="2/0/1")
+    assert resizing.is_pod_behind(subject, ObservedPod((box,)), {})
+    assert not resizing.is_pod_behind(subject, ObservedPod((box,)), {"box": wanted})
+    assert not resizing.is_pod_behind(pod(), ObservedPod((ObservedSandbox("box"),)), {})
