@@ -68,4 +68,4 @@ def patched_value(media: str, type_name: str, target: Json, value: Any) -> Json:
         return patches.json_patch(target, value)
     if media == MERGE_PATCH:
         return patches.merge_patch(target, value)
-    return patches.strategic_merge_patch(schemas.types().root(type_name), target, value)
+    return patches.strategic_merge_patch(schemas.root(type_name), target, value)
