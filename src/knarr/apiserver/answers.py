@@ -4,7 +4,7 @@ Bytes come spliced from the store (resources.py); YAML, indentation and compress
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,6 +18,9 @@ GZIP_FROM = 128 * 1024
 WARNINGS_RUNES_MAX: Final = 4096
 WARNING_RUNES_MAX: Final = 256
 """Warnings that are longer together are cut one by one, and what comes after the sum is left out, as upstream."""
+PEOPLE: Final = ("curl", "Wget", "Mozilla/5.0")
+"""How the user agents begin that people use: they are shown indented answers."""
+TRUE: Final = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _encode = msgspec.json.Encoder().encode
 JSON_HEADERS: http.Headers = (("cache-control", "no-cache, private"), ("content-type", "application/json"))
 
@@ -37,8 +40,8 @@ async def finished(context: RequestContext, response: http.Response) -> http.Res
     if not isinstance(response.body, bytes):
         return response
     request = context.request
-    if context.query.get("pretty", "0") not in ("", "0", "false") and _is_json(response):
-        response.body = msgspec.json.format(response.body, indent=2)
+    if _is_pretty(request, context.query) and _is_json(response):
+        await _indent(request, response)
     accept = request.header("accept")
     if "yaml" in accept and _wants_yaml(accept) and _is_json(response):
         response.body = _yaml(response.body)
@@ -47,6 +50,29 @@ async def finished(context: RequestContext, response: http.Response) -> http.Res
         response.body = await asyncio.to_thread(_gzip, response.body)
         response.headers += (("content-encoding", "gzip"), ("vary", "Accept-Encoding"))
     return response
+
+
+async def refused(request: http.Request, response: http.Response, query: Mapping[str, str]) -> http.Response:
+    """A refusal as who asked reads it."""
+    if _is_pretty(request, query):
+        await _indent(request, response)
+    return response
+
+
+def _is_pretty(request: http.Request, query: Mapping[str, str]) -> bool:
+    """Whether people read the answer: they say so, or ask by what people ask with, as upstream."""
+    asked = query.get("pretty", "")
+    return asked in TRUE if asked else request.header("user-agent").startswith(PEOPLE)
+
+
+async def _indent(request: http.Request, response: http.Response) -> None:
+    body = response.body
+    if not isinstance(body, bytes) or request.path.startswith("/openapi/"):
+        return  # these documents are for programs, and large
+    if len(body) < GZIP_FROM:
+        response.body = msgspec.json.format(body, indent=2)
+    else:
+        response.body = await asyncio.to_thread(msgspec.json.format, body, indent=2)
 
 
 def _told(warnings: Iterable[str]) -> list[str]:

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
+import msgspec
+
 from knarr.apiserver import answers
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.tokens import ISSUER
@@ -38,7 +40,8 @@ async def version(context: RequestContext) -> http.Response:
     import platform
 
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    return answers.json_response(answers.encoded({**VERSION, "platform": f"linux/{machine}"}))
+    body = answers.encoded({**VERSION, "platform": f"linux/{machine}"})
+    return answers.json_response(msgspec.json.format(body, indent=2))
 
 
 async def health(context: RequestContext) -> http.Response:

@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from knarr.apiserver import (
@@ -66,7 +66,7 @@ class Pipeline:
             user = self.server.authenticator.user(request)
             response = await self.handle_as(request, user)
         except KnarrError as error:
-            response = refusal(error, {})
+            response = await answers.refused(request, refusal(error, {}), {})
         response.headers += audit
         return response
 
@@ -74,6 +74,7 @@ class Pipeline:
         """A request of a user who is known."""
         start = time.perf_counter()
         context: RequestContext | None = None
+        query: Mapping[str, str] = {}
         try:
             query = parsed_query(request.query)
             route = routes.match(self.server.resources, request.method, request.path, query)
@@ -86,7 +87,7 @@ class Pipeline:
                 context = RequestContext(self.server, request, route, query, user)
                 response = await self._counted(context)
         except KnarrError as error:
-            response = refusal(error, _details(context, error))
+            response = await answers.refused(request, refusal(error, _details(context, error)), query)
         except Exception:
             log.exception("request failed %s", logs.fields(method=request.method, path=request.path))
             response = refusal(status.Refusal(500, "InternalError", CRASHED), {})

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import msgspec
 
-from knarr.apiserver import authn, bodies, impersonation, routes
+from knarr.apiserver import answers, authn, bodies, impersonation, routes
 from knarr.apiserver.access import Attributes
 from knarr.apiserver.audit import annotations
 from knarr.apiserver.audit import policy as policies
@@ -64,7 +64,7 @@ class AuditedPipeline(Pipeline):
         try:
             user = self.server.authenticator.user(request)
         except KnarrError as error:
-            response = refusal(error, {})
+            response = await answers.refused(request, refusal(error, {}), {})
             asking = self._asking(request, UNAUTHENTICATED, audit_id)
             self._put(asking, policies.COMPLETE, response)
         else:
