@@ -19,6 +19,8 @@ NAMES: Final[Mapping[tuple[str, str], Callable[[str], list[str]]]] = {
     ("", "Event"): names.path_segment,
     ("", "Namespace"): names.dns_label,
     ("", "Service"): names.dns_1035_label,
+    # Its pods have the name as a host name.
+    ("apps", "StatefulSet"): names.dns_label,
     ("rbac.authorization.k8s.io", "Role"): names.path_segment,
     ("rbac.authorization.k8s.io", "ClusterRole"): names.path_segment,
     ("rbac.authorization.k8s.io", "RoleBinding"): names.path_segment,

@@ -66,8 +66,8 @@ def too_many(field: str, found: int, most: int) -> Cause:
     return Cause(field, "FieldValueTooMany", f"Too many: {found}: must have at most {most} items")
 
 
-def not_found(field: str, value: Any) -> Cause:
-    return Cause(field, "FieldValueNotFound", f"Not found: {shown(value)}")
+def not_found(field: str, value: Any, detail: str = "") -> Cause:
+    return Cause(field, "FieldValueNotFound", _because(f"Not found: {shown(value)}", detail))
 
 
 IMMUTABLE = "field is immutable"

@@ -87,6 +87,11 @@ RESIZES: list[tuple[Json, Json, list[str]]] = [
     ]),
     (sized({**BOTH, "ephemeral-storage": "1"}), sized({**BOTH, "ephemeral-storage": "2"}),
      ["spec: Forbidden: only cpu and memory resources are mutable"]),
+    (pod(resources={"limits": BOTH}), pod(resources={"limits": {"cpu": "2", "memory": "2Mi"}}), []),
+    (pod(resources={"limits": BOTH, "requests": {"cpu": "500m"}}), pod(resources={"limits": {"cpu": "1"}}), [
+        "spec.resources.requests: Forbidden: resource requests cannot be removed",
+        "spec.resources.limits: Forbidden: resource limits cannot be removed",
+    ]),
 ]  # fmt: skip
 
 

@@ -20,7 +20,8 @@ def of_pod(affinity: Json, field: str) -> Iterator[Cause]:
     for index, term in enumerate(node.get(PREFERRED) or ()):
         path = f"{field}.nodeAffinity.{PREFERRED}[{index}]"
         yield from _weight(term, path)
-        yield from node_term(term.get("preference") or {}, f"{path}.preference")
+        # A value that no label can have does no harm here, so upstream lets it be.
+        yield from node_term(term.get("preference") or {}, f"{path}.preference", are_values_judged=False)
     for kind in ("podAffinity", "podAntiAffinity"):
         held = affinity.get(kind) or {}
         for index, term in enumerate(held.get(REQUIRED) or ()):
@@ -45,9 +46,12 @@ def node_selector(selector: Json, field: str) -> Iterator[Cause]:
         yield from node_term(term, f"{field}.nodeSelectorTerms[{index}]")
 
 
-def node_term(term: Json, field: str) -> Iterator[Cause]:
+def node_term(term: Json, field: str, *, are_values_judged: bool = True) -> Iterator[Cause]:
     for index, requirement in enumerate(term.get("matchExpressions") or ()):
-        yield from _by_label(requirement, f"{field}.matchExpressions[{index}]")
+        path = f"{field}.matchExpressions[{index}]"
+        yield from _by_label(requirement, path)
+        for at, value in enumerate((requirement.get("values") or ()) if are_values_judged else ()):
+            yield from faults.each(f"{path}.values[{at}]", value, names.label_value(value))
     for index, requirement in enumerate(term.get("matchFields") or ()):
         yield from _by_field(requirement, f"{field}.matchFields[{index}]")
 
@@ -71,8 +75,6 @@ def _by_label(requirement: Json, field: str) -> Iterator[Cause]:
     key = requirement.get("key", "")
     if key:
         yield from faults.each(f"{field}.key", key, names.qualified(key))
-    for index, value in enumerate(values):
-        yield from faults.each(f"{field}.values[{index}]", value, names.label_value(value))
 
 
 def _by_field(requirement: Json, field: str) -> Iterator[Cause]:
@@ -96,6 +98,10 @@ def _pod_term(term: Json, field: str) -> Iterator[Cause]:
         yield from faults.each(f"{field}.namespace", name, names.dns_label(name))
     yield from _keys(term, "matchLabelKeys", field)
     yield from _keys(term, "mismatchLabelKeys", field)
+    for index, key in enumerate(term.get("matchLabelKeys") or ()):
+        if key in (term.get("mismatchLabelKeys") or ()):
+            detail = "exists in both matchLabelKeys and mismatchLabelKeys"
+            yield faults.invalid(f"{field}.matchLabelKeys[{index}]", key, detail)
     yield from _topology_key(term, field)
 
 
@@ -125,12 +131,22 @@ def spreads(constraints: list[Json], field: str) -> Iterator[Cause]:
         yield from _topology_key(constraint, path)
         yield from numbers.label_selector(constraint.get("labelSelector"), f"{path}.labelSelector")
         yield from _keys(constraint, "matchLabelKeys", path)
+        yield from _said_twice(constraint, path)
         yield from _least_domains(constraint, path)
         pair = (constraint.get("topologyKey", ""), constraint.get("whenUnsatisfiable", ""))
         if pair in seen:
             shown = f"{{{pair[0]}, {pair[1]}}}"
             yield faults.duplicate(f"{path}.{{topologyKey, whenUnsatisfiable}}", shown)
         seen.append(pair)
+
+
+def _said_twice(constraint: Json, field: str) -> Iterator[Cause]:
+    selector = constraint.get("labelSelector") or {}
+    said = {*(selector.get("matchLabels") or {})} | {each.get("key") for each in selector.get("matchExpressions") or ()}
+    for index, key in enumerate(constraint.get("matchLabelKeys") or ()):
+        if key in said:
+            detail = "exists in both matchLabelKeys and labelSelector"
+            yield faults.invalid(f"{field}.matchLabelKeys[{index}]", key, detail)
 
 
 def _least_domains(constraint: Json, field: str) -> Iterator[Cause]:

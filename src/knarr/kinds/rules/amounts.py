@@ -102,8 +102,13 @@ def of_pod(given: Json, field: str, containers: list[Json]) -> Iterator[Cause]:
             if amount[0] == "-":
                 yield faults.invalid(path, amount, faults.NON_NEGATIVE)
     if given.get("claims"):
-        yield faults.forbidden(f"{field}.claims", "claims may not be set for Resources at pod-level")
+        yield faults.forbidden(f"{field}.claims", "claims cannot be set for Resources at pod-level")
     yield from below_limits(requests, limits, field)
+    for index, each in enumerate(containers):
+        for name, amount in ((each.get("resources") or {}).get("limits") or {}).items():
+            if name in limits and quantity.compare(amount, limits[name]) > 0:
+                detail = f"must be less than or equal to pod limits of {limits[name]}"
+                yield faults.invalid(f"{field}.containers[{index}][{name}].limits", amount, detail)
     for name, amount in requests.items():
         total = sum((quantity.parse(_request(each, name)) for each in containers), quantity.parse("0"))
         if total > quantity.parse(amount):
@@ -117,7 +122,15 @@ def _request(container: Json, name: str) -> str:
 
 
 def _claims(claims: list[Json], known: frozenset[str], field: str) -> Iterator[Cause]:
+    seen: set[str] = set()
     for index, claim in enumerate(claims):
         name = claim.get("name", "")
         if name and name not in known:
-            yield faults.not_found(f"{field}[{index}].name", name)
+            detail = "must be one of the names in pod.spec.resourceClaims"
+            detail += f": {', '.join(sorted(known))}" if known else " which is empty"
+            yield faults.not_found(f"{field}[{index}]", name, detail)
+        key = f"{name}/{claim['request']}" if claim.get("request") else name
+        # A claim as a whole is all of its requests.
+        if key in seen or name in seen or (key == name and any(each.partition("/")[0] == name for each in seen)):
+            yield faults.duplicate(f"{field}[{index}]", key)
+        seen.add(key)

@@ -64,8 +64,8 @@ def _container(container: Json, spec: Json, field: str, volumes: Volumes) -> Ite
         yield from probes.lifecycle(container, spec, field)
     if container.get("securityContext"):
         yield from security.of_container(container["securityContext"], spec, f"{field}.securityContext")
-    if "resizePolicy" in container and spec.get("restartPolicy") == "Never":
-        yield from _resizes(container["resizePolicy"], f"{field}.resizePolicy")
+    if "resizePolicy" in container:
+        yield from _resizes(container["resizePolicy"], spec, f"{field}.resizePolicy")
     if "restartPolicyRules" in container:
         yield from _restarts(container, field)
 
@@ -94,9 +94,16 @@ def _ephemeral(container: Json, spec: Json, field: str) -> Iterator[Cause]:
         yield faults.not_found(f"{field}.targetContainerName", target)
 
 
-def _resizes(policies: list[Json], field: str) -> Iterator[Cause]:
+def _resizes(policies: list[Json], spec: Json, field: str) -> Iterator[Cause]:
+    seen: set[str] = set()
     for index, policy in enumerate(policies):
-        if policy.get("restartPolicy") == "RestartContainer":
+        name = policy.get("resourceName", "")
+        if name in seen:
+            yield faults.duplicate(f"{field}[{index}]", name)
+        seen.add(name)
+        if name and name not in amounts.OF_PODS:
+            yield faults.unsupported(field, name, amounts.OF_PODS)
+        if spec.get("restartPolicy") == "Never" and policy.get("restartPolicy") == "RestartContainer":
             detail = "must be 'NotRequired' when `restartPolicy` is 'Never'"
             yield faults.invalid(f"{field}[{index}]", "RestartContainer", detail)
 
@@ -108,14 +115,14 @@ def _restarts(container: Json, field: str) -> Iterator[Cause]:
         detail = "must specify restartPolicy when restartPolicyRules are used"
         yield faults.required(f"{field}.restartPolicy", detail)
     if len(rules) > RESTART_RULES_MAX:
-        yield faults.too_long(f"{field}.restartPolicyRules", RESTART_RULES_MAX)
+        yield faults.too_many(f"{field}.restartPolicyRules", len(rules), RESTART_RULES_MAX)
     for index, rule in enumerate(rules):
         path = f"{field}.restartPolicyRules[{index}]"
         codes = rule.get("exitCodes")
         if codes is None:
             yield faults.required(f"{path}.exitCodes", "must be specified")
         elif len(codes.get("values") or ()) > EXIT_CODES_MAX:
-            yield faults.too_long(f"{path}.exitCodes.values", EXIT_CODES_MAX)
+            yield faults.too_many(f"{path}.exitCodes.values", len(codes["values"]), EXIT_CODES_MAX)
 
 
 def _ports(ports: list[Json], field: str) -> Iterator[Cause]:
@@ -143,9 +150,10 @@ def _host_ports(spec: Json, field: str) -> Iterator[Cause]:
         for index, port in enumerate(container.get("ports") or ()):
             path = f"{field}.containers[{at}].ports[{index}]"
             host = port.get("hostPort")
-            if spec.get("hostNetwork") and host != port.get("containerPort"):
-                detail = "must match `hostPort` when `hostNetwork` is true"
-                yield faults.invalid(f"{path}.containerPort", port.get("containerPort"), detail)
+            # In a pod it has been defaulted; a template may leave it out.
+            if spec.get("hostNetwork") and host and host != port.get("containerPort"):
+                detail = "must match `containerPort` when `hostNetwork` is true"
+                yield faults.invalid(f"{path}.hostPort", host, detail)
             if host:
                 used = f"{port.get('protocol')}/{port.get('hostIP', '')}/{host}"
                 if used in seen:
@@ -172,6 +180,9 @@ def _environment(container: Json, field: str) -> Iterator[Cause]:
             yield faults.invalid(path, "", "may not have more than one field specified at a time")
         elif not source[kinds[0]].get("name"):
             yield faults.required(f"{path}.{kinds[0]}.name")
+        else:
+            name = source[kinds[0]]["name"]
+            yield from faults.each(f"{path}.{kinds[0]}.name", name, names.dns_subdomain(name.rstrip("-") or name))
 
 
 def _value_from(variable: Json, field: str) -> Iterator[Cause]:
@@ -193,8 +204,8 @@ def _value_from(variable: Json, field: str) -> Iterator[Cause]:
 
 
 def _key(reference: Json, field: str) -> Iterator[Cause]:
-    if not reference.get("name"):
-        yield faults.required(f"{field}.name")
+    name = reference.get("name", "")
+    yield from faults.each(f"{field}.name", name, names.dns_subdomain(name))
     if not reference.get("key"):
         yield faults.required(f"{field}.key")
     else:

@@ -57,10 +57,10 @@ def _device(device: Json, volumes: Volumes, field: str) -> Iterator[Cause]:
     if name and name not in volumes:
         yield faults.not_found(f"{field}.name", name)
     elif name and not _may_be_block(volumes[name]):
-        detail = "can not use volume source type other than PersistentVolumeClaim in block mode"
+        detail = "can only use volume source type of PersistentVolumeClaim or Ephemeral for block mode"
         yield faults.invalid(f"{field}.name", name, detail)
-    if path:
-        yield from paths.no_backsteps(path, f"{field}.devicePath")
+    if ".." in path.split("/"):
+        yield faults.invalid(f"{field}.devicePath", path, "can not contain backsteps ('..')")
 
 
 def _may_be_block(volume: Json) -> bool:
@@ -69,6 +69,7 @@ def _may_be_block(volume: Json) -> bool:
 
 
 def _device_conflicts(container: Json, field: str) -> Iterator[Cause]:
+    mounted = {each.get("name"): each.get("mountPath") for each in container.get("volumeMounts") or ()}
     names: set[str] = set()
     places: set[str] = set()
     for index, device in enumerate(container.get("volumeDevices") or ()):
@@ -77,5 +78,10 @@ def _device_conflicts(container: Json, field: str) -> Iterator[Cause]:
             yield faults.invalid(f"{field}.volumeDevices[{index}].name", name, "must be unique")
         if path in places:
             yield faults.invalid(f"{field}.volumeDevices[{index}].devicePath", path, "must be unique")
+        if name in mounted:
+            yield faults.invalid(f"{field}.volumeDevices[{index}].name", name, "must not already exist in volumeMounts")
+        if path and path in mounted.values():
+            detail = "must not already exist as a path in volumeMounts"
+            yield faults.invalid(f"{field}.volumeDevices[{index}].devicePath", path, detail)
         names.add(name)
         places.add(path)

@@ -33,6 +33,8 @@ NAMES: Final[tuple[tuple[str, Callable[[str], list[str]]], ...]] = (
     ("runtimeClassName", names.dns_subdomain),
 )
 ONLY_LINUX: Final = ("hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
+HOST_NAMESPACES: Final = ("hostNetwork", "hostPID", "hostIPC")
+"""What a pod with users of its own may not share."""
 HOSTNAME_OVERRIDE_MAX: Final = 64
 NAMESERVERS_MAX: Final = 3
 SEARCHES_MAX: Final = 32
@@ -42,9 +44,21 @@ SEARCH_CHARACTERS_MAX: Final = 2048
 def pod(found: Json) -> Iterator[Cause]:
     spec = found.get("spec") or {}
     yield from pod_spec(spec, "spec")
-    for index, volume in enumerate(spec.get("volumes") or ()):
+    name = found["metadata"].get("name", "")
+    listed = spec.get("volumes") or ()
+    made = {f"{name}-{volume.get('name')}" for volume in listed if "ephemeral" in volume and name}
+    for index, volume in enumerate(listed):
         if "image" in volume and not volume["image"].get("reference"):
             yield faults.required(f"spec.volumes[{index}].image.reference")
+        claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+        if claim in made:
+            detail = "must not reference a PVC that gets created for an ephemeral volume"
+            yield faults.invalid(f"spec.volumes[{index}].persistentVolumeClaim.claimName", claim, detail)
+        if "ephemeral" in volume and name and volume.get("name"):
+            claim = f"{name}-{volume['name']}"
+            for text in names.dns_subdomain(claim):
+                detail = f"PVC name {faults.shown(claim)}: {text}"
+                yield faults.invalid(f"spec.volumes[{index}].name", volume["name"], detail)
 
 
 def template(found: Json, field: str, claims: Mapping[str, Json] = NO_VOLUMES) -> Iterator[Cause]:
@@ -76,6 +90,10 @@ def pod_spec(spec: Json, field: str, claims: Mapping[str, Json] = NO_VOLUMES) ->
     for key, check in PARTS:
         if spec.get(key):
             yield from check(spec, field)
+    if spec.get("hostUsers") is False:
+        for key in HOST_NAMESPACES:
+            if spec.get(key):
+                yield faults.forbidden(f"{field}.{key}", "when `pod.Spec.HostUsers` is false")
     yield from _dns(spec, field)
 
 
@@ -145,8 +163,9 @@ def _resource_claims(spec: Json, field: str) -> Iterator[Cause]:
         seen.add(name)
         kinds = [key for key in ("resourceClaimName", "resourceClaimTemplateName") if claim.get(key) is not None]
         if len(kinds) != 1:
-            amount = "at most" if kinds else "exactly"
-            detail = f"must specify {amount} one of `resourceClaimName`, `resourceClaimTemplateName`"
+            detail = "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified"
+            if not kinds:
+                detail = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`"
             yield faults.invalid(path, claim, detail)
         for kind in kinds:
             yield from faults.each(f"{path}.{kind}", claim[kind], names.dns_subdomain(claim[kind]))

@@ -1,4 +1,4 @@
-"""What the resize of a pod may change: cpu and memory of its containers and sidecars, never its quality of service.
+"""What the resize of a pod may change: cpu and memory, its own and its containers', never its quality of service.
 
 Texts are upstream's. Spec: "Resize CPU and Memory Resources assigned to Containers".
 """
@@ -26,6 +26,9 @@ def resize(new: Json, old: Json) -> Iterator[Cause]:
     if quality.of_pod(given) != quality.of_pod(held):
         quality_now = (new.get("status") or {}).get("qosClass", "")
         yield faults.invalid("spec", quality_now, "Pod QOS Class may not change as a result of resizing")
+    yield from _removed(given, held, "spec.resources")
+    if _rest(given) != _rest(held):
+        yield faults.forbidden("spec", "only cpu and memory resources are mutable")
     pairs = zip(given.get("containers") or (), held.get("containers") or (), strict=False)
     for index, (now, was) in enumerate(pairs):
         yield from _removed(now, was, f"spec.containers[{index}].resources")

@@ -12,6 +12,11 @@ Json = dict[str, Any]
 ID_MAX: Final = 2**31 - 1
 _SYSCTL: Final = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _sysctl = re.compile(_SYSCTL)
+# What a pod shares with its host → sysctls that would be the host's then.
+OF_NAMESPACES: Final = (
+    ("hostNetwork", ("net.",)),
+    ("hostIPC", ("kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.")),
+)
 ONLY_LINUX_OF_POD: Final = (
     "seLinuxOptions", "seccompProfile", "appArmorProfile", "fsGroup", "fsGroupChangePolicy", "sysctls", "runAsUser",
     "runAsGroup", "supplementalGroups", "supplementalGroupsPolicy",
@@ -28,7 +33,8 @@ def of_pod(context: Json, spec: Json, field: str) -> Iterator[Cause]:
     for index, group in enumerate(context.get("supplementalGroups") or ()):
         yield from numbers.between(group, f"{field}.supplementalGroups[{index}]", (0, ID_MAX))
     yield from _profiles(context, field)
-    yield from _sysctls(context.get("sysctls") or (), f"{field}.sysctls")
+    if context.get("sysctls"):
+        yield from _sysctls(context["sysctls"], spec, f"{field}.sysctls")
     yield from _windows(context.get("windowsOptions") or {}, f"{field}.windowsOptions")
     yield from _system(context, spec, field, ONLY_LINUX_OF_POD)
 
@@ -41,7 +47,7 @@ def of_container(context: Json, spec: Json, field: str) -> Iterator[Cause]:
         if context.get("privileged"):
             detail = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
             yield faults.invalid(field, context, detail)
-        if "SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
+        if "CAP_SYS_ADMIN" in ((context.get("capabilities") or {}).get("add") or ()):
             detail = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
             yield faults.invalid(field, context, detail)
     if context.get("procMount") == "Unmasked" and spec.get("hostUsers") is not False:
@@ -69,7 +75,7 @@ def _profiles(context: Json, field: str) -> Iterator[Cause]:
             yield faults.invalid(path, local, f"can only be set when {kind} type is Localhost")
 
 
-def _sysctls(sysctls: Any, field: str) -> Iterator[Cause]:
+def _sysctls(sysctls: list[Json], spec: Json, field: str) -> Iterator[Cause]:
     seen: set[str] = set()
     for index, sysctl in enumerate(sysctls):
         name = sysctl.get("name", "")
@@ -79,6 +85,9 @@ def _sysctls(sysctls: Any, field: str) -> Iterator[Cause]:
         elif name.replace("/", ".") in seen:
             yield faults.duplicate(f"{field}[{index}].name", name)
         seen.add(name.replace("/", "."))
+        for key, prefixes in OF_NAMESPACES:
+            if spec.get(key) and name.replace("/", ".").startswith(prefixes):
+                yield faults.invalid(f"{field}[{index}].name", name, f"may not be specified when '{key}' is true")
 
 
 def _windows(options: Json, field: str) -> Iterator[Cause]:

@@ -17,6 +17,7 @@ FAMILIES: Final = {"IPv4": 4, "IPv6": 6}
 # Fields that upstream's paths write otherwise.
 PATHS: Final = {"loadBalancerSourceRanges": "LoadBalancerSourceRanges"}
 HINTS, MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+RANGES: Final = "service.beta.kubernetes.io/load-balancer-source-ranges"
 ONLY_LOAD_BALANCERS: Final = ("loadBalancerClass", "allocateLoadBalancerNodePorts", "loadBalancerSourceRanges")
 
 
@@ -41,6 +42,8 @@ def service(found: Json) -> Iterator[Cause]:
     yield from _affinity(spec)
     yield from _traffic(spec)
     yield from _load_balancer(spec)
+    if RANGES in annotations and not spec.get("loadBalancerSourceRanges"):
+        yield from _annotated_ranges(annotations[RANGES], spec)
     yield from _ports(ports, spec)
 
 
@@ -71,7 +74,7 @@ def _families(spec: Json) -> Iterator[Cause]:
     if assigned and first != assigned[0]:
         yield faults.invalid("spec.clusterIPs", assigned, "first value must match `clusterIP`")
     if len(assigned) > 1 and "None" in assigned:
-        yield faults.invalid("spec.clusterIPs", "None", "'None' must be the first and only value")
+        yield faults.invalid("spec.clusterIPs", assigned, "'None' must be the first and only value")
     for index, (text, family) in enumerate(zip(assigned, given, strict=False)):
         address = addresses.parsed(text)
         if address is not None and family in FAMILIES and address.version != FAMILIES[family]:
@@ -141,6 +144,15 @@ def _load_balancer(spec: Json) -> Iterator[Cause]:
         yield from addresses.cidr(text.strip(), f"spec.LoadBalancerSourceRanges[{index}]")
 
 
+def _annotated_ranges(text: str, spec: Json) -> Iterator[Cause]:
+    """Ranges as they were said before there was a field for them."""
+    field = f"metadata.annotations[{RANGES}]"
+    if spec.get("type") != "LoadBalancer":
+        yield faults.forbidden(field, "may only be used when `type` is 'LoadBalancer'")
+    for each in text.split(",") if text.strip() else ():
+        yield from addresses.cidr(each.strip(), field)
+
+
 def _ports(ports: list[Json], spec: Json) -> Iterator[Cause]:
     seen_names: set[str] = set()
     seen: list[tuple[Any, Any]] = []
@@ -149,7 +161,7 @@ def _ports(ports: list[Json], spec: Json) -> Iterator[Cause]:
         field = f"spec.ports[{index}]"
         yield from _port_name(port, field, seen_names, is_needed=len(ports) > 1)
         yield from numbers.port(port.get("port", 0), f"{field}.port")
-        if port.get("targetPort") not in (None, "") and spec.get("clusterIP") != "None":
+        if port.get("targetPort") not in (None, ""):
             yield from numbers.port_or_name(port["targetPort"], f"{field}.targetPort")
         if port.get("appProtocol"):
             yield from faults.each(f"{field}.appProtocol", port["appProtocol"], names.qualified(port["appProtocol"]))

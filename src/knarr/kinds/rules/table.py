@@ -124,7 +124,10 @@ CHANGES: Final[Changes] = {
     ("networking.k8s.io", "ServiceCIDR"): (service_ranges.service_cidr_change,),
     ("storage.k8s.io", "CSINode"): (storage_classes.node_change,),
 }
-ANNOTATIONS: Final[Changes] = {("", "Pod"): (pod_annotations.change,)}
+ANNOTATIONS: Final[Changes] = {
+    ("", "PersistentVolumeClaim"): (storage.class_annotation,),
+    ("", "Pod"): (pod_annotations.change,),
+}
 # Subresource → kind → what judges a write of it.
 SUBRESOURCES: Final[Mapping[str, Changes]] = {
     "status": {

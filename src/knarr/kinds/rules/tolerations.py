@@ -23,7 +23,9 @@ def _toleration(toleration: Json, field: str) -> Iterator[Cause]:
         yield faults.invalid(f"{field}.operator", operator, detail)
     if operator == "Exists":
         if toleration.get("value"):
-            yield faults.invalid(f"{field}.operator", toleration, "value must be empty when `operator` is 'Exists'")
+            yield faults.invalid(
+                f"{field}.operator", toleration["value"], "value must be empty when `operator` is 'Exists'"
+            )
     elif toleration.get("value"):
         yield from faults.each(f"{field}.operator", toleration["value"], names.label_value(toleration["value"]))
     if toleration.get("tolerationSeconds") is not None and toleration.get("effect") != "NoExecute":

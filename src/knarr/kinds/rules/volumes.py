@@ -136,16 +136,14 @@ def _projected(found: Json, field: str) -> Iterator[Cause]:
     for index, each in enumerate(found.get("sources") or ()):
         path = f"{field}.sources[{index}]"
         kinds = [key for key in PROJECTED if key in each]
-        for key in kinds[1:]:
-            yield faults.forbidden(f"{path}.{key}", "may not specify more than 1 volume type")
+        if len(kinds) > 1:
+            yield faults.forbidden(path, "may not specify more than 1 volume type per source")
         for key in kinds[:1]:
             yield from PROJECTED[key](each[key] or {}, f"{path}.{key}")
             for where in _written(each[key] or {}):
                 if where in taken:
                     yield faults.invalid(path, where, "conflicting duplicate paths")
                 taken.add(where)
-        if not kinds:
-            yield faults.required(path, "must specify a projected volume type")
 
 
 def _written(found: Json) -> Iterator[str]:
@@ -177,8 +175,8 @@ def _trust_bundle(found: Json, field: str) -> Iterator[Cause]:
         yield faults.invalid(field, found, "only one of name and signerName may be used")
     elif not name and not signer:
         yield faults.required(field, "either name or signerName must be specified")
-    if found.get("labelSelector") and not signer:
-        detail = "labelSelector may only be used with signerName"
+    if found.get("labelSelector") is not None and name:
+        detail = "labelSelector must be unset if name is specified"
         yield faults.invalid(f"{field}.labelSelector", found["labelSelector"], detail)
     yield from numbers.label_selector(found.get("labelSelector"), f"{field}.labelSelector")
     if not found.get("path"):
@@ -224,21 +222,21 @@ def _git_repo(found: Json, field: str) -> Iterator[Cause]:
 def _disk(name: str) -> Check:
     def check(found: Json, field: str) -> Iterator[Cause]:
         yield from _needs(name)(found, field)
-        yield from numbers.between(found.get("partition"), f"{field}.partition", (0, 255))
+        partition = found.get("partition", 0)
+        if not 0 <= partition <= 255:
+            yield faults.invalid(f"{field}.partition", partition, "must be between 1 and 255, inclusive")
 
     return check
 
 
 def _csi(found: Json, field: str) -> Iterator[Cause]:
     yield from csi_driver(found.get("driver", ""), f"{field}.driver")
-    for key in (
-        "nodePublishSecretRef",
-        "controllerPublishSecretRef",
-        "nodeStageSecretRef",
-        "controllerExpandSecretRef",
-    ):
+    for key in CSI_SECRETS:
         if key in found and not found[key].get("name"):
             yield faults.required(f"{field}.{key}.name")
+        elif key in found:
+            name = found[key]["name"]
+            yield from faults.each(f"{field}.{key}.name", name, names.dns_subdomain(name))
 
 
 def csi_driver(name: str, field: str) -> Iterator[Cause]:
@@ -270,8 +268,6 @@ ACCESS_MODES: Final = ("ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWr
 def access_modes(spec: Json, field: str) -> Iterator[Cause]:
     """Of a claim or a PersistentVolume."""
     modes = spec.get("accessModes") or ()
-    if not modes:
-        yield faults.required(f"{field}.accessModes", "at least 1 access mode is required")
     for mode in modes:
         if mode not in ACCESS_MODES:
             yield faults.unsupported(f"{field}.accessModes", mode, ACCESS_MODES)
@@ -282,6 +278,8 @@ def access_modes(spec: Json, field: str) -> Iterator[Cause]:
 
 def claim_spec(spec: Json, field: str) -> Iterator[Cause]:
     """A PersistentVolumeClaimSpec, of a claim or a template of one."""
+    if not spec.get("accessModes"):
+        yield faults.required(f"{field}.accessModes", "at least 1 access mode is required")
     yield from access_modes(spec, field)
     yield from numbers.label_selector(spec.get("selector"), f"{field}.selector")
     amount = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
@@ -295,8 +293,15 @@ def claim_spec(spec: Json, field: str) -> Iterator[Cause]:
     for key in ("dataSource", "dataSourceRef"):
         if spec.get(key) is not None:
             yield from _origin(spec[key], f"{field}.{key}")
-    plain, full = spec.get("dataSource"), spec.get("dataSourceRef")
-    if plain is not None and full is not None and not full.get("namespace") and plain != full:
+    plain, full = spec.get("dataSource"), spec.get("dataSourceRef") or {}
+    if full.get("namespace"):
+        yield from faults.each(
+            f"{field}.dataSourceRef.namespace", full["namespace"], names.dns_label(full["namespace"])
+        )
+        if plain is not None:
+            detail = "may not be specified when dataSourceRef.namespace is specified"
+            yield faults.invalid(field, f"{field}.dataSource", detail)
+    elif plain is not None and full and plain != {key: each for key, each in full.items() if key != "namespace"}:
         yield faults.invalid(field, f"{field}.dataSource", "must match dataSourceRef")
 
 

@@ -10,16 +10,17 @@ from knarr.objects import faults, labels, names
 Json = dict[str, Any]
 
 
-def _template(spec: Json, restart_policies: tuple[str, ...] = ("Always",)) -> Iterator[Cause]:
+def _template(spec: Json, kind: str) -> Iterator[Cause]:
+    """`kind` is what upstream calls the owner."""
     template = spec.get("template") or {}
     # A StatefulSet's claims are volumes of its pods.
     claims = {(each.get("metadata") or {}).get("name", ""): each for each in spec.get("volumeClaimTemplates") or ()}
     yield from pod.template(template, "spec.template", claims)
     policy = (template.get("spec") or {}).get("restartPolicy")
-    if policy and policy not in restart_policies:
-        yield faults.unsupported("spec.template.spec.restartPolicy", policy, restart_policies)
-    if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None and restart_policies == ("Always",):
-        detail = "activeDeadlineSeconds in ReplicaSet is not Supported"
+    if policy and policy != "Always":
+        yield faults.unsupported("spec.template.spec.restartPolicy", policy, ("Always",))
+    if (template.get("spec") or {}).get("activeDeadlineSeconds") is not None:
+        detail = f"activeDeadlineSeconds in {kind} is not Supported"
         yield faults.forbidden("spec.template.spec.activeDeadlineSeconds", detail)
 
 
@@ -53,7 +54,7 @@ def deployment(found: Json) -> Iterator[Cause]:
     spec = found.get("spec") or {}
     yield from _counts(spec, "replicas", "minReadySeconds", "revisionHistoryLimit")
     yield from _selector(spec, "deployment")
-    yield from _template(spec)
+    yield from _template(spec, "ReplicaSet")
     yield from _strategy(spec.get("strategy") or {}, "spec.strategy")
     deadline = spec.get("progressDeadlineSeconds")
     if deadline is not None:
@@ -88,7 +89,7 @@ def replica_set(found: Json) -> Iterator[Cause]:
     spec = found.get("spec") or {}
     yield from _counts(spec, "replicas", "minReadySeconds")
     yield from _selector(spec, "deployment")
-    yield from _template(spec)
+    yield from _template(spec, "ReplicaSet")
 
 
 def replication_controller(found: Json) -> Iterator[Cause]:
@@ -103,19 +104,23 @@ def replication_controller(found: Json) -> Iterator[Cause]:
     given = (spec["template"].get("metadata") or {}).get("labels") or {}
     if selector and not labels.equal(selector).matches(given):
         yield faults.invalid("spec.template.metadata.labels", given, "`selector` does not match template `labels`")
-    yield from _template(spec)
+    yield from _template(spec, "ReplicationController")
 
 
 def stateful_set(found: Json) -> Iterator[Cause]:
     spec = found.get("spec") or {}
     yield from _counts(spec, "replicas", "minReadySeconds", "revisionHistoryLimit")
     yield from _selector(spec, "statefulset")
-    yield from _template(spec)
+    yield from _template(spec, "StatefulSet")
     policy = spec.get("podManagementPolicy")
     if policy not in ("OrderedReady", "Parallel"):
         detail = "must be 'OrderedReady' or 'Parallel'"
         yield faults.invalid("spec.podManagementPolicy", policy, detail)
-    rolling = (spec.get("updateStrategy") or {}).get("rollingUpdate") or {}
+    strategy = spec.get("updateStrategy") or {}
+    rolling = strategy.get("rollingUpdate") or {}
+    if strategy.get("type") == "OnDelete" and strategy.get("rollingUpdate") is not None:
+        detail = "only allowed for updateStrategy 'RollingUpdate'"
+        yield faults.invalid("spec.updateStrategy.rollingUpdate", rolling, detail)
     yield from numbers.non_negative(rolling.get("partition"), "spec.updateStrategy.rollingUpdate.partition")
     most, field = rolling.get("maxUnavailable"), "spec.updateStrategy.rollingUpdate.maxUnavailable"
     if most is not None:
@@ -133,7 +138,7 @@ def daemon_set(found: Json) -> Iterator[Cause]:
     spec = found.get("spec") or {}
     yield from _counts(spec, "minReadySeconds", "revisionHistoryLimit")
     yield from _selector(spec, "daemonset")
-    yield from _template(spec)
+    yield from _template(spec, "DaemonSet")
     strategy = spec.get("updateStrategy") or {}
     if strategy.get("type") == "RollingUpdate":
         rolling = strategy.get("rollingUpdate") or {}
@@ -141,8 +146,10 @@ def daemon_set(found: Json) -> Iterator[Cause]:
         field = "spec.updateStrategy.rollingUpdate"
         yield from numbers.count_or_percent(unavailable, f"{field}.maxUnavailable")
         yield from numbers.count_or_percent(surge, f"{field}.maxSurge")
+        yield from numbers.at_most_100_percent(unavailable, f"{field}.maxUnavailable")
+        yield from numbers.at_most_100_percent(surge, f"{field}.maxSurge")
         if numbers.is_zero(unavailable) and numbers.is_zero(surge):
-            yield faults.invalid(f"{field}.maxUnavailable", unavailable, "cannot be 0 when maxSurge is 0")
+            yield faults.required(f"{field}.maxUnavailable", "cannot be 0 when maxSurge is 0")
         if not numbers.is_zero(unavailable) and not numbers.is_zero(surge):
             yield faults.invalid(f"{field}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
 
