@@ -25,10 +25,13 @@ PARTS: Final = {
     "approval": ("status.conditions",),
     "finalize": ("spec.finalizers",),
     "ephemeralcontainers": ("spec.ephemeralContainers",),
-    "resize": tuple(
-        f"spec.{containers}[].{field}"
-        for containers in ("containers", "initContainers")
-        for field in ("resources", "resizePolicy")
+    "resize": (
+        "spec.resources",
+        *(
+            f"spec.{containers}[].{field}"
+            for containers in ("containers", "initContainers")
+            for field in ("resources", "resizePolicy")
+        ),
     ),
 }
 

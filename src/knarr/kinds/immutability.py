@@ -99,6 +99,9 @@ RULES: Final[Mapping[str, Allowed]] = {
     "schedulingGates": _is_unstarted_suspended_job,
 }
 
+# What a subresource changes since the facts were taken (InPlacePodLevelResourcesVerticalScaling).
+LATER: Final = {("Pod", "resize"): ("spec.resources",)}
+
 
 def value(obj: Any, path: str) -> Any:
     return defaults.at(obj, _segments(path))
@@ -148,6 +151,7 @@ def _under(kind: Kind, facts: Mapping[str, Any], pair: tuple[Json, Json], subres
         path for path in facts["allExcept"] if (kind.kind, path) not in CONDITIONS or CONDITIONS[kind.kind, path](*pair)
     ]
     paths += facts.get("viaSubresource", {}).get(subresource, ())
+    paths += LATER.get((kind.kind, subresource), ())
     new, old = (without(each, paths).get(part) or {} for each in pair)
     if new == old:
         return []
