@@ -92,8 +92,7 @@ def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> 
     config = managed.without_stripped(part)
     _check_typed(schema, config, applied)
     mine = fields.of(schema, config)
-    was = next((entry for entry in held if _is_applier(entry, applied.writer)), None)
-    others = [entry for entry in held if entry is not was]
+    was, others = _parted(held, applied.writer)
     is_mine_as_before = was is not None and was.fields == mine
     if was is not None and not is_mine_as_before:  # who names the same fields as before takes nothing away
         owned = functools.reduce(fields.union, [mine, _NAMED, *(entry.fields for entry in others)])
@@ -104,7 +103,7 @@ def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> 
     has_changed = target != held_now  # also by no more than an order
     if is_mine_as_before and not has_changed:
         return {**made, "metadata": {**made["metadata"], "managedFields": live["metadata"]["managedFields"]}}
-    if not applied.is_forced:
+    if changed and not applied.is_forced:
         _check_conflicts(others, changed)
     kept = [_less(entry, changed, removed) for entry in others]
     # As upstream: an entry has no time until its manager changes something.
@@ -126,14 +125,19 @@ def _part(config: Json, subresource: str) -> Json:
     return config
 
 
-def _is_applier(entry: Entry, writer: Writer) -> bool:
-    held = entry.writer
-    return entry.operation == "Apply" and (held.manager, held.subresource) == (writer.manager, writer.subresource)
+def _parted(held: list[Entry], writer: Writer) -> tuple[Entry | None, list[Entry]]:
+    """The entry of the applier, if there is one, and those of the others."""
+    for index, entry in enumerate(held):
+        if entry.operation == "Apply":
+            manager, _, subresource = entry.writer
+            if manager == writer.manager and subresource == writer.subresource:
+                return entry, held[:index] + held[index + 1 :]
+    return None, held
 
 
 def _less(entry: Entry, changed: Fields, removed: Fields) -> Entry:
     left = fields.difference(fields.difference(entry.fields, changed), removed)
-    return Entry(entry.writer, entry.operation, entry.time, left)
+    return entry if left is entry.fields else Entry(entry.writer, entry.operation, entry.time, left)
 
 
 def _check_conflicts(others: Sequence[Entry], changed: Fields) -> None:

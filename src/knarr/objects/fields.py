@@ -39,8 +39,8 @@ def _joined(left: Fields, right: Fields) -> Fields:
 
 
 def difference(left: Fields, right: Fields) -> Fields:
-    """What is in the left set and not in the right one."""
-    if not right or not left:
+    """What is in the left set and not in the right one: the left one itself if that is all of it."""
+    if not right or not left or left.keys().isdisjoint(right):
         return left
     made: Fields = {}
     for key, node in left.items():
@@ -249,10 +249,11 @@ def compare(schema: Schema, old: Json, new: Json) -> tuple[Fields, Fields]:
             changed[f"f:{key}"] = _added(place, item)
         else:
             _compare_at(place, (had, item), f"f:{key}", (changed, removed))
-    for key in old.keys() - new.keys():
-        place = below(schema, key)
-        if place is not None:
-            removed[f"f:{key}"] = _whole(place, old[key])
+    if not old.keys() <= new.keys():
+        for key in old.keys() - new.keys():
+            place = below(schema, key)
+            if place is not None:
+                removed[f"f:{key}"] = _whole(place, old[key])
     return changed, removed
 
 

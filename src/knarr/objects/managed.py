@@ -16,8 +16,9 @@ UPDATE_MANAGERS_MAX: Final = 10
 ANCIENT: Final = "ancient-changes"
 BEFORE_FIRST_APPLY: Final = "before-first-apply"
 # Fields that nobody owns: identity and what the server counts.
-STRIPPED: Final = ("name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields",
-                   "resourceVersion")  # fmt: skip
+STRIPPED: Final = frozenset(
+    ("name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields", "resourceVersion")
+)
 
 
 class Writer(NamedTuple):
@@ -70,7 +71,8 @@ def encoded(entries: Iterable[Entry]) -> list[Json]:
     kept = [entry for entry in entries if entry.fields]
     if len(kept) > UPDATE_MANAGERS_MAX:
         kept = _capped(kept)
-    kept.sort(key=lambda e: (e.operation, e.time, e.writer.manager, e.writer.api_version, e.writer.subresource))
+    if len(kept) > 1:
+        kept.sort(key=lambda e: (e.operation, e.time, e.writer.manager, e.writer.api_version, e.writer.subresource))
     return [entry.json() for entry in kept]
 
 
@@ -102,16 +104,18 @@ def tracked(schema: Schema, new: Json, old: Json | None, writer: Writer, now: st
         return _with(new, [])
     if given != live and not _is_well_formed(given):
         given = live
-    held = parsed(given if given else live)
     changed, removed = fields.compare(schema, without_stripped(old), without_stripped(new))
     if not changed and not removed:
         return _with(new, given if given else live)
-    entries = [
-        _reduced(entry, changed, removed) for entry in held if not changed or not _is_same(entry, writer)
-    ]  # who only takes away is told of by nothing but what is gone
+    entries: list[Entry] = []
+    mine: Fields | None = None
+    for entry in parsed(given if given else live):
+        if not changed or not _is_same(entry, writer):  # who only takes away is told of by nothing but what is gone
+            entries.append(_reduced(entry, changed, removed))
+        elif mine is None:
+            mine = entry.fields
     if changed:
-        mine = next((entry.fields for entry in held if _is_same(entry, writer)), {})
-        mine = fields.union(fields.difference(mine, removed), changed)
+        mine = fields.union(fields.difference(mine or {}, removed), changed)
         entries.append(Entry(writer, "Update", now, mine))
     return _with(new, encoded(entries))
 
@@ -164,7 +168,8 @@ def _reduced(entry: Entry, changed: Fields, removed: Fields) -> Entry:
 
 
 def _with(new: Json, entries: Any) -> Json:
-    metadata = {key: value for key, value in new["metadata"].items() if key != "managedFields"}
+    metadata = {**new["metadata"]}
+    metadata.pop("managedFields", None)
     if entries:
         metadata["managedFields"] = entries
     return {**new, "metadata": metadata}
