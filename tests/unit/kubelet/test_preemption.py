@@ -154,6 +154,34 @@ def test_two_critical_pods_end_no_more_than_each_needs(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_a_critical_pod_does_not_wait_for_the_room_of_another(tmp_path: Path) -> None:
+    async def story(node: Node, _: asyncio.TaskGroup) -> None:
+        cpus = node.kubelet.heartbeat.machine.cpus
+        node.script("stubborn", ignores_term=True)
+
+        def asks(share: float, name: str = "c", **spec: Any) -> dict[str, Any]:
+            requests = {"cpu": f"{round(cpus * 1000 * share)}m"}
+            return {"containers": [{"name": name, "resources": {"requests": requests}}], **spec}
+
+        await node.create("stubborn", asks(0.6, "stubborn", terminationGracePeriodSeconds=600))
+        await node.create("lesser", asks(0.4))
+        for name in ("stubborn", "lesser"):
+            await node.reached(name, "Running")
+        await node.create("one", asks(0.6, priority=CRITICAL))
+        await node.until(lambda: is_ending(node, "stubborn"))
+        await node.create("two", asks(0.4, priority=CRITICAL))
+        await node.reached("two", "Running", seconds=60)
+        assert (await node.status("one")).get("phase") != "Running"
+        await node.create("late", asks(0.3))  # of the room that `one` waits for it gets nothing
+        assert (await node.reached("late", "Failed"))["reason"] == "OutOfcpu"
+        await node.reached("one", "Running", seconds=700)
+
+    async def is_ending(node: Node, name: str) -> bool:
+        return ("Killing", f"Stopping container {name}") in await node.events()
+
+    run(tmp_path, story)
+
+
 def test_a_critical_pod_that_no_node_of_this_size_can_hold_is_refused_and_nobody_ends(tmp_path: Path) -> None:
     async def story(node: Node, _: asyncio.TaskGroup) -> None:
         await node.create("lesser", {})
