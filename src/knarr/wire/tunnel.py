@@ -41,17 +41,26 @@ async def tunnel(client: Client, target: Target, request: http.Request, path: st
         kept = tuple((name, value) for name, value in returned if name not in ("connection", "upgrade"))
         return http.Response(response.status, kept, content)
 
+    # In a WebSocket both have said good-bye when the server closes, and a client waits for that (RFC 6455, 7.1.1).
+    lingers = "websocket" not in request.header("upgrade").lower()
+
     async def upgraded(connection: http.Connection) -> None:
-        await join(connection, upstream)
+        await join(connection, upstream, linger_seconds=LINGER_SECONDS if lingers else 0.0)
 
     return http.Response(101, returned, b"", upgraded)
 
 
-async def join(client: http.Connection, upstream: http.Connection, *, idle_seconds: float = IDLE_SECONDS) -> None:
+async def join(
+    client: http.Connection,
+    upstream: http.Connection,
+    *,
+    idle_seconds: float = IDLE_SECONDS,
+    linger_seconds: float = LINGER_SECONDS,
+) -> None:
     """Copy both ways until either side has ended, or nothing moved for `idle_seconds`; closes both.
 
     A client that ends is gone: the protocols inside have their own ways to end one stream, and TLS has no half-close.
-    An upstream that ends may have said its last words only now, so the client is given LINGER_SECONDS to close first:
+    An upstream that ends may have said its last words only now, so the client is given `linger_seconds` to close first:
     what it still sends would otherwise reset the connection before it has read them.
     """
     traffic = _Traffic()
@@ -63,7 +72,7 @@ async def join(client: http.Connection, upstream: http.Connection, *, idle_secon
             seen = traffic.pieces
             await asyncio.wait({forth, back}, timeout=idle_seconds, return_when=asyncio.FIRST_COMPLETED)
         if back.done() and not forth.done() and back.result():
-            await asyncio.wait({forth}, timeout=LINGER_SECONDS)
+            await asyncio.wait({forth}, timeout=linger_seconds)
     finally:
         for copy in (forth, back):
             copy.cancel()

@@ -80,6 +80,29 @@ async def test_a_refusal_goes_back_and_nothing_more_is_forwarded(tmp_path: Path)
     assert [request.path for request in upstream.requests] == ["/deeper"]
 
 
+async def test_the_end_of_a_websockets_server_is_the_end(tmp_path: Path) -> None:
+    """The client waits for the server to close, and the server must not wait for the client then."""
+
+    async def leave(connection: http.Connection) -> None:
+        await connection.write(b"good-bye")
+
+    async def serve(_request: http.Request) -> http.Response:
+        return http.Response(101, (("connection", "Upgrade"), ("upgrade", "websocket")), b"", leave)
+
+    behind, client = Server(serve), Client()
+    await behind.listen_unix(tmp_path / "behind")
+    target = Target(unix_path=str(tmp_path / "behind"))
+    request = http.Request("GET", "/up", "", (("connection", "Upgrade"), ("upgrade", "websocket")))
+    response = await tunnel.tunnel(client, target, request, "/deeper")
+    assert response.upgrade is not None
+    async with pair() as (near, far):
+        async with asyncio.timeout(tunnel.LINGER_SECONDS / 2):
+            await response.upgrade(near)
+        assert [await far.read(), await far.read()] == [b"good-bye", b""]
+    await client.close()
+    await behind.close(0.2)
+
+
 async def test_a_tunnel_in_which_nothing_moves_is_closed() -> None:
     async with pair() as (client, near), pair() as (far, upstream):
         joined = asyncio.create_task(tunnel.join(near, far, idle_seconds=0.1))
