@@ -2,11 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.e2e import build_node
+from tests.e2e.build_node import Node
 from tests.e2e.cluster import Cluster
 from tests.e2e.inventory import inventory
 
@@ -52,3 +54,20 @@ def busybox(cluster: Cluster) -> str:
     )
     cluster.ok(cluster.knarr("build", "-t", image, str(context)))
     return image
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    """A machine that builds, without a cluster."""
+    async with build_node.node(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    """A build context with Debian's static busybox."""
+    directory, busybox = tmp_path / "context", shutil.which("busybox")
+    directory.mkdir()
+    assert busybox is not None
+    shutil.copy(busybox, directory / "busybox")
+    return directory

@@ -5,7 +5,6 @@ import io
 import os
 import shutil
 import tarfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from knarr.images.image_store import Image
 from knarr.oci import digest
 from knarr.wire.http import Request, Response
 from knarr.wire.http_server import Server
-from tests.e2e import build_node
 from tests.e2e.build_node import Node
 
 BUSYBOX = shutil.which("busybox")
@@ -30,21 +28,6 @@ COPY busybox /bin/busybox
 RUN ["/bin/busybox", "sh", "-c", "/bin/busybox mkdir -p /etc /tmp && /bin/busybox --install -s /bin"]
 ENV PATH=/bin
 """
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    async with build_node.node(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Path:
-    directory = tmp_path / "context"
-    directory.mkdir()
-    assert BUSYBOX is not None
-    shutil.copy(BUSYBOX, directory / "busybox")
-    return directory
 
 
 def tree(node: Node, image: Image, *, skip: int = 0) -> dict[str, str]:

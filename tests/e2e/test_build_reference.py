@@ -2,12 +2,10 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e import build_node
 from tests.e2e.build_node import Node
 from tests.e2e.test_build import BASE, BUSYBOX, tree
 
@@ -77,12 +75,6 @@ EXAMPLES: dict[str, tuple[str, dict[str, str]]] = {
         {"v": "hello bye"},
     ),
 }
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    async with build_node.node(tmp_path) as running:
-        yield running
 
 
 @pytest.fixture

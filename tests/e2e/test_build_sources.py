@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -34,21 +33,6 @@ from tests.e2e.test_build import BASE, BUSYBOX, leftovers, tree
 GIT = shutil.which("git")
 pytestmark = pytest.mark.skipif(os.getuid() != 0 or BUSYBOX is None, reason="needs root and busybox-static")
 needs_git = pytest.mark.skipif(GIT is None, reason="needs git")
-
-
-@pytest.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
-    async with build_node.node(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def context(tmp_path: Path) -> Path:
-    directory = tmp_path / "context"
-    directory.mkdir()
-    assert BUSYBOX is not None
-    shutil.copy(BUSYBOX, directory / "busybox")
-    return directory
 
 
 def git(directory: Path, *words: str) -> str:
