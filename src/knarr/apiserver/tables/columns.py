@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from knarr.apiserver.tables import cells, cluster, pods, workloads
+from knarr.apiserver.tables import cells, cluster, descriptions, pods, workloads
 from knarr.apiserver.tables.cells import Cell
 from knarr.base.clock import Instant
 from knarr.kinds import registry, schemas
@@ -106,29 +106,33 @@ def of(kind: Kind) -> Columns:
     if not isinstance(listed, list):
         return default()
     schema = schemas.of(kind)
-    return _columns(listed, schema, pods.row_conditions if (kind.group, kind.kind) == ("", "Pod") else None)
+    conditions = pods.row_conditions if (kind.group, kind.kind) == ("", "Pod") else None
+    return _columns(kind.kind, listed, schema, conditions)
 
 
 @functools.cache
 def default() -> Columns:
     """Name and Created At: kinds without columns of their own."""
-    return _columns(registry.facts("kinds")["tables"]["default"], None, None)
+    return _columns("", registry.facts("kinds")["tables"]["default"], None, None)
 
 
 @functools.cache
 def scale() -> Columns:
-    return _columns(registry.facts("kinds")["tables"]["Scale"], None, None)
+    return _columns("Scale", registry.facts("kinds")["tables"]["Scale"], None, None)
 
 
 def _columns(
-    listed: Sequence[Json], schema: Schema | None, conditions: Callable[[Json], list[Json] | None] | None
+    kind: str,
+    listed: Sequence[Json],
+    schema: Schema | None,
+    conditions: Callable[[Json], list[Json] | None] | None,
 ) -> Columns:
     definitions = tuple(
         {
             "name": column["name"],
             "type": column["type"],
             "format": column.get("format", ""),
-            "description": "",
+            "description": descriptions.of(kind, column["name"]),
             "priority": column.get("priority", 0),
         }
         for column in listed

@@ -145,3 +145,13 @@ def test_rows_carry_what_was_asked_for() -> None:
 def test_a_finished_pods_row_says_so() -> None:
     row = columns.of(POD).row({"metadata": {"name": "x"}, "status": {"phase": "Succeeded"}}, NOW)
     assert row["conditions"][0]["type"] == "Completed"
+
+
+def test_every_column_that_is_served_says_what_it_means() -> None:
+    found = [
+        f"{kind.kind}/{column['name']}"
+        for kind in KINDS
+        for column in columns.of(kind).definitions
+        if not column["description"]
+    ]
+    assert found == []
