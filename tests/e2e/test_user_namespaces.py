@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from knarr.base import linux
 from knarr.base.errors import Invalid
 from knarr.cri.messages import config as c
 from knarr.cri.messages import runtime as r
@@ -76,6 +77,26 @@ async def test_volumes_keep_their_owners_and_get_new_ones_as_the_pod_sees_them(m
     text = await mapped.output(await mapped.sandbox(**OF_POD), script, linux=linux, mounts=mounts)
     assert text.split() == ["405:100", "405:100", "0:0", "405:100", "ro", "ro"]
     assert (volume / "new").stat().st_uid == 0
+
+
+async def test_what_is_mounted_in_a_volume_stays_when_the_container_goes(mapped: Machine, tmp_path: Path) -> None:
+    volume = tmp_path / "logs" / "volume"
+    (volume / "below").mkdir(parents=True)
+    linux.mount(str(volume), volume, None, linux.MS_BIND)
+    linux.mount("none", volume, None, 1 << 20)  # MS_SHARED, as distributions have their mounts
+    try:
+        linux.mount("tmpfs", volume / "below", "tmpfs", 0, "size=1m")
+        (volume / "below" / "kept").write_text("x")
+        mounts = (c.Mount(container_path="/v", host_path=str(volume)),)
+        pod = await mapped.sandbox(**OF_POD)
+        users = security(namespace_options=USERS)
+        # crun 1.8 shows such a pod nothing of what is mounted below; runc does.
+        assert await mapped.output(pod, "ls /v/below", linux=users, mounts=mounts) in ("kept", "")
+        await mapped.clean()
+        assert (volume / "below" / "kept").read_text() == "x"
+    finally:
+        for place in (volume / "below", volume):
+            linux.umount(place)
 
 
 @pytest.mark.parametrize("is_read_only", [False, True])

@@ -24,6 +24,7 @@ MS_REMOUNT: Final = 32
 MS_BIND: Final = 4096
 MS_REC: Final = 16384
 MS_PRIVATE: Final = 1 << 18
+MS_SLAVE: Final = 1 << 19
 
 MNT_DETACH: Final = 2
 
@@ -93,19 +94,23 @@ class _MountAttr(ctypes.Structure):
 
 def clone_mapped(source: str | Path, user_namespace: int) -> int:
     """A descriptor of a mount that is nowhere yet: what is at `source`, its files' ids as that user namespace maps
-    them. What is mounted below `source` comes along, with its ids as they are. EINVAL: its file system cannot."""
+    them. What is mounted below `source` comes along, with its ids as they are. Later mounts there are seen; to take
+    the clone apart takes nothing apart of the source. EINVAL: its file system cannot."""
     flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
     tree = int(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), flags))
     _check(tree, source)
-    attributes = _MountAttr(attr_set=_MOUNT_ATTR_IDMAP, userns_fd=user_namespace)
-    size = ctypes.sizeof(attributes)
     try:
-        called = _libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", _AT_EMPTY_PATH, ctypes.byref(attributes), size)
-        _check(called, source)
+        _set_attributes(tree, _AT_EMPTY_PATH | _AT_RECURSIVE, _MountAttr(propagation=MS_SLAVE))
+        _set_attributes(tree, _AT_EMPTY_PATH, _MountAttr(attr_set=_MOUNT_ATTR_IDMAP, userns_fd=user_namespace))
     except BaseException:
         os.close(tree)
         raise
     return tree
+
+
+def _set_attributes(tree: int, flags: int, attributes: _MountAttr) -> None:
+    size = ctypes.sizeof(attributes)
+    _check(_libc.syscall(_SYS_MOUNT_SETATTR, tree, b"", flags, ctypes.byref(attributes), size), "mount_setattr")
 
 
 def attach(tree: int, target: str | Path) -> None:
