@@ -24,6 +24,8 @@ Json = dict[str, Any]
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL: Final = "kubectl"
 _GONE: Final = object()
+_NOT_THROUGH_STATUS: Final = {"Deployment": "labels", "Pod": "ownerReferences"}
+"""By kind: what of metadata a status leaves alone, as upstream's strategies."""
 _NAMED: Final[Fields] = {"f:metadata": {"f:name": fields.LEAF}}  # no field of metadata that goes takes the rest along
 
 
@@ -48,10 +50,20 @@ def _message(found: Sequence[tuple[Entry, str]]) -> str:
     if len(found) == 1:
         return f"Apply failed with 1 conflict: conflict with {_named(found[0][0])}: {found[0][1]}"
     lines: list[str] = []
-    for owner in sorted({_named(entry) for entry, _ in found}):
+    owners = {_named(entry): _identifier(entry) for entry, _ in found}
+    for owner in sorted(owners, key=owners.__getitem__):
         lines.append(f"conflicts with {owner}:")
         lines += [f"- {path}" for entry, path in found if _named(entry) == owner]
     return f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
+
+
+def _identifier(entry: Entry) -> bytes:
+    """What upstream tells managers apart by, and sorts them by: the entry without its fields and time as JSON."""
+    writer = entry.writer
+    named = {"manager": writer.manager, "operation": entry.operation}
+    if entry.operation == "Update":
+        named["apiVersion"] = writer.api_version
+    return msgspec.json.encode({**named, "subresource": writer.subresource} if writer.subresource else named)
 
 
 class Applied(NamedTuple):
@@ -70,9 +82,7 @@ def merged(schema: Schema, live: Json | None, applied: Applied) -> Json:
         return _merged(schema, {**blank, "metadata": {}}, [], applied)
     held = managed.parsed(live["metadata"].get("managedFields"))
     if not held:
-        everything, _ = fields.compare(schema, managed.empty(schema), managed.without_stripped(live))
-        writer = Writer(managed.BEFORE_FIRST_APPLY, applied.writer.api_version)
-        held = [Entry(writer, "Update", applied.now, everything)]
+        held = [_before_first_apply(schema, live, applied)]
     try:
         made = _merged(schema, live, held, applied)
     except Conflicts:
@@ -118,11 +128,24 @@ def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> 
     return {**made, "metadata": metadata}
 
 
+def _before_first_apply(schema: Schema, live: Json, applied: Applied) -> Entry:
+    """What an object held before anybody's fields were tracked, as far as this way of writing reaches."""
+    everything, _ = fields.compare(schema, managed.empty(schema), managed.without_stripped(live))
+    reached = ("f:metadata", "f:status") if applied.writer.subresource == "status" else everything.keys() - {"f:status"}
+    writer = applied.writer._replace(manager=managed.BEFORE_FIRST_APPLY)
+    return Entry(writer, "Update", applied.now, {key: everything[key] for key in reached if key in everything})
+
+
 def _part(config: Json, subresource: str) -> Json:
-    """What of a configuration counts: through status only the status, else everything but the status of a whole."""
-    if subresource == "status":
-        return {key: value for key, value in config.items() if key in ("apiVersion", "kind", "status")}
-    return config
+    """What of a configuration counts: through status only the status and metadata, else everything but the status of
+    a whole."""
+    if subresource != "status":
+        return config
+    part = {key: value for key, value in config.items() if key in ("apiVersion", "kind", "metadata", "status")}
+    kept = _NOT_THROUGH_STATUS.get(str(config.get("kind")), "")
+    if kept and isinstance(part.get("metadata"), dict):
+        part["metadata"] = {key: value for key, value in part["metadata"].items() if key != kept}
+    return part
 
 
 def _parted(held: list[Entry], writer: Writer) -> tuple[Entry | None, list[Entry]]:

@@ -327,3 +327,34 @@ def test_who_gives_up_all_of_metadata_takes_nothing_of_it_that_nobody_owns() -> 
     stored = {**live, "metadata": {**live["metadata"], "uid": "u", "labels": {"of": "nobody"}}}
     left = applied(stored, deployment(), "a")["metadata"]
     assert (left["uid"], left["labels"], "finalizers" in left) == ("u", {"of": "nobody"}, False)
+
+
+def test_what_was_there_before_the_first_apply_is_held_as_far_as_the_way_of_writing_reaches() -> None:
+    live = walks.defaulted(DEPLOYMENT, {**deployment(), "status": {"replicas": 1}})
+    assert "f:status" not in managed_by(applied(live, deployment(), "a"), managed.BEFORE_FIRST_APPLY)["fieldsV1"]
+
+
+def test_through_status_annotations_are_applied_and_a_deployments_labels_are_not() -> None:
+    live = applied(None, deployment(), "a")
+    config = {"apiVersion": "apps/v1", "kind": "Deployment", "status": {"replicas": 3},
+              "metadata": {"name": "web", "annotations": {"a": "b"}, "labels": {"c": "d"}}}  # fmt: skip
+    asked = Applied(config, Writer("s", "apps/v1", "status"), is_forced=False, now=LATE)
+    made = apply.merged(schemas.of(DEPLOYMENT), live, asked)
+    assert managed_by(made, "s")["fieldsV1"] == {
+        "f:metadata": {"f:annotations": {"f:a": {}}}, "f:status": {"f:replicas": {}}
+    }  # fmt: skip
+
+
+def test_conflicts_are_told_in_the_order_of_their_owners_identifiers() -> None:
+    claim = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web", "annotations": {"a": "1"}}}
+    live = applied(applied(None, deployment(), "a"), deployment(), "b")
+    through = Applied(claim, Writer("a", "apps/v1", "status"), is_forced=False, now=LATE)
+    live = apply.merged(schemas.of(DEPLOYMENT), live, through)
+    wanted = deployment("x:2")
+    wanted["metadata"]["annotations"] = {"a": "2"}
+    with pytest.raises(Conflicts) as found:
+        applied(live, wanted, "b")
+    assert [line for line in str(found.value).splitlines() if "conflicts with" in line] == [
+        'Apply failed with 2 conflicts: conflicts with "a" with subresource "status":',
+        'conflicts with "a":',
+    ]
