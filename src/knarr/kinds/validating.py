@@ -32,7 +32,7 @@ NAMES: Final[Mapping[tuple[str, str], Callable[[str], list[str]]]] = {
     ("certificates.k8s.io", "ClusterTrustBundle"): names.path_segment,
     ("certificates.k8s.io", "CertificateSigningRequest"): names.path_segment,
 }
-UNEXPLAINED: Final = ("FieldValueRequired", "FieldValueNotSupported")
+UNEXPLAINED: Final = ("FieldValueRequired", "FieldValueNotSupported", "FieldValueInvalid")
 TOLD_MAX: Final = 1000
 """Faults that one rule tells: each entry of a long list may have its own, and a Status names fewer."""
 UNJUDGED: Final = frozenset(("authentication.k8s.io", "authorization.k8s.io"))
@@ -58,8 +58,13 @@ def _judged(kind: Kind, obj: Json) -> list[Cause]:
         told += islice(rule(obj), TOLD_MAX)
     if plain and told:
         fields = {cause.field for cause in told}
-        plain = [cause for cause in plain if cause.reason not in UNEXPLAINED or cause.field not in fields]
+        plain = [cause for cause in plain if cause.reason not in UNEXPLAINED or not _is_told(cause.field, fields)]
     return plain + told
+
+
+def _is_told(field: str, fields: set[str]) -> bool:
+    """Is the field told of, or the list whose entry it is?"""
+    return field in fields or (field.endswith("]") and field.rpartition("[")[0] in fields)
 
 
 def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked: Kind | None = None) -> list[Cause]:

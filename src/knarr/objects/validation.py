@@ -29,12 +29,15 @@ FORMATS: Final[Mapping[str, Callable[[str], list[str]]]] = {
 }
 # Types whose unions a rule of kinds/rules judges in words of its own.
 JUDGED_BY_RULE: Final = "io.k8s.api.flowcontrol."
-# Required strings that may be empty all the same.
+# Required fields that may be empty all the same.
 MAY_BE_EMPTY: Final = frozenset(
     (
         "io.k8s.api.core.v1.HTTPHeader.value",
         "io.k8s.api.core.v1.Sysctl.value",
         "io.k8s.api.core.v1.Event.reason",
+        "io.k8s.api.core.v1.LimitRangeSpec.limits",
+        "io.k8s.api.storage.v1.CSINodeSpec.drivers",
+        "io.k8s.api.storage.v1.TokenRequest.audience",
         "io.k8s.apimachinery.pkg.apis.meta.v1.GroupResource.group",
     )
 )

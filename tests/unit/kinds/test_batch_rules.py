@@ -49,7 +49,7 @@ CASES: list[tuple[str, Json, str]] = [
     ("Job", job(completionMode="Indexed", completions=200_000, backoffLimitPerIndex=1),
      "spec.maxFailedIndexes: Required value: must be specified when completions is above 100000"),
     ("Job", job(managedBy="me"), 'spec.managedBy: Invalid value: "me": must be a domain-prefixed path'),
-    ("Job", job(selector={"matchLabels": {"a": "b"}}), "spec.template.metadata.labels: Invalid value: {}: `selector`"),
+    ("Job", job(selector={"matchLabels": {"a": "b"}}), "spec.template.metadata.labels: Invalid value: null: "),
     ("Job", failures(action="Retry", onPodConditions=[{"type": "A", "status": "True"}]),
      f'{RULE}.action: Unsupported value: "Retry": supported values: "Count", "FailIndex", "FailJob", "Ignore"'),
     ("Job", failures(action="Ignore"), f"{RULE}: Invalid value: specifying one of OnExitCodes and OnPodConditions is"),

@@ -108,6 +108,24 @@ CASES: list[tuple[str, Json, list[str]]] = [
     ("DaemonSet", owner(updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "101%"}}),
      ['spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: "101%": must not be greater than 100%']),
     ("Deployment", owner({"metadata": {"labels": {"a": "b", "c": "d e"}}, **pod()}), ["spec.template.labels"]),
+    ("Deployment", {"spec": {"template": {"metadata": {"labels": {"a": "b"}}, **pod()}}},
+     ["spec.selector: Required value",
+      'spec.template.metadata.labels: Invalid value: {"a":"b"}: `selector` does not match template `labels`']),
+    ("Pod", container(securityContext={"seccompProfile": {}}),
+     ["spec.containers[0].securityContext.seccompProfile.type: Required value: type is required when seccompProfile is "
+      "set"]),
+    # Others
+    ("RoleBinding", {"roleRef": {"name": "a"}, "subjects": [{"name": "b"}]},
+     ['roleRef.kind: Unsupported value: "": supported values: "ClusterRole", "Role"',
+      'subjects[0].kind: Unsupported value: "": supported values: "Group", "ServiceAccount", "User"']),
+    ("Role", {"rules": [{"apiGroups": [""], "resources": ["pods"]}]},
+     ["rules[0].verbs: Required value: verbs must contain at least one value"]),
+    ("HorizontalPodAutoscaler", {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "d"}}},
+     ["spec.maxReplicas: Invalid value: 0: must be greater than 0",
+      "spec.maxReplicas: Invalid value: 0: must be greater than or equal to `minReplicas`"]),
+    ("LimitRange", {"spec": {}}, []),
+    ("CSINode", {"spec": {}}, []),
+    ("CSIDriver", {"spec": {"tokenRequests": [{"audience": ""}]}}, []),
     # Services
     ("Service", {"spec": {"clusterIP": "None", "ports": [{"port": 80, "targetPort": "not a name"}]}},
      ["spec.ports[0].targetPort"]),
@@ -119,6 +137,9 @@ CASES: list[tuple[str, Json, list[str]]] = [
     # Storage
     ("PersistentVolumeClaim", claim(accessModes=[]),
      ["spec.accessModes: Required value: at least 1 access mode is required"]),
+    ("PersistentVolumeClaim", claim(accessModes=["RWO"]),
+     ['spec.accessModes: Unsupported value: "RWO": supported values: "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", '
+      '"ReadWriteOncePod"']),
     ("PersistentVolume", disk(accessModes=[], hostPath={"path": "/a"}), ["spec.accessModes: Required value"]),
     ("PersistentVolume", disk(local={"path": "/a/../b"}, nodeAffinity={"required": {"nodeSelectorTerms": [{}]}}),
      ['spec.local.path: Invalid value: "/a/../b": must not contain \'..\'']),

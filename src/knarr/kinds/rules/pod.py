@@ -199,7 +199,7 @@ def _hostname_override(spec: Json, field: str) -> Iterator[Cause]:
 def _system(spec: Json, field: str) -> Iterator[Cause]:
     name = spec["os"].get("name", "")
     if not name:
-        yield faults.required(f"{field}.os.name")
+        yield faults.required(f"{field}.os.name", "cannot be empty")
     elif name not in ("linux", "windows"):
         yield faults.unsupported(f"{field}.os.name", name, ("linux", "windows"))
     if name == "windows":

@@ -30,6 +30,8 @@ def cluster_role(found: Json) -> Iterator[Cause]:
 
 
 def _rule(rule: Json, field: str, *, is_namespaced: bool) -> Iterator[Cause]:
+    if not rule.get("verbs"):
+        yield faults.required(f"{field}.verbs", "verbs must contain at least one value")
     if rule.get("nonResourceURLs"):
         if is_namespaced:
             detail = "namespaced rules cannot apply to non-resource URLs"
@@ -56,8 +58,10 @@ def _binding(found: Json, kinds: tuple[str, ...], *, is_namespaced: bool) -> Ite
     reference = found.get("roleRef") or {}
     if reference.get("apiGroup") != GROUP:
         yield faults.unsupported("roleRef.apiGroup", reference.get("apiGroup", ""), [GROUP])
-    if reference.get("kind") and reference["kind"] not in kinds:
-        yield faults.unsupported("roleRef.kind", reference["kind"], kinds)
+    if reference.get("kind") not in kinds:
+        yield faults.unsupported("roleRef.kind", reference.get("kind", ""), kinds)
+    if reference.get("name"):
+        yield from faults.each("roleRef.name", reference["name"], names.path_segment(reference["name"]))
     for index, subject in enumerate(found.get("subjects") or ()):
         yield from _subject(subject, f"subjects[{index}]", is_namespaced)
 
@@ -74,5 +78,5 @@ def _subject(subject: Json, field: str, is_namespaced: bool) -> Iterator[Cause]:
     elif kind in ("User", "Group"):
         if group != GROUP:
             yield faults.unsupported(f"{field}.apiGroup", group, [GROUP])
-    elif kind:
-        yield faults.unsupported(f"{field}.kind", kind, ["ServiceAccount", "User", "Group"])
+    else:
+        yield faults.unsupported(f"{field}.kind", kind or "", ["ServiceAccount", "User", "Group"])

@@ -64,6 +64,8 @@ def _profiles(context: Json, field: str) -> Iterator[Cause]:
         if profile is None:
             continue
         path, local = f"{field}.{key}.localhostProfile", profile.get("localhostProfile")
+        if not profile.get("type"):
+            yield faults.required(f"{field}.{key}.type", f"type is required when {key} is set")
         if profile.get("type") == "Localhost":
             if not local:
                 yield faults.required(path, f"must be set when {kind} type is Localhost")

@@ -26,7 +26,8 @@ def _template(spec: Json, kind: str) -> Iterator[Cause]:
 
 def _selector(spec: Json, kind: str) -> Iterator[Cause]:
     selector = spec.get("selector")
-    if selector is None:
+    if selector is None:  # it selects nothing, and so not the template
+        yield _mismatch(spec)
         return
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
         yield faults.invalid("spec.selector", selector, f"empty selector is invalid for {kind}")
@@ -42,7 +43,12 @@ def matches_template(selector: Json, spec: Json) -> Iterator[Cause]:
     except Invalid:
         return
     if not is_matching:
-        yield faults.invalid("spec.template.metadata.labels", given, "`selector` does not match template `labels`")
+        yield _mismatch(spec)
+
+
+def _mismatch(spec: Json) -> Cause:
+    given = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    return faults.invalid("spec.template.metadata.labels", given, "`selector` does not match template `labels`")
 
 
 def _counts(spec: Json, *keys: str) -> Iterator[Cause]:
@@ -103,7 +109,7 @@ def replication_controller(found: Json) -> Iterator[Cause]:
         return
     given = (spec["template"].get("metadata") or {}).get("labels") or {}
     if selector and not labels.equal(selector).matches(given):
-        yield faults.invalid("spec.template.metadata.labels", given, "`selector` does not match template `labels`")
+        yield _mismatch(spec)
     yield from _template(spec, "ReplicationController")
 
 
