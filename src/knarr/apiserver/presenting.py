@@ -90,3 +90,20 @@ async def many(context: RequestContext, page: Page) -> http.Response:
         head, size = resource.head, len(resource.head)
         parts = [b'%b"resourceVersion":"%d",%b' % (head, entry.modified, entry.value[size:]) for entry in page.entries]
     return answers.json_response(opening + b",".join(parts) + b"]}")
+
+
+def unstored(context: RequestContext, made: list[Json]) -> http.Response:
+    """Objects that are made when they are asked for: the one of a get, else the list; in the accepted form."""
+    form, kind = accepted(context.request.header("accept")), context.resource.kind
+    if form.form == "table":
+        return answers.json_response(context.server.tables.encode(context, form, made, {}))
+    is_partial = form.form in ("partial", "partial-list")
+    if is_partial:
+        made = [partial(each, form.version) for each in made]
+    if context.route.name:
+        return answers.json_response(answers.encoded(made[0]))
+    name, version = (kind.kind, kind.api_version)
+    if is_partial:
+        name, version = "PartialObjectMetadata", f"meta.k8s.io/{form.version}"
+    whole = {"kind": f"{name}List", "apiVersion": version, "metadata": {}, "items": made}
+    return answers.json_response(answers.encoded(whole))

@@ -11,10 +11,9 @@ from fractions import Fraction
 
 import msgspec
 
-from knarr.apiserver import answers, presenting, selecting, status
+from knarr.apiserver import presenting, selecting, status
 from knarr.apiserver.context import Json, RequestContext
 from knarr.apiserver.kubelets import Part, PodPart, Summary
-from knarr.apiserver.negotiation import accepted
 from knarr.base import clock
 from knarr.kinds.metrics import GROUP, NODEMETRICS, PODMETRICS
 from knarr.objects import quantity
@@ -100,18 +99,8 @@ async def _summaries(context: RequestContext, nodes: list[Json]) -> dict[str, Su
 
 
 def _answered(context: RequestContext, made: list[Json], listed: str) -> http.Response:
-    """One object for a get, else the list; as a Table or by metadata alone where that is asked for."""
-    route, form = context.route, accepted(context.request.header("accept"))
+    """One object for a get, else the list."""
+    route = context.route
     if route.name and not made:
         raise status.not_found(f"{listed}.{GROUP}", f"{route.namespace}/{route.name}".removeprefix("/"))
-    if form.form == "table":
-        return answers.json_response(context.server.tables.encode(context, form, made, {}))
-    if form.form in ("partial", "partial-list"):
-        made = [presenting.partial(each, form.version) for each in made]
-    if route.name:
-        return answers.json_response(answers.encoded(made[0]))
-    kind, version = context.resource.kind.kind, context.resource.kind.api_version
-    if form.form in ("partial", "partial-list"):
-        kind, version = "PartialObjectMetadata", f"meta.k8s.io/{form.version}"
-    whole = {"kind": f"{kind}List", "apiVersion": version, "metadata": {}, "items": made}
-    return answers.json_response(answers.encoded(whole))
+    return presenting.unstored(context, made)
