@@ -19,8 +19,16 @@ def open_beneath(directory_fd: int, path: str, flags: int) -> int:
 
 
 def bind_fd(fd: int, target: Path) -> None:
-    """Bind-mount what the descriptor stands for."""
+    """Bind-mount what the descriptor stands for, with what is mounted below it, now or later. To take that off again
+    takes nothing off there, as it would where mounts are shared (which is how distributions have them)."""
     linux.mount(f"/proc/self/fd/{fd}", target, None, linux.MS_BIND | linux.MS_REC)
+    linux.mount("", target, None, linux.MS_SLAVE | linux.MS_REC)
+
+
+def bind_shared_fd(fd: int, target: Path) -> None:
+    """Bind-mount what the descriptor stands for, for whoever shall make mounts there that the host sees; what is
+    mounted below it already does not come along."""
+    linux.mount(f"/proc/self/fd/{fd}", target, None, linux.MS_BIND)
 
 
 def mount_tmpfs(target: Path, options: str) -> None:

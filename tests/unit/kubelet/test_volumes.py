@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from knarr.base import linux
 from knarr.base.errors import Invalid, Unimplemented
 from knarr.kinds.lens.config import ConfigMap, Secret
 from knarr.kinds.lens.container import ResourceRequirements
@@ -161,6 +162,31 @@ def test_a_file_of_a_user_is_that_users_and_another_users_is_an_update(tmp_path:
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (1000, 0o600)
     assert not atomic.write(tmp_path, {"a": File(b"1", 0o600, 1000)})
     assert atomic.write(tmp_path, {"a": File(b"1", 0o600, 2000)})
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("propagation", [None, "Bidirectional"])
+def test_what_the_host_has_mounted_below_a_sub_path_stays_when_the_pod_goes(
+    tmp_path: Path, propagation: str | None
+) -> None:
+    host = tmp_path / "host"
+    (host / "sub" / "disk").mkdir(parents=True)
+    linux.mount(str(host), host, None, linux.MS_BIND)
+    linux.mount("none", host, None, 1 << 20)  # MS_SHARED, as distributions have their mounts
+    disk = host / "sub" / "disk"
+    linux.mount("tmpfs", disk, "tmpfs", 0, "size=1m")
+    try:
+        (disk / "kept").write_text("x")
+        mount = {"name": "v", "mountPath": "/v", "subPath": "sub", "mountPropagation": propagation}
+        subject = pod({"hostPath": {"path": str(host)}}, mounts=[mount])
+        volumes = PodVolumes(tmp_path / "pod", tmp_path / "memory")
+        [mounted] = volumes.mounts(subject, subject.spec.containers[0], {})
+        assert (Path(mounted.host_path) / "disk").is_dir()
+        volumes.remove()
+        assert (disk / "kept").read_text() == "x"
+    finally:
+        for point in linux.mounts_below(tmp_path):
+            linux.umount(point)
 
 
 def test_secrets_and_tokens_live_in_memory_and_the_rest_on_disk(tmp_path: Path) -> None:

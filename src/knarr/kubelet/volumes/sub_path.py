@@ -6,13 +6,16 @@ bind-mounted: a link swapped in later has no effect (CVE-2017-1002101, CVE-2021-
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from knarr.base.errors import Invalid
 from knarr.kubelet import mounting
 
+Bind = Callable[[int, Path], None]
 
-def prepare(volume: Path, sub_path: str, target: Path) -> Path:
+
+def prepare(volume: Path, sub_path: str, target: Path, bind: Bind = mounting.bind_fd) -> Path:
     """Bind `volume/sub_path` at `target` and return it; Invalid for a path that leads out."""
     _clear(target)
     try:
@@ -25,7 +28,7 @@ def prepare(volume: Path, sub_path: str, target: Path) -> Path:
             target.mkdir()
         else:
             target.touch()
-        mounting.bind_fd(fd, target)
+        bind(fd, target)
     finally:
         os.close(fd)
     return target

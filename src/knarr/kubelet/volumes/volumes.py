@@ -74,7 +74,9 @@ class PodVolumes:
         source = Path(volume.host_path.path) if volume.host_path else self.directory(volume)
         if inner:
             target = self.pod_dir / "volume-subpaths" / volume.name / container.name / str(index)
-            source = sub_path.prepare(source, inner, target)
+            is_shared = mount.mount_propagation == "Bidirectional"
+            bind = mounting.bind_shared_fd if is_shared else mounting.bind_fd
+            source = sub_path.prepare(source, inner, target, bind)
         return Mount(
             container_path=_absolute(mount.mount_path),
             host_path=str(source),
