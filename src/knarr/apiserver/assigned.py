@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from knarr.apiserver.context import User
 from knarr.apiserver.resources import Json, Resource
-from knarr.base.clock import Instant, rfc3339
+from knarr.base.clock import Clock, Instant, rfc3339
 from knarr.base.errors import BadRequest
 from knarr.kinds import quality
 from knarr.objects import faults
 
+TIMED: Final = frozenset(("DeviceTaintRule", "ResourceSlice"))
 TEMPLATE_GENERATION: Final = "deprecated.daemonset.template.generation"
 Assign = Callable[[Json, User], Json]
 
@@ -169,8 +170,11 @@ def on_update(resource: Resource, obj: Json, user: User) -> Json:
     return row(obj, user) if row else obj
 
 
-def taint_times(resource: Resource, obj: Json, now: Instant) -> Json:
+def taint_times(resource: Resource, obj: Json, clock: Clock) -> Json:
     """A taint of a device that says no time is of now."""
+    if resource.stored.kind not in TIMED:
+        return obj
+    now = clock.now()
     match resource.stored.kind:
         case "DeviceTaintRule":
             spec = obj.get("spec") or {}

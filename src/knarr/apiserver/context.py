@@ -59,7 +59,7 @@ class RequestContext:
 
     @property
     def key(self) -> str:
-        return self.resource.key(self.route.namespace, self.route.name)
+        return self.route.key
 
     @property
     def is_dry_run(self) -> bool:

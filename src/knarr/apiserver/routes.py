@@ -36,8 +36,12 @@ class Route:
     """Whether the path has the verb: a POST to eviction is none by GET, and nothing is created below a name."""
     is_connected: bool = field(init=False, repr=False, compare=False)
     """Whether the query is for who is connected to, as an application behind a proxy: it holds no options of ours."""
+    key: str = field(init=False, repr=False, compare=False)
+    """The key in the store; "" for a path that is no resource."""
 
     def __post_init__(self) -> None:
+        key = self.resource.key(self.namespace, self.name) if self.resource is not None else ""
+        object.__setattr__(self, "key", key)
         found = self.resource.kind.subresources.get(self.subresource) if self.resource is not None else None
         object.__setattr__(self, "is_offered", _is_offered(self))
         object.__setattr__(self, "is_connected", found is not None and bool(found.facts.get("connect")))

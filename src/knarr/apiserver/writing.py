@@ -110,7 +110,7 @@ async def _create_once(context: RequestContext, resource: Resource, obj: Json) -
     # The caller owns what it sent and its defaults, not what the server and admission add from here on.
     prepared = managed.created(context, strategy.defaulted(resource, prepared))
     prepared = assigned.on_create(resource, prepared, context.user)
-    prepared = assigned.taint_times(resource, prepared, context.server.clock.now())
+    prepared = assigned.taint_times(resource, prepared, context.server.clock)
     await chain.ready(context, prepared, None)
     try:
         return await _create_now(context, resource, prepared)
@@ -205,7 +205,7 @@ async def _changed(context: RequestContext, entry: Entry, pair: tuple[Json, Json
     new = managed.updated(context, strategy.prepared_update(resource, new, old, subresource), old)
     if not subresource:
         new = assigned.on_update(resource, new, context.user)
-        new = assigned.taint_times(resource, new, server.clock.now())
+        new = assigned.taint_times(resource, new, server.clock)
     new = chain.mutated(context, new, old)
     faults = strategy.update_faults(resource, new, old, subresource)
     if faults:

@@ -25,7 +25,8 @@ def defaulted(kind: Kind, obj: Json) -> Json:
 
 def filled(kind: Kind, obj: Json) -> Json:
     """A decoded object of the caller's own with its defaults: the same one."""
-    made = defaults.default(schemas.of(kind), obj)
+    schema = schemas.of(kind)
+    made = obj if defaults.plan(schema.type).is_empty else defaults.default(schema, obj)
     if kind.kind == "StatefulSet":
         _name_claims(made)
     return made

@@ -1,5 +1,6 @@
 """PATCH: JSON patch, merge patch, strategic merge patch; apply patches go to apply.py."""
 
+from collections.abc import Awaitable
 from typing import Any, Final
 
 import msgspec
@@ -21,10 +22,12 @@ SHOWN_MAX: Final = 1024
 SUPPORTED: Final = ", ".join((JSON_PATCH, MERGE_PATCH, STRATEGIC, apply.MEDIA_TYPE))
 
 
-async def patch(context: RequestContext, subresource: str = "") -> http.Response:
+def patch(context: RequestContext, subresource: str = "") -> Awaitable[http.Response]:
     media = bodies.media_type(context)
-    if media == apply.MEDIA_TYPE:
-        return await apply.apply(context, subresource)
+    return apply.apply(context, subresource) if media == apply.MEDIA_TYPE else _patch(context, media, subresource)
+
+
+async def _patch(context: RequestContext, media: str, subresource: str) -> http.Response:
     check_media(context, media)
     value = bodies.json_value(context, await bodies.read(context))
     try:
