@@ -12,7 +12,7 @@ from typing import Any, Final
 from knarr.base.errors import Cause
 from knarr.kinds import schemas
 from knarr.kinds.registry import Kind
-from knarr.kinds.rules import pod_changes
+from knarr.kinds.rules import pod_changes, storage
 from knarr.objects import changes, defaults, faults
 
 Json = dict[str, Any]
@@ -49,6 +49,10 @@ JUDGED_BY_RULE: Final = frozenset(
 # A path that may change below an immutable part, and when.
 CONDITIONS: Final[Mapping[tuple[str, str], Callable[[Json, Json], bool]]] = {
     ("Pod", "spec.terminationGracePeriodSeconds"): pod_changes.is_mended,
+    ("PersistentVolumeClaim", "spec.resources.requests"): storage.is_bound,
+    ("PersistentVolumeClaim", "spec.storageClassName"): storage.gets_class,
+    ("PersistentVolumeClaim", "spec.volumeAttributesClassName"): storage.is_bound,
+    ("PersistentVolumeClaim", "spec.volumeName"): storage.gets_volume,
     ("Pod", "spec.nodeSelector"): pod_changes.is_gated,
     ("Pod", "spec.affinity.nodeAffinity"): pod_changes.is_gated,
 }

@@ -183,6 +183,33 @@ def test_a_claims_classes_stay(old: Json, new: Json, fault: str) -> None:
     assert fault in refused_change("PersistentVolumeClaim", old, new)
 
 
+FROZEN = (
+    "spec: Forbidden: spec is immutable after creation except resources.requests and volumeAttributesClassName for "
+    "bound claims"
+)
+PARTS: list[tuple[Json, Json, str]] = [
+    ({}, {"storageClassName": "a"}, ""),
+    ({}, {"volumeName": "a"}, ""),
+    ({"storageClassName": "a"}, {"storageClassName": "b"}, "storageClassName"),
+    ({"storageClassName": "a"}, {}, "storageClassName"),
+    ({"volumeName": "a"}, {"volumeName": "b"}, "volumeName"),
+    ({}, {"volumeAttributesClassName": "a"}, "volumeAttributesClassName"),
+    ({}, {"resources": {"requests": {"storage": "2Gi"}}}, "resources"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "part"), PARTS)
+def test_a_claim_that_waits_stays_but_for_what_it_gets(old: Json, new: Json, part: str) -> None:
+    found = refused_change("PersistentVolumeClaim", claim(**old), claim(**new))
+    assert found == ([f"{FROZEN}\n(changed: spec.{part})"] if part else [])
+
+
+def test_a_bound_claim_may_grow_and_change_its_attributes() -> None:
+    old, new = claim(), claim(volumeAttributesClassName="a", resources={"requests": {"storage": "2Gi"}})
+    bound = {"status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}
+    assert refused_change("PersistentVolumeClaim", {**old, **bound}, {**new, **bound}) == []
+
+
 def test_a_claims_class_may_move_from_the_annotation_to_the_field() -> None:
     assert refused_change("PersistentVolumeClaim", of_class("a"), claim(storageClassName="a")) == []
 

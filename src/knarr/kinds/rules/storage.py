@@ -117,17 +117,27 @@ def claim_change(new: Json, old: Json) -> Iterator[Cause]:
     status = old.get("status") or {}
     has = (status.get("capacity") or {}).get("storage", "0")
     yield from _attributes_class(new, old)
-    if given == held:
-        return
-    if status.get("phase") != "Bound":
-        detail = (
-            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
-        )
-        yield faults.forbidden("spec", detail)
+    if given == held or not is_bound(new, old):
         return
     now, before = given.get("storage", "0"), held.get("storage", "0")
     if quantity.compare(now, before) < 0 and quantity.compare(now, has) <= 0:
         yield faults.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+
+
+def is_bound(new: Json, old: Json) -> bool:
+    """A claim that has its volume may grow, and change that volume's attributes."""
+    return (old.get("status") or {}).get("phase") == "Bound"
+
+
+def gets_volume(new: Json, old: Json) -> bool:
+    return not (old.get("spec") or {}).get("volumeName")
+
+
+def gets_class(new: Json, old: Json) -> bool:
+    """A class may be named where none was, and none but the annotation's where that names one."""
+    given, held = ((each.get("spec") or {}).get("storageClassName") for each in (new, old))
+    said = (old["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION)
+    return held is None and given is not None and said in (None, given)
 
 
 def _attributes_class(new: Json, old: Json) -> Iterator[Cause]:
