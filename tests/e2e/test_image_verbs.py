@@ -207,6 +207,27 @@ def test_prune_keeps_what_images_need(serve: Serve, context: Path) -> None:
     assert "CACHED" not in serve.knarr("build", "-t", "kept", str(context)).stderr
 
 
+def test_a_cache_in_a_directory_answers_a_build_of_which_nothing_else_is_left(serve: Serve, context: Path) -> None:
+    where, words = context / "cache", ("-t", "cached", str(context))
+    (context / ".dockerignore").write_text("cache\n")
+    wanted = (f"--cache-to=type=local,dest={where},mode=max", f"--cache-from=type=local,src={where}")
+    first = serve.knarr("build", *wanted, *words)
+    assert f"warning: --cache-from: {where} holds no build cache" in first.stderr
+    other = serve.knarr("build", f"--cache-to=type=local,dest={where},tag=other", *words)
+    tags = [one["annotations"] for one in json.loads((where / "index.json").read_bytes())["manifests"]]
+    assert [*tags[0].values(), *tags[1].values()] == ["latest", "other"]
+    serve.knarr("rmi", "cached")
+    serve.knarr("prune", "--all")
+    again = serve.knarr("build", *wanted, *words)
+    assert again.stderr.count("CACHED") == 3
+    digest = other.stderr.rpartition("sha256:")[2].split()[0]
+    assert f"sha256:{digest}" in again.stderr
+    assert "knarr.local" not in (serve.directory / "state" / "images" / "names.json").read_text()
+    (where / "index.json").write_text('{"manifests": 3}')
+    broken = serve.knarr("build", wanted[1], *words, code=printing.EXIT_USAGE)
+    assert "is no index of an OCI layout" in broken.stderr
+
+
 def test_nobody_serving_is_a_clear_error(context: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "knarr", "build", "--name", "nobody", str(context)],

@@ -1,4 +1,5 @@
 """A built image as a stream: an archive (OCI layout, with docker's manifest.json for one platform), or its file tree.
+A build cache is an archive, too.
 
 `knarr build --output` writes these to files. Images of an index are all in the archive; of the tree each platform has
 a directory of its own where there are several.
@@ -25,6 +26,7 @@ from knarr.oci.platform import Platform
 from knarr.oci.reference import Reference
 
 _PIECE = 1 << 20
+_IMAGE_TYPES = (OCI_CONFIG, DOCKER_CONFIG)
 _END = b"\0" * (2 * tarfile.BLOCKSIZE)
 
 
@@ -40,7 +42,7 @@ async def archive(images: ImageStore, digest: Digest, names: Sequence[Reference]
         ("index.json", manifest.encode(Index(schema_version=2, media_type=manifest.OCI_INDEX, manifests=entries))),
     ]
     own = [one for one, _ in _images(images, digest)]
-    if len(own) == 1:
+    if len(own) == 1 and own[0].config.media_type in _IMAGE_TYPES:
         texts.append(("manifest.json", json.dumps([_docker_entry(own[0], names)]).encode()))
     for path, body in texts:
         yield _header(path, len(body)) + body + _padding(len(body))
@@ -109,7 +111,7 @@ def _images(images: ImageStore, digest: Digest) -> list[tuple[Manifest, Platform
     for entry in parsed.manifests:
         inner = manifest.parse(read(images.content, entry.digest, manifest.SIZE_MAX))
         is_image = entry.platform is None or entry.platform.os != "unknown"
-        if is_image and isinstance(inner, Manifest) and inner.config.media_type in (OCI_CONFIG, DOCKER_CONFIG):
+        if is_image and isinstance(inner, Manifest) and inner.config.media_type in _IMAGE_TYPES:
             found.append((inner, entry.platform))
     if not found:
         raise NotFound(f"{digest} holds no image")

@@ -94,6 +94,10 @@ def _body(
     from knarr.cli import build_sources, build_ssh, build_values
 
     body |= build_values.body(arguments)
+    if arguments.cache_from:
+        from knarr.cli import build_caches
+
+        body["cache_from"] = build_caches.sources(arguments, stack)
     body["ssh"] = build_ssh.agents(arguments.ssh, stack)
     contexts, images = build_sources.named(arguments, stack)
     body |= {"contexts": {name: each.rows for name, each in contexts.items()}, "images": images}

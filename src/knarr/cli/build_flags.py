@@ -21,8 +21,12 @@ REPEATED = (
     ("--add-host", "NAME:ADDRESS", "a line for /etc/hosts of RUN"),
     ("--ulimit", "NAME=SOFT[:HARD]", "a limit for RUN, such as nofile=1024:2048"),
     ("--allow", "WHAT", "what RUN may ask for: network.host, security.insecure"),
-    ("--cache-from", "WHERE", "where steps' results may come from: REF or type=registry,ref=REF"),
-    ("--cache-to", "WHERE", "where they are exported to: REF, type=inline or type=registry,ref=REF[,mode=max]"),
+    ("--cache-from", "WHERE", "where steps' results may come from: a registry's REF, or type=local,src=DIR"),
+    (
+        "--cache-to",
+        "WHERE",
+        "where they go: REF, type=inline, type=local,dest=DIR, type=registry,ref=REF; mode=max for all",
+    ),
     ("--attest", "type=provenance", "an attestation beside the image; see --provenance"),
 )
 

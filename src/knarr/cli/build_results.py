@@ -33,8 +33,10 @@ def deliver(arguments: argparse.Namespace, built: dict[str, Any]) -> None:
         raise Failure("there is nothing to push", "the image has no name", "give it one with -t", EXIT_USAGE)
     for name in names if is_pushed else []:
         transfer.push(arguments, name)
-    for text, _ in build_values.caches(arguments)["cache_to"]:
-        transfer.push(arguments, text)
+    if arguments.cache_to:
+        from knarr.cli import build_caches  # which reads tars as this file does
+
+        build_caches.deliver(arguments)
 
 
 def _metadata(built: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def _put(arguments: argparse.Namespace, built: dict[str, Any], output: dict[str,
     query = [("digest", built["digest"]), ("type", "tree" if kind in ("local", "tar") else "archive")]
     answer = node_client.call(arguments, "GET", "/export?" + urlencode(query + [("name", name) for name in names]))
     if kind == "local" or output.get("tar") == "false":
-        extract(_Pieces(answer), Path(output["dest"]))
+        extract(Pieces(answer), Path(output["dest"]))
     elif output["dest"] == "-":
         if sys.stdout.isatty():
             answer.close()
@@ -122,7 +124,7 @@ def _file(archive: tarfile.TarFile, member: tarfile.TarInfo, place: Path) -> Non
     os.utime(place, (member.mtime, member.mtime))
 
 
-class _Pieces(io.RawIOBase):
+class Pieces(io.RawIOBase):
     """An answer as a stream to read."""
 
     def __init__(self, answer: node_client.Answer) -> None:

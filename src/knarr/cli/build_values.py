@@ -3,8 +3,10 @@
 import argparse
 import base64
 import csv
+import hashlib
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -160,33 +162,58 @@ def provenance(arguments: argparse.Namespace) -> str:
     return modes[wanted]
 
 
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """One --cache-from or --cache-to: `where` is a reference (registry) or a directory (local)."""
+
+    kind: str
+    where: str
+    mode: str = "min"
+    tag: str = ""
+    digest: str = ""
+
+    @property
+    def reference(self) -> str:
+        """The name that the node knows it by."""
+        if self.kind != "local":
+            return self.where
+        return f"knarr.local/buildcache:{hashlib.sha256(os.fsencode(os.path.realpath(self.where))).hexdigest()[:16]}"
+
+
+def cache_sources(arguments: argparse.Namespace) -> list[Cache]:
+    return [_cache("--cache-from", text, "src") for text in arguments.cache_from]
+
+
+def cache_targets(arguments: argparse.Namespace) -> list[Cache]:
+    return [_cache("--cache-to", text, "dest") for text in arguments.cache_to]
+
+
 def caches(arguments: argparse.Namespace) -> dict[str, Any]:
     """Where the cache comes from and goes to."""
-    sources = [_cache("--cache-from", text)[1] for text in arguments.cache_from]
-    targets = []
+    targets = cache_targets(arguments)
     has_inline = os.environ.get("BUILDKIT_INLINE_CACHE") == "1" or "BUILDKIT_INLINE_CACHE=1" in arguments.build_arg
-    for text in arguments.cache_to:
-        kind, reference, mode = _cache("--cache-to", text)
-        if kind == "inline":
-            has_inline = True
-        else:
-            targets.append([reference, mode == "max"])
-    return {"cache_from": sources, "cache_to": targets, "has_inline_cache": has_inline}
+    return {
+        "cache_from": [cache.reference for cache in cache_sources(arguments)],
+        "cache_to": [[cache.reference, cache.mode == "max"] for cache in targets if cache.kind != "inline"],
+        "has_inline_cache": has_inline or any(cache.kind == "inline" for cache in targets),
+    }
 
 
-def _cache(flag: str, text: str) -> tuple[str, str, str]:
-    """Kind, reference and mode."""
+def _cache(flag: str, text: str, place: str) -> Cache:
     found = options(flag, text) if "=" in text else {"type": "registry", "ref": text}
     kind = found.get("type", "registry")
-    if kind not in ("registry", "inline") or (kind == "inline" and flag == "--cache-from"):
-        where = "registries (type=registry,ref=REF) and inside images (--cache-to type=inline)"
+    if kind not in ("registry", "local", "inline") or (kind == "inline" and flag == "--cache-from"):
+        where = (
+            "registries (type=registry,ref=REF), directories (type=local) and inside images (--cache-to type=inline)"
+        )
         raise Unimplemented(f"{flag} type={kind}: knarr keeps caches in {where}")
     mode = found.get("mode", "min")
     if mode not in ("min", "max"):
         raise Invalid(f"{flag}: mode is min or max, not {mode!r}")
-    if kind == "registry" and not found.get("ref"):
-        raise Invalid(f"{flag} {text!r} needs ref=REF")
-    return kind, found.get("ref", ""), mode
+    needed = {"registry": "ref", "local": place}.get(kind, "")
+    if needed and not found.get(needed):
+        raise Invalid(f"{flag} {text!r} needs {needed}={needed.upper() if kind == 'registry' else 'DIRECTORY'}")
+    return Cache(kind, found.get(needed, ""), mode, found.get("tag", ""), found.get("digest", ""))
 
 
 def outputs(given: list[str]) -> list[dict[str, str]]:

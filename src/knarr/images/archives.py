@@ -101,14 +101,20 @@ def load_file(store: ImageStore, archive: BinaryIO) -> list[Name]:
     for reference, digest in found:
         if _subject(store, digest) is not None:
             continue
-        if referrers.is_cosign_tag(reference.tag):
-            _sizes(store, [digest])
+        if referrers.is_cosign_tag(reference.tag) or not _is_image(store, digest):
+            _sizes(store, [digest])  # all of it is here
         else:
             _check_layers(store.image(digest), store.content)
         names.append(store.add(reference, digest, "loaded"))
     if not names:
         raise Invalid("archive: it holds no image")
     return names + _load_referrers(store, [digest for _, digest in found], names)
+
+
+def _is_image(store: ImageStore, digest: Digest) -> bool:
+    """Whether it is to run, and no other content that is kept as images are, such as a build cache."""
+    parsed = manifest.parse(read(store.content, digest, manifest.SIZE_MAX))
+    return isinstance(parsed, Index) or parsed.config.media_type in (manifest.OCI_CONFIG, manifest.DOCKER_CONFIG)
 
 
 def _check_layers(image: Image, content: ContentStore) -> None:

@@ -26,6 +26,7 @@ from knarr.nodeapi.builds import Builds
 from knarr.nodeapi.messages import BODY_MAX, BuildBody, PruneBody, RemoveBody, TagBody, TransferBody, decode
 from knarr.oci import digest as digests
 from knarr.oci import reference as references
+from knarr.oci.digest import Digest
 from knarr.wire import http
 from knarr.wire.http import Request, Response
 
@@ -126,7 +127,7 @@ class NodeService:
 
     async def _export(self, request: Request) -> Response:
         asked = parse_qs(request.query)
-        digest = digests.parse(asked.get("digest", [""])[0])
+        digest = self._cache(asked["cache"][0]) if "cache" in asked else digests.parse(asked.get("digest", [""])[0])
         names = [references.parse(name) for name in asked.get("name", [])]
         self._images.content.info(digest)
         tools = self._builder.tools
@@ -135,6 +136,12 @@ class NodeService:
         else:
             stream = export.archive(self._images, digest, names)
         return Response(200, (("content-type", "application/x-tar"),), stream)
+
+    def _cache(self, text: str) -> Digest:
+        name = self._images.names.find(references.parse(text))
+        if name is None:
+            raise NotFound(f"build cache {text} is not here")
+        return name.digest
 
     async def _load(self, request: Request) -> Response:
         names = await archives.load(self._images, http.chunks(request.body))

@@ -74,6 +74,8 @@ def test_flags_become_members_of_the_request(words: tuple[str, ...], member: str
         (("--sbom", "true"), Unimplemented, "does not scan packages"),
         (("--cache-to", "type=s3,bucket=b"), Unimplemented, "caches in registries"),
         (("--cache-from", "type=registry"), Invalid, "needs ref=REF"),
+        (("--cache-from", "type=local,dest=x"), Invalid, "needs src=DIRECTORY"),
+        (("--cache-to", "type=local"), Invalid, "needs dest=DIRECTORY"),
         (("-o", "type=zip,dest=x"), Invalid, "type is one of local, tar"),
         (("-o", "type=oci,compression=zstd"), Unimplemented, "knows no compression=zstd"),
         (("--timestamp", "now"), Invalid, "is not a number of seconds"),
