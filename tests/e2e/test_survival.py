@@ -11,11 +11,13 @@ import signal
 import time
 from pathlib import Path
 
+from knarr.criserver import user_namespaces
 from tests.e2e import deaths
 from tests.e2e.cluster import Cluster
 from tests.e2e.inventory import without_processes
 
 PODS = 8
+HAS_USERS = user_namespaces.are_possible(Path("/var/lib"))
 ROUNDS = int(os.environ.get("KNARR_KILL_CYCLES", "32")) // PODS
 
 
@@ -37,6 +39,7 @@ def manifest(names: list[str], image: str) -> str:
         spec = {
             "terminationGracePeriodSeconds": 1,
             "shareProcessNamespace": name.endswith("0"),
+            "hostUsers": not (HAS_USERS and name.endswith(("1", "0"))),
             "volumes": [{"name": "memory", "emptyDir": {"medium": "Memory"}}],
             "containers": [
                 {
