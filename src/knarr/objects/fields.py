@@ -43,17 +43,18 @@ def difference(left: Fields, right: Fields) -> Fields:
     if not right or not left or left.keys().isdisjoint(right):
         return left
     made: Fields = {}
+    is_whole = True
     for key, node in left.items():
-        if key in right:
-            kept = _less(node, right[key])
-            if kept is not None:
-                made[key] = kept
-        else:
-            made[key] = node
-    return made
+        kept = _less(node, right[key]) if key in right else node
+        is_whole = is_whole and kept is node
+        if kept is not None:
+            made[key] = kept
+    return left if is_whole else made
 
 
 def _less(left: Fields, right: Fields) -> Fields | None:
+    if right and left and left.keys().isdisjoint(right) and left != {SELF: LEAF}:
+        return left
     is_owned = (not left or SELF in left) and right and SELF not in right
     if not left:
         return LEAF if is_owned else None
