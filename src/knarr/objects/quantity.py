@@ -73,7 +73,7 @@ def _scaled(value: Fraction, is_exponent: bool = False) -> str:
     if nano == 0:
         return "0"
     exponent = -9
-    while nano % 1000 == 0 and exponent < 18:
+    while nano % 1000 == 0 and (is_exponent or exponent < 18):  # E is the last suffix; an exponent knows no last one
         nano, exponent = nano // 1000, exponent + 3
     if is_exponent:
         return f"{nano}e{exponent}" if exponent else str(nano)
