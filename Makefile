@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
-.PHONY: run test check bench soak lock clean packages packages-test
+.PHONY: run test check bench soak lock clean packages packages-test machine
 
 run: packages .venv/.run
 	@tools/main-job.sh
@@ -38,6 +38,12 @@ soak: .venv/.test
 	KNARR_LAYER_BYTES=5368709120 $(BIN)/pytest --timeout 900 tests/conformance/test_registry_process.py
 	KNARR_KILL_ROUNDS=50 KNARR_KILL_PODS=100 KNARR_KILL_CYCLES=2000 KNARR_STREAM_SECONDS=3600 $(BIN)/pytest -s \
 	  --timeout 14400 tests/e2e/test_outliving.py tests/e2e/test_survival.py tests/e2e/test_streams.py
+
+machine:
+	tools/machine.sh build
+	tools/machine.sh start
+	tools/machine.sh put
+	tools/machine.sh ssh 'cd knarr && make run'
 
 packages:
 	@tools/packages.sh run
