@@ -16,6 +16,7 @@ from knarr.cri.messages import config as c
 from knarr.cri.messages import container as m
 from knarr.cri.messages import sandbox as s
 from knarr.cri.messages.enums import NamespaceMode
+from knarr.criserver import user_namespaces
 from tests.contracts import real_node
 
 pytestmark = pytest.mark.skipif(bool(real_node.missing()), reason=f"needs {real_node.missing()}")
@@ -34,9 +35,15 @@ POINTS = (
 )
 
 
-def shared_pod(directory: Path) -> tuple[c.PodSandboxConfig, c.ContainerConfig]:
-    """A pod with a shared process namespace, and its container."""
-    shared = c.NamespaceOption(pid=NamespaceMode.POD)
+MAPPED = ("criserver.container.after_mapping", "criserver.sandbox.before_network", *POINTS[3:])
+IDS = (c.IDMapping(host_id=65536 * 9, container_id=0, length=65536),)
+USERS = c.UserNamespace(mode=NamespaceMode.POD, uids=IDS, gids=IDS)
+CASES = [*((point, False) for point in POINTS), *((point, True) for point in MAPPED)]
+
+
+def shared_pod(directory: Path, *, is_mapped: bool = False) -> tuple[c.PodSandboxConfig, c.ContainerConfig]:
+    """A pod with a shared process namespace, and its container; `is_mapped`: with users of its own."""
+    shared = c.NamespaceOption(pid=NamespaceMode.POD, userns_options=USERS if is_mapped else None)
     config = c.PodSandboxConfig(
         metadata=c.PodSandboxMetadata(name="web", namespace="default", uid="u"),
         log_directory=str(directory / "logs"),
@@ -52,9 +59,9 @@ def shared_pod(directory: Path) -> tuple[c.PodSandboxConfig, c.ContainerConfig]:
     return config, wanted
 
 
-async def live_and_die(directory: Path) -> None:
+async def live_and_die(directory: Path, *, is_mapped: bool) -> None:
     """One pod, made and removed."""
-    config, wanted = shared_pod(directory)
+    config, wanted = shared_pod(directory, is_mapped=is_mapped)
     async with real_node.opened(directory) as server:
         pod = (await server.run_pod_sandbox(s.RunPodSandboxRequest(config=config))).pod_sandbox_id
         request = m.CreateContainerRequest(pod_sandbox_id=pod, config=wanted, sandbox_config=config)
@@ -65,13 +72,17 @@ async def live_and_die(directory: Path) -> None:
         await server.remove_pod_sandbox(s.RemovePodSandboxRequest(pod_sandbox_id=pod))
 
 
-@pytest.mark.parametrize("point", POINTS)
-async def test_nothing_is_left_of_a_pod_whose_server_was_killed(tmp_path: Path, point: str) -> None:
+@pytest.mark.parametrize(("point", "is_mapped"), CASES)
+async def test_nothing_is_left_of_a_pod_whose_server_was_killed(tmp_path: Path, point: str, is_mapped: bool) -> None:
+    if is_mapped and not user_namespaces.are_possible(tmp_path):
+        pytest.skip("the kernel maps no ids of files")
+    for path in (tmp_path, *tmp_path.parents):
+        path.chmod(path.stat().st_mode | 0o011)  # pytest closes its directories to others
     real_node.busybox_root(tmp_path / "root")
     async with real_node.opened(tmp_path):
         before = real_node.inventory(tmp_path)
     environment = {**os.environ, "KNARR_FAILPOINTS": f"{point}=exit", "KNARR_TEST_NUMBER": str(real_node.NUMBER)}
-    command = [sys.executable, "-m", "tests.e2e.test_crashes", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.e2e.test_crashes", str(tmp_path), *(["mapped"] if is_mapped else [])]
     died = await asyncio.to_thread(
         subprocess.run, command, env=environment, capture_output=True, text=True, timeout=50, check=False
     )
@@ -107,4 +118,4 @@ async def test_nothing_is_left_of_a_pod_whose_records_cannot_be_read(tmp_path: P
 
 
 if __name__ == "__main__":
-    asyncio.run(live_and_die(Path(sys.argv[1])))
+    asyncio.run(live_and_die(Path(sys.argv[1]), is_mapped="mapped" in sys.argv))

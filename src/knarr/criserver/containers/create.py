@@ -115,6 +115,7 @@ async def _build(node: Node, sandbox: SandboxRecord, record: ContainerRecord) ->
         ids = pods.mappings
         guard.make_directory(root.path, rendered.cwd, ids.uid(user.uid), ids.gid(user.gid))
         mounts = await asyncio.to_thread(user_namespaces.mapped, rendered.mounts, directory, pods)
+        failpoint("criserver.container.after_mapping")
         rendered = dataclasses.replace(rendered, id_mappings=ids, mounts=mounts)
     settings_file = directory / "config.json"
     settings_file.touch(mode=0o600)
