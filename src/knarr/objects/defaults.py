@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from knarr.objects import pod_level, quantity
+from knarr.objects import aliases, pod_level, quantity
 from knarr.objects.schema import ObjectType, Schema, Types, reachable, ways
 
 Json = dict[str, Any]
@@ -78,8 +78,8 @@ def _compile(root: ObjectType) -> None:
 
 def _rows(kind: ObjectType) -> tuple[Callable[[Json], None], ...]:
     types = kind.types
-    compiled = (_row(row, kind, types) for row in types.default_rows(kind.name))
-    return tuple(row for row in compiled if row is not None)
+    compiled = [_row(row, kind, types) for row in types.default_rows(kind.name)]
+    return tuple(row for row in (*compiled, aliases.OF_TYPES.get(kind.name)) if row is not None)
 
 
 def _row(row: Mapping[str, Any], kind: ObjectType, types: Types) -> Callable[[Json], None] | None:
