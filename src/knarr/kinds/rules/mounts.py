@@ -28,9 +28,10 @@ def of_container(container: Json, field: str, volumes: Volumes) -> Iterator[Caus
             yield faults.invalid(f"{path}.mountPath", where, "must not already exist as a path in volumeDevices")
         if len(mount) > 2:
             yield from _options(mount, container, path)
-    for index, device in enumerate(container.get("volumeDevices") or ()):
-        yield from _device(device, volumes, f"{field}.volumeDevices[{index}]")
-    yield from _device_conflicts(container, field)
+    if devices:
+        for index, device in enumerate(container["volumeDevices"]):
+            yield from _device(device, volumes, f"{field}.volumeDevices[{index}]")
+        yield from _device_conflicts(container, field)
 
 
 def _options(mount: Json, container: Json, field: str) -> Iterator[Cause]:

@@ -44,17 +44,24 @@ SEARCH_CHARACTERS_MAX: Final = 2048
 def pod(found: Json) -> Iterator[Cause]:
     spec = found.get("spec") or {}
     yield from pod_spec(spec, "spec")
-    name = found["metadata"].get("name", "")
     listed = spec.get("volumes") or ()
-    made = {f"{name}-{volume.get('name')}" for volume in listed if "ephemeral" in volume and name}
     for index, volume in enumerate(listed):
         if "image" in volume and not volume["image"].get("reference"):
             yield faults.required(f"spec.volumes[{index}].image.reference")
+    name = found["metadata"].get("name", "")
+    if name and any("ephemeral" in volume for volume in listed):
+        yield from _made_claims(listed, name)
+
+
+def _made_claims(listed: list[Json], name: str) -> Iterator[Cause]:
+    """The claims that will be made for the pod: their names are names, and no other volume is one of them."""
+    made = {f"{name}-{volume.get('name')}" for volume in listed if "ephemeral" in volume}
+    for index, volume in enumerate(listed):
         claim = (volume.get("persistentVolumeClaim") or {}).get("claimName")
         if claim in made:
             detail = "must not reference a PVC that gets created for an ephemeral volume"
             yield faults.invalid(f"spec.volumes[{index}].persistentVolumeClaim.claimName", claim, detail)
-        if "ephemeral" in volume and name and volume.get("name"):
+        if "ephemeral" in volume and volume.get("name"):
             claim = f"{name}-{volume['name']}"
             for text in names.dns_subdomain(claim):
                 detail = f"PVC name {faults.shown(claim)}: {text}"
