@@ -15,15 +15,17 @@ from knarr.objects.schema import ObjectType, Schema
 
 Json = dict[str, Any]
 _GO_NAMES: Final = {"integer": "int64", "boolean": "bool", "number": "float64", "string": "string", "bytes": "[]uint8"}
+_SHOWN_MAX: Final = 10**30
 _ZEROS: Final = {"string": "", "integer": 0, "boolean": False, "quantity": "0"}
 
 
 class _Mismatch(Exception):
-    """A value of the wrong type; the path grows while the exception climbs."""
+    """A value of the wrong type; the path grows while the exception climbs. `struct` is the innermost type of it."""
 
     def __init__(self, why: str) -> None:
         self.why = why
         self.path: list[str] = []
+        self.struct = ""
 
 
 class WrongType(BadRequest):
@@ -36,7 +38,7 @@ def decoded(schema: Schema, kind: str, version: str, obj: Json) -> Json:
         return _struct(schema.type, obj)
     except _Mismatch as fault:
         names = [part for part in reversed(fault.path) if part]
-        why = fault.why.replace("@", f"Go struct field {kind}.{'.'.join(names)}")
+        why = fault.why.replace("@", f"Go struct field {fault.struct}.{'.'.join(names)}")
         raise WrongType(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}') from fault
 
 
@@ -56,7 +58,7 @@ def _struct(kind: ObjectType, value: Json) -> Json:
                     result[key] = item
             elif form == "struct":
                 if item.__class__ is not dict:
-                    raise _mismatch(item, field.type_name.rpartition(".")[2])
+                    raise _mismatch(item, _go_name(field))
                 result[key] = _struct(field.type, item)
             else:
                 made = _value(field, item)
@@ -64,6 +66,7 @@ def _struct(kind: ObjectType, value: Json) -> Json:
                     result[key] = made
         except _Mismatch as fault:
             fault.path.append(key)
+            fault.struct = fault.struct or kind.name.rpartition(".")[2]
             raise
     for key in kind.emitted:
         if key not in result:
@@ -76,19 +79,19 @@ def _value(field: Schema, item: Any) -> Any:
     match field.form:
         case "list":
             if item.__class__ is not list:
-                raise _mismatch(item, f"[]{_go_name(field.element)}")
+                raise _mismatch(item, _go_name(field))
             element = field.element
             return [_entry(element, entry) for entry in item]
         case "map":
             if item.__class__ is not dict:
-                raise _mismatch(item, f"map[string]{_go_name(field.element)}")
+                raise _mismatch(item, _go_name(field))
             return _map(field.element, item)
         case "integer":
             if item.__class__ is float and item.is_integer():
                 item = int(item)
             if item.__class__ is int and -field.limit <= item < field.limit:
                 return item
-            raise _mismatch(item, "int32" if field.limit == 2**31 else "int64")
+            raise _no_integer(item, "int32" if field.limit == 2**31 else "int64")
         case "boolean":
             if item.__class__ is not bool:
                 raise _mismatch(item, "bool")
@@ -99,22 +102,13 @@ def _value(field: Schema, item: Any) -> Any:
 
 def _map(element: Schema, item: Json) -> Json:
     if element.form == "string":
-        for key, value in item.items():
+        for value in item.values():
             if value.__class__ is not str:
                 if value is None:
                     return _map(element, {k: "" if v is None else v for k, v in item.items()})
-                fault = _mismatch(value, "string")
-                fault.path.append(key)
-                raise fault
+                raise _mismatch(value, "string")
         return item
-    made: Json = {}
-    for key, value in item.items():
-        try:
-            made[key] = _entry(element, value)
-        except _Mismatch as fault:
-            fault.path.append(key)
-            raise
-    return made
+    return {key: _entry(element, value) for key, value in item.items()}
 
 
 def _entry(element: Schema, entry: Any) -> Any:
@@ -123,7 +117,7 @@ def _entry(element: Schema, entry: Any) -> Any:
         if entry is None:
             entry = {}
         if entry.__class__ is not dict:
-            raise _mismatch(entry, element.type_name.rpartition(".")[2])
+            raise _mismatch(entry, _go_name(element))
         return _struct(element.type, entry)
     if form == "string":
         if entry.__class__ is str:
@@ -141,7 +135,7 @@ def _rare(field: Schema, item: Any) -> Any:
         case "int-or-string":
             if item.__class__ is str or (item.__class__ is int and -(2**31) <= item < 2**31):
                 return item
-            raise _mismatch(item, "intstr.IntOrString")
+            raise _no_integer(item, "int32")
         case "string" | "duration":
             if item.__class__ is not str:
                 raise _mismatch(item, "string")
@@ -185,10 +179,9 @@ def _as_float(item: int) -> float:
 
 
 def _quantity(item: Any) -> str:
-    if isinstance(item, bool) or not isinstance(item, str | int | float):
-        raise _mismatch(item, "resource.Quantity")
-    try:
-        return quantity.canonical(item if isinstance(item, str) else repr(item))
+    is_text = isinstance(item, str | int | float) and not isinstance(item, bool)
+    try:  # what is neither text nor number is no quantity, in the same words
+        return quantity.canonical(item if isinstance(item, str) else repr(item) if is_text else "{}")
     except Invalid as error:
         raise _Mismatch(str(error)) from error
 
@@ -214,7 +207,15 @@ def _bytes(item: Any) -> str:
 
 
 def _go_name(schema: Schema) -> str:
-    return _GO_NAMES.get(schema.form, schema.type_name.rpartition(".")[2])
+    """The type as Go names it: a struct with its package, `v1.Container`."""
+    match schema.form:
+        case "list":
+            return f"[]{_go_name(schema.element)}"
+        case "map":
+            is_resources = schema.element.form == "quantity"
+            return "v1.ResourceList" if is_resources else f"map[string]{_go_name(schema.element)}"
+        case form:
+            return _GO_NAMES.get(form) or ".".join(schema.type_name.split(".")[-2:])
 
 
 def _mismatch(item: Any, wanted: str) -> _Mismatch:
@@ -230,6 +231,13 @@ def _mismatch(item: Any, wanted: str) -> _Mismatch:
         case _:
             found = "object"
     return _Mismatch(f"json: cannot unmarshal {found} into @ of type {wanted}")
+
+
+def _no_integer(item: Any, wanted: str) -> _Mismatch:
+    """A number that does not fit is told as it was written, while a line can hold it."""
+    if isinstance(item, int | float) and not isinstance(item, bool) and abs(item) < _SHOWN_MAX:
+        return _Mismatch(f"json: cannot unmarshal number {item} into @ of type {wanted}")
+    return _mismatch(item, wanted)
 
 
 def unknown_fields(schema: Schema, obj: Any) -> list[str]:

@@ -127,10 +127,12 @@ def test_unknown_fields_are_pruned_and_reported_by_path() -> None:
 @pytest.mark.parametrize(
     ("kind", "obj", "text"),
     [
-        (DEPLOYMENT, {"spec": {"replicas": "3"}}, "unmarshal string into Go struct field Deployment.spec.replicas"),
-        (POD, {"spec": {"containers": {}}}, "unmarshal object into Go struct field Pod.spec.containers"),
-        (POD, pod(tty=1), "cannot unmarshal number into Go struct field Pod.spec.containers.tty of type bool"),
-        (CONFIGMAP, {"data": {"a": 1}}, "cannot unmarshal number into Go struct field ConfigMap.data.a of type string"),
+        (DEPLOYMENT, {"spec": {"replicas": "3"}}, "into Go struct field DeploymentSpec.spec.replicas of type int32"),
+        (POD, {"spec": {"containers": {}}}, "into Go struct field PodSpec.spec.containers of type []v1.Container"),
+        (DEPLOYMENT, {"spec": {"replicas": 1.5}}, "number 1.5 into Go struct field DeploymentSpec.spec."),
+        (DEPLOYMENT, {"metadata": []}, "array into Go struct field Deployment.metadata of type v1.ObjectMeta"),
+        (POD, pod(tty=1), "cannot unmarshal number into Go struct field Container.spec.containers.tty of type bool"),
+        (CONFIGMAP, {"data": {"a": 1}}, "cannot unmarshal number into Go struct field ConfigMap.data of type string"),
         (SECRET, {"data": {"a": "%%"}}, "illegal base64 data at input byte 0"),
         (POD, pod(resources={"limits": {"cpu": "1x"}}), "quantities must match the regular expression"),
         (POD, {"metadata": {"creationTimestamp": "now"}}, 'parsing time "now"'),
