@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from knarr.assembly import supervise
 from knarr.assembly.settings import Settings
-from knarr.base import logs, tasks
+from knarr.base import heap, logs, tasks
 from knarr.base.errors import KnarrError
 from knarr.base.logs import fields, log
 from knarr.base.tasks import Ready
@@ -35,6 +35,7 @@ GC_THRESHOLDS = (50_000, 20, 50)
 def main(settings: Settings, role: supervise.Role, report_fd: int | None) -> int:
     """Be that process until told to stop; the exit code."""
     os.umask(UMASK)
+    heap.give_large_blocks_back()
     faulthandler.enable()  # what kills the process from within a library is in its log
     logs.configure()
     try:
