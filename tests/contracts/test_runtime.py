@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import select
 import shutil
 import signal
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from knarr.base.clock import SystemClock
-from knarr.base.errors import AlreadyExists, Invalid, NotFound
+from knarr.base.errors import AlreadyExists, Invalid, NotFound, Unavailable
 from knarr.base.ids import ContainerId
 from knarr.runtime import spec
 from knarr.runtime.cgroups import Cgroups
@@ -184,3 +185,17 @@ async def test_an_exec_on_a_terminal_has_its_size_its_echo_and_its_code(subject:
     for descriptor in (running.stdin_fd, running.stdout_fd):
         os.close(descriptor)
     assert text == b"31 99\r\ngo\r\n/dev/pts/0\r\n"
+
+
+async def test_to_attach_to_what_ended_this_moment_says_that_it_does_not_run(subject: Subject) -> None:
+    runtime = subject.runtime
+    if not isinstance(runtime, OciRuntime):
+        pytest.skip("has no monitor")
+    await runtime.create(subject.spec())
+    await runtime.start(ONE)
+    monitor = os.pidfd_open(int((subject.directory / "containers" / ONE / "conmon.pid").read_text()))
+    os.kill(runtime.pid(ONE), signal.SIGKILL)
+    assert select.select([monitor], [], [], SECONDS)[0]  # without the loop, so that nobody hears of it
+    os.close(monitor)
+    with pytest.raises(Unavailable, match="container one is not running"):
+        await runtime.attach(ONE)

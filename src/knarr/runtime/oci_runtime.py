@@ -183,9 +183,13 @@ class OciRuntime:
 
     async def attach(self, container: ContainerId) -> Attachment:
         live = self._get(container)
-        if live.ended is not None:
-            raise Unavailable(f"container {container} is not running")
-        return await attachment.connect(self._bundle(container))
+        if live.ended is None:
+            try:
+                return await attachment.connect(self._bundle(container))
+            except Unavailable:  # as a rule it has ended this moment, and its end is still to be read
+                if self.is_alive(container):
+                    raise
+        raise Unavailable(f"container {container} is not running")
 
     async def reopen_log(self, container: ContainerId) -> None:
         live = self._get(container)
