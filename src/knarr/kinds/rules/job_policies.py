@@ -133,13 +133,33 @@ def _success(rule: Json, field: str, completions: int) -> Iterator[Cause]:
 
 def how_many(indexes: str, completions: int) -> int:
     """How many indexes a text such as `1,3-5` names. Raises Invalid."""
-    total, last = 0, -1
+    return sum(end - first + 1 for first, end in _intervals(indexes, completions))
+
+
+def overlap(one: str, other: str, completions: int) -> int | None:
+    """The first index that both texts name; texts that are none name none, which is told elsewhere."""
+    try:
+        left, right = (_intervals(text, completions) for text in (one, other))
+    except Invalid:
+        return None
+    at = 0
+    for first, end in left:
+        while at < len(right) and right[at][1] < first:
+            at += 1
+        if at < len(right) and right[at][0] <= end:
+            return max(first, right[at][0])
+    return None
+
+
+def _intervals(indexes: str, completions: int) -> list[tuple[int, int]]:
+    """The intervals of a text, in order. Raises Invalid."""
+    found: list[tuple[int, int]] = []
     for part in indexes.split(",") if indexes else ():
         first, end = _interval(part, completions)
-        if last >= first:
-            raise Invalid(f"non-increasing order, previous: {last}, current: {first}")
-        total, last = total + end - first + 1, end
-    return total
+        if found and found[-1][1] >= first:
+            raise Invalid(f"non-increasing order, previous: {found[-1][1]}, current: {first}")
+        found.append((first, end))
+    return found
 
 
 def _interval(text: str, completions: int) -> tuple[int, int]:

@@ -70,6 +70,7 @@ def job_status(new: Json, old: Json) -> Iterator[Cause]:
     pair = Pair(new.get("spec") or {}, new.get("status") or {}, old.get("status") or {})
     for key in COUNTS:
         yield from numbers.non_negative(pair.now.get(key), f"status.{key}")
+    yield from _uncounted(pair.now.get("uncountedTerminatedPods") or {})
     yield from _conditions(pair)
     yield from _times(pair)
     yield from _finished(pair)
@@ -78,6 +79,19 @@ def job_status(new: Json, old: Json) -> Iterator[Cause]:
     if pair.has_changed("ready", "active") and ready is not None and ready > active:
         yield faults.invalid("status.ready", ready, "cannot set more ready pods than active")
     yield from _shrunk(pair)
+
+
+def _uncounted(uncounted: Json) -> Iterator[Cause]:
+    """Each pod once, whichever way it ended."""
+    seen: set[str] = set()
+    for key in ("succeeded", "failed"):
+        for index, uid in enumerate(uncounted.get(key) or ()):
+            field = f"status.uncountedTerminatedPods.{key}[{index}]"
+            if not uid:
+                yield faults.invalid(field, uid, "must not be empty")
+            elif uid in seen:
+                yield faults.duplicate(field, uid)
+            seen.add(uid)
 
 
 def _conditions(pair: Pair) -> Iterator[Cause]:
@@ -92,6 +106,9 @@ def _conditions(pair: Pair) -> Iterator[Cause]:
             yield faults.bad(CONDITIONS, f"cannot disable the terminal {name}=True condition")
     if _is_true(pair.was, "SuccessCriteriaMet") and not pair.is_true("SuccessCriteriaMet"):
         yield faults.bad(CONDITIONS, "cannot disable the SuccessCriteriaMet=True condition")
+    if _is_true(pair.was, "Complete") and pair.has_turned("SuccessCriteriaMet") and pair.is_true("SuccessCriteriaMet"):
+        text = "cannot set SuccessCriteriaMet=True for Job already has Complete=true conditions"
+        yield faults.bad(CONDITIONS, text)
 
 
 def _times(pair: Pair) -> Iterator[Cause]:
@@ -151,6 +168,11 @@ def _indexes(pair: Pair) -> Iterator[Cause]:
     if failed is not None and pair.has_changed("failedIndexes") and pair.spec.get("backoffLimitPerIndex") is None:
         detail = "cannot set non-null failedIndexes when backoffLimitPerIndex is null"
         yield faults.invalid("status.failedIndexes", failed, detail)
+    if failed and done and completions is not None and pair.has_changed("completedIndexes", "failedIndexes"):
+        shared = job_policies.overlap(done, failed, completions)
+        if shared is not None:
+            detail = f"failedIndexes and completedIndexes overlap at index: {shared}"
+            yield faults.invalid("status.failedIndexes", failed, detail)
 
 
 def _shrunk(pair: Pair) -> Iterator[Cause]:

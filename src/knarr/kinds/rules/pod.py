@@ -44,7 +44,7 @@ SEARCH_CHARACTERS_MAX: Final = 2048
 def pod(found: Json) -> Iterator[Cause]:
     spec = found.get("spec") or {}
     yield from pod_spec(spec, "spec")
-    listed = spec.get("volumes") or ()
+    listed: list[Json] = spec.get("volumes") or []
     for index, volume in enumerate(listed):
         if "image" in volume and not volume["image"].get("reference"):
             yield faults.required(f"spec.volumes[{index}].image.reference")
