@@ -154,7 +154,7 @@ async def answered(sequence: list[http.Request]) -> list[int]:
 
 
 @pytest.mark.timeout(120)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(requests(), min_size=10, max_size=25))
 def test_no_input_is_answered_with_a_fault_of_the_server(sequence: list[http.Request]) -> None:
     codes = asyncio.run(answered(sequence))

@@ -58,7 +58,7 @@ def unpack_beside_a_canary(body: bytes) -> None:
         shutil.rmtree(upper)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(place=st.integers(0, len(WHOLE) - 1), byte=st.integers(0, 255), end=st.integers(0, len(WHOLE)))
 def test_a_damaged_layer_is_refused_or_harmless(place: int, byte: int, end: int) -> None:
     body = bytearray(WHOLE)
@@ -72,13 +72,13 @@ def test_a_damaged_layer_is_refused_or_harmless(place: int, byte: int, end: int)
     unpack_beside_a_canary(bytes(body[:end]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(members, max_size=8))
 def test_any_order_of_entries_is_refused_or_harmless(entries: list[bytes]) -> None:
     unpack_beside_a_canary(archive(*entries))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(members, max_size=8))
 def test_what_unpacks_packs_and_unpacks_to_the_same_layer(entries: list[bytes]) -> None:
     content = MemoryContent()
@@ -95,7 +95,7 @@ def test_what_unpacks_packs_and_unpacks_to_the_same_layer(entries: list[bytes]) 
     content.close()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_no_reason_to_crash(body: bytes) -> None:
     reader = TarReader(io.BytesIO(body + bytes(512)).read)

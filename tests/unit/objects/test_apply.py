@@ -203,7 +203,7 @@ def config_map(held: dict[str, str]) -> Json:
     return {**made, "data": held} if held else made
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.sampled_from(["x", "y", "z"]), DATA), min_size=1, max_size=6))
 def test_every_owner_sees_its_last_configuration_and_nothing_unowned_remains(steps: list[tuple[str, Any]]) -> None:
     schema = schemas.of(CONFIGMAP)

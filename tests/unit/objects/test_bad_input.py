@@ -58,7 +58,7 @@ def objects(kind: Kind) -> st.SearchStrategy[Json]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_an_object_is_decoded_and_judged_or_refused(kind: Kind) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(objects(kind))
     def check(value: Json) -> None:
         walks.unknown_fields(kind, value)
@@ -86,7 +86,7 @@ PATCHES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(PATCHES)
 def test_a_strategic_patch_is_applied_or_refused_and_changes_no_live_object(patch: Any) -> None:
     before = copy.deepcopy(LIVE)
@@ -97,7 +97,7 @@ def test_a_strategic_patch_is_applied_or_refused_and_changes_no_live_object(patc
     assert before == LIVE
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(objects(POD))
 def test_a_configuration_is_applied_or_refused(config: Json) -> None:
     before = copy.deepcopy(LIVE)

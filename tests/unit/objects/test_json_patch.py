@@ -31,7 +31,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(KEYS, VALUES, max_size=4), OPERATIONS)
 def test_what_the_reference_implementation_applies_gives_the_same(
     target: dict[str, Any], operations: list[dict[str, Any]]
