@@ -22,6 +22,7 @@ from knarr.cri.messages.image import AuthConfig, Image, ImageStatusRequest, Pull
 from knarr.cri.protocol import ImageService
 from knarr.kinds.lens.config import Secret
 from knarr.kubelet.members import AnyContainer
+from knarr.kubelet.pulled_images import PulledImages
 from knarr.kubelet.standing import Problem
 
 Event = Callable[[Literal["Normal", "Warning"], str, str], None]
@@ -51,8 +52,11 @@ class _Failures:
 class ImagePuller:
     """One per kubelet. `rule` is the back-off between failed pulls of one image for one pod."""
 
-    def __init__(self, images: ImageService, clock: Clock, rule: BackoffRule, pulls_max: int) -> None:
+    def __init__(
+        self, images: ImageService, clock: Clock, rule: BackoffRule, pulls_max: int, pulled: PulledImages
+    ) -> None:
         self._images = images
+        self._pulled = pulled
         self._clock = clock
         self._rule = rule
         self._slots = asyncio.Semaphore(pulls_max)
@@ -64,7 +68,7 @@ class ImagePuller:
         """The image a container shall run, pulled if its policy says so. Raises StartFailed."""
         reference, policy = container.image, pull_policy(container)
         present = None if policy == "Always" else await self.find(reference)
-        if present is not None:
+        if present is not None and await self._may_use(present, reference, secrets):
             event("Normal", "Pulled", f'Container image "{reference}" already present on machine')
             return present
         own = await self._own(reference) if policy == "Always" else None
@@ -79,6 +83,12 @@ class ImagePuller:
             raise StartFailed(Problem("ErrImageNeverPull", message, self._later(10)))
         self._refuse_early(uid, reference, event)
         return await self._pull(uid, reference, secrets, sandbox, event)
+
+    async def _may_use(self, image: Image, reference: str, secrets: Sequence[Secret]) -> bool:
+        """Whether the pod may run what is here; if it may not, its own credentials have to do."""
+        if self._pulled.may_use(image.id, reference, credentials(secrets, reference)):
+            return True
+        return await self._own(reference) is not None
 
     async def find(self, reference: str) -> Image | None:
         """The image if it is on this machine."""
@@ -117,7 +127,7 @@ class ImagePuller:
         try:
             async with self._slots:
                 began = self._clock.now()
-                image = await self._try(reference, credentials(secrets, reference), sandbox)
+                image, auth = await self._try(reference, credentials(secrets, reference), sandbox)
         except (KnarrError, OSError) as error:
             event("Warning", "Failed", f'Failed to pull image "{reference}": {error}')
             event("Warning", "Failed", "Error: ErrImagePull")
@@ -127,14 +137,17 @@ class ImagePuller:
             self._failures[key] = _Failures(backoff, f"ErrImagePull: {error}")
             raise StartFailed(Problem("ErrImagePull", str(error), self._later(SHOWN_SECONDS))) from error
         self._failures.pop((uid, reference), None)
+        self._pulled.note(image.id, reference, auth)
         now = self._clock.now()
         took, waited = duration(now - began), duration(now - asked)
         text = f'Successfully pulled image "{reference}" in {took} ({waited} including waiting).'
         event("Normal", "Pulled", f"{text} Image size: {image.size} bytes.")
         return image
 
-    async def _try(self, reference: str, auths: Sequence[AuthConfig | None], sandbox: PodSandboxConfig) -> Image:
-        """Pull with each credential until one works."""
+    async def _try(
+        self, reference: str, auths: Sequence[AuthConfig | None], sandbox: PodSandboxConfig
+    ) -> tuple[Image, AuthConfig | None]:
+        """Pull with each credential until one works: that one, too."""
         spec = ImageSpec(image=reference, user_specified_image=reference)
         failure: KnarrError | OSError | None = None
         for auth in auths:
@@ -144,7 +157,7 @@ class ImagePuller:
                 failure = error
                 continue
             found = await self.find(pulled.image_ref or reference) or await self.find(reference)
-            return found if found is not None else Image(id=pulled.image_ref or reference)
+            return found if found is not None else Image(id=pulled.image_ref or reference), auth
         assert failure is not None
         raise failure
 

@@ -50,6 +50,7 @@ from knarr.kubelet.heartbeat import Heartbeat
 from knarr.kubelet.image_gc import ImageCollector
 from knarr.kubelet.images import ImagePuller
 from knarr.kubelet.mirrors import Mirrors
+from knarr.kubelet.pulled_images import PulledImages
 from knarr.kubelet.settings import KubeletSettings
 from knarr.kubelet.shared import Aside, Shared
 from knarr.kubelet.sources import ObjectSources
@@ -86,7 +87,7 @@ class Kubelet:
         self._clock = clock
         self._cache = Cache([POD, SERVICE])
         rule = restarts.RULES[settings.backoff]
-        self._puller = ImagePuller(images, clock, rule, settings.pulls_max)
+        self._puller = ImagePuller(images, clock, rule, settings.pulls_max, PulledImages(settings.root_dir))
         self._sources = ObjectSources(client, clock, settings.api_wait_seconds)
         self._recorder = EventRecorder(client, clock, "kubelet", settings.node_name)
         self.heartbeat = Heartbeat(client, runtime, images, settings, clock)
