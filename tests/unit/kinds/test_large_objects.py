@@ -137,3 +137,34 @@ def test_an_anchor_of_names_that_are_not_supported_does_not_parse() -> None:
     )
     found = refused("ClusterTrustBundle", {"spec": {"trustBundle": pem.decode()}})
     assert found == ['spec.trustBundle: Invalid value: "<value omitted>": entry 0 does not parse as X.509']
+
+
+NAMES = [f"n{index}" for index in range(MANY // 10)]
+ENDED = [{"name": name, "state": {"terminated": {"exitCode": 1}}} for name in NAMES]
+RUNNING = [{"name": name, "state": {"running": {}}, "allocatedResourcesStatus": [{"name": "a"}]} for name in NAMES]
+
+
+def crowd(status: Json) -> Json:
+    containers = [{"name": name, "image": "x"} for name in NAMES]
+    return {"spec": {"restartPolicy": "Never", "containers": containers}, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"containerStatuses": ENDED}, {"containerStatuses": RUNNING}),
+        ({}, {"podIPs": [{"ip": f"10.{index >> 16}.{index >> 8 & 255}.{index & 255}"} for index in range(MANY // 10)]}),
+    ],
+    ids=["statuses", "addresses"],
+)
+def test_the_status_of_a_crowded_pod_is_judged_in_one_pass(old: Json, new: Json) -> None:
+    assert 1 <= len(refused_change("Pod", crowd(old), crowd(new), "status")) <= validating.TOLD_MAX
+
+
+def test_claims_and_profiles_of_a_crowded_pod_are_judged_in_one_pass() -> None:
+    claims = [{"name": name, "request": "r"} for name in NAMES]
+    whole = {"metadata": {"name": "x"}, **crowd({})}
+    whole["spec"]["containers"][0]["resources"] = {"claims": claims}
+    prefix = "container.apparmor.security.beta.kubernetes.io/"
+    whole["metadata"]["annotations"] = {f"{prefix}m{index}": "unconfined" for index in range(3000)}
+    assert len(refused("Pod", whole)) <= 2 * validating.TOLD_MAX

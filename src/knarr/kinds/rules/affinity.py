@@ -98,8 +98,9 @@ def _pod_term(term: Json, field: str) -> Iterator[Cause]:
         yield from faults.each(f"{field}.namespace", name, names.dns_label(name))
     yield from _keys(term, "matchLabelKeys", field)
     yield from _keys(term, "mismatchLabelKeys", field)
+    mismatched = frozenset(term.get("mismatchLabelKeys") or ())
     for index, key in enumerate(term.get("matchLabelKeys") or ()):
-        if key in (term.get("mismatchLabelKeys") or ()):
+        if key in mismatched:
             detail = "exists in both matchLabelKeys and mismatchLabelKeys"
             yield faults.invalid(f"{field}.matchLabelKeys[{index}]", key, detail)
     yield from _topology_key(term, field)

@@ -18,6 +18,8 @@ STANDARD: Final = OF_CONTAINERS | frozenset(
     )
 )  # fmt: skip
 HUGE_PAGES: Final = "hugepages-"
+SHOWN_MAX: Final = 20
+"""Names of claims that one fault lists: each of many faults may."""
 
 
 def of_container(given: Json, field: str, claims: frozenset[str] | None = None) -> Iterator[Cause]:
@@ -123,14 +125,16 @@ def _request(container: Json, name: str) -> str:
 
 def _claims(claims: list[Json], known: frozenset[str], field: str) -> Iterator[Cause]:
     seen: set[str] = set()
+    partly: set[str] = set()
     for index, claim in enumerate(claims):
         name = claim.get("name", "")
         if name and name not in known:
             detail = "must be one of the names in pod.spec.resourceClaims"
-            detail += f": {', '.join(sorted(known))}" if known else " which is empty"
+            detail += f": {', '.join(sorted(known)[:SHOWN_MAX])}" if known else " which is empty"
             yield faults.not_found(f"{field}[{index}]", name, detail)
         key = f"{name}/{claim['request']}" if claim.get("request") else name
         # A claim as a whole is all of its requests.
-        if key in seen or name in seen or (key == name and any(each.partition("/")[0] == name for each in seen)):
+        if key in seen or name in seen or (key == name and name in partly):
             yield faults.duplicate(f"{field}[{index}]", key)
         seen.add(key)
+        partly.add(name)

@@ -70,7 +70,8 @@ def _may_be_block(volume: Json) -> bool:
 
 
 def _device_conflicts(container: Json, field: str) -> Iterator[Cause]:
-    mounted = {each.get("name"): each.get("mountPath") for each in container.get("volumeMounts") or ()}
+    mounted = {each.get("name") for each in container.get("volumeMounts") or ()}
+    taken = {each.get("mountPath") for each in container.get("volumeMounts") or ()}
     names: set[str] = set()
     places: set[str] = set()
     for index, device in enumerate(container.get("volumeDevices") or ()):
@@ -81,7 +82,7 @@ def _device_conflicts(container: Json, field: str) -> Iterator[Cause]:
             yield faults.invalid(f"{field}.volumeDevices[{index}].devicePath", path, "must be unique")
         if name in mounted:
             yield faults.invalid(f"{field}.volumeDevices[{index}].name", name, "must not already exist in volumeMounts")
-        if path and path in mounted.values():
+        if path and path in taken:
             detail = "must not already exist as a path in volumeMounts"
             yield faults.invalid(f"{field}.volumeDevices[{index}].devicePath", path, detail)
         names.add(name)

@@ -31,7 +31,10 @@ APP_ARMOR_TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
 
 def of_pod(metadata: Json, spec: Json, field: str) -> Iterator[Cause]:
     """The annotations of a pod or a template; `field` is that of its metadata's annotations."""
-    for key, value in (metadata.get("annotations") or {}).items():
+    said = metadata.get("annotations") or {}
+    is_armed = any(key.startswith(APP_ARMOR) for key in said)
+    known = {each.get("name") for kind in KINDS for each in spec.get(kind) or ()} if is_armed else set()
+    for key, value in said.items():
         if key == MIRROR and not spec.get("nodeName"):
             yield faults.invalid(f"{field}[{key}]", value, "must set spec.nodeName if mirror pod annotation is set")
         elif key == DELETION_COST and not _is_cost(value):
@@ -39,7 +42,7 @@ def of_pod(metadata: Json, spec: Json, field: str) -> Iterator[Cause]:
         elif key == SECCOMP_POD or key.startswith(SECCOMP_CONTAINER):
             yield from _seccomp(value, f"{field}.{key}")
         elif key.startswith(APP_ARMOR):
-            yield from _app_armor(key, value, spec, field)
+            yield from _app_armor(key, value, known, field)
 
 
 def _is_cost(text: str) -> bool:
@@ -57,9 +60,9 @@ def _seccomp(profile: str, field: str) -> Iterator[Cause]:
         yield faults.invalid(field, profile, "must be a valid seccomp profile")
 
 
-def _app_armor(key: str, profile: str, spec: Json, field: str) -> Iterator[Cause]:
+def _app_armor(key: str, profile: str, known: set[Any], field: str) -> Iterator[Cause]:
     name = key.removeprefix(APP_ARMOR)
-    if all(each.get("name") != name for kind in KINDS for each in spec.get(kind) or ()):
+    if name not in known:
         yield faults.invalid(f"{field}[{key}]", name, "container not found")
     if profile not in ("", "runtime/default", "unconfined") and not profile.startswith(LOCALHOST):
         detail = f"invalid AppArmor profile name: {faults.shown(profile)}"

@@ -39,12 +39,15 @@ def pod_status(new: Json, old: Json) -> Iterator[Cause]:
         yield faults.invalid("status.qosClass", now.get("qosClass", ""), faults.IMMUTABLE)
     for statuses, containers in STATUSES:
         found, field = now.get(statuses) or (), f"status.{statuses}"
-        yield from _revived(found, was.get(statuses) or (), field, (spec, containers))
+        own = {each.get("name"): each for each in spec.get(containers) or ()}
+        if spec.get("restartPolicy") != "Always" or containers == "ephemeralContainers":
+            yield from _revived(found, was.get(statuses) or (), field, _Restarts(spec, containers, own))
         for index, each in enumerate(found):
             if "user" in each:
                 yield from _user(each["user"], spec, f"{field}[{index}].linux")
             if each.get("allocatedResourcesStatus"):
-                yield from _allocated(each, spec.get(containers) or (), f"{field}[{index}].allocatedResourcesStatus")
+                container = own.get(each.get("name"))
+                yield from _allocated(each, container, f"{field}[{index}].allocatedResourcesStatus")
     if now.get("resourceClaimStatuses"):
         yield from _claims(now["resourceClaimStatuses"], spec)
     yield from _pod_addresses(now.get("podIPs") or [])
@@ -59,28 +62,38 @@ def _conditions(conditions: Any) -> Iterator[Cause]:
             yield from faults.each(f"metadata.conditions[{index}].Type", kind, names.qualified(kind))
 
 
-def _revived(found: Any, before: Any, field: str, place: tuple[Json, str]) -> Iterator[Cause]:
+class _Restarts:
+    """What may run again after its end."""
+
+    __slots__ = ("are_all", "is_ephemeral", "own", "policy")
+
+    def __init__(self, spec: Json, containers: str, own: dict[Any, Json]) -> None:
+        self.policy, self.own = spec.get("restartPolicy"), own
+        self.is_ephemeral = containers == "ephemeralContainers"
+        self.are_all = any(
+            rule.get("action") == "RestartAllContainers"
+            for kind in ("containers", "initContainers")
+            for each in spec.get(kind) or ()
+            for rule in each.get("restartPolicyRules") or ()
+        )
+
+    def may(self, name: Any, code: int) -> bool:
+        if self.is_ephemeral:
+            return False
+        own = self.own.get(name) or {}
+        policy = own.get("restartPolicy") or self.policy
+        if self.are_all or policy == "Always" or (policy == "OnFailure" and code != 0):
+            return True
+        return any(_matches(rule.get("exitCodes") or {}, code) for rule in own.get("restartPolicyRules") or ())
+
+
+def _revived(found: Any, before: Any, field: str, restarts: _Restarts) -> Iterator[Cause]:
     """Containers that ended for good, and have not any more."""
     running = {each.get("name") for each in found if "terminated" not in (each.get("state") or {})}
     for index, each in enumerate(before):
-        ended = (each.get("state") or {}).get("terminated")
-        if ended is not None and each.get("name") in running and not _may_restart(each, ended, place):
+        ended, name = (each.get("state") or {}).get("terminated"), each.get("name")
+        if ended is not None and name in running and not restarts.may(name, ended.get("exitCode", 0)):
             yield faults.forbidden(f"{field}[{index}].state", "may not be transitioned to non-terminated state")
-
-
-def _may_restart(status: Json, ended: Json, place: tuple[Json, str]) -> bool:
-    spec, containers = place
-    if containers == "ephemeralContainers":
-        return False
-    own: Json = next((each for each in spec.get(containers) or () if each.get("name") == status.get("name")), {})
-    code, policy = ended.get("exitCode", 0), own.get("restartPolicy") or spec.get("restartPolicy")
-    if policy == "Always" or (policy == "OnFailure" and code != 0):
-        return True
-    listed = [rule for kind in ("containers", "initContainers") for each in spec.get(kind) or ()
-              for rule in each.get("restartPolicyRules") or ()]  # fmt: skip
-    if any(rule.get("action") == "RestartAllContainers" for rule in listed):
-        return True
-    return any(_matches(rule.get("exitCodes") or {}, code) for rule in own.get("restartPolicyRules") or ())
 
 
 def _matches(codes: Json, code: int) -> bool:
@@ -100,15 +113,15 @@ def _user(user: Json, spec: Json, field: str) -> Iterator[Cause]:
         yield from numbers.between(group, f"{field}.supplementalGroups[{index}]", (0, ID_MAX))
 
 
-def _allocated(status: Json, containers: Any, field: str) -> Iterator[Cause]:
+def _allocated(status: Json, own: Json | None, field: str) -> Iterator[Cause]:
     """The health of devices: of those that the container asked for."""
     if field.startswith("status.ephemeral"):
         yield faults.forbidden(field, "must not be specified in container status")
         return
-    own = next((each for each in containers if each.get("name") == status.get("name")), None)
+    asked = _asked(own) if own is not None else None
     for index, resource in enumerate(status["allocatedResourcesStatus"]):
         name, path = resource.get("name", ""), f"{field}[{index}]"
-        if own is not None and name not in _asked(own):
+        if asked is not None and name not in asked:
             is_claim = name.startswith("claim:")
             detail = CLAIM_TEXT if is_claim else "must match one of the container's resource requests"
             yield faults.invalid(f"{path}.name", name, detail)
@@ -165,6 +178,8 @@ def _addresses(listed: list[Json], field: str) -> Iterator[Cause]:
     families = [each.version for text in texts if (each := addresses.parsed(text)) is not None]
     if len(texts) > 2 or len({*families}) != 2:
         yield faults.invalid(field, listed, ONE_OF_A_FAMILY)
+    seen: set[str] = set()
     for index, text in enumerate(texts):
-        if text in texts[:index]:
+        if text in seen:
             yield faults.duplicate(f"{field}[{index}]", listed[index])
+        seen.add(text)
