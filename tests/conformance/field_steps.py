@@ -104,9 +104,6 @@ def comparable(kind: Kind, step: Step, answered: Json) -> Json:
         if entry.get("time") and entry["time"] not in known:
             entry["time"] = "new"
     made["metadata"].pop("creationTimestamp", None)
-    if kind.kind == "Service":
-        for port in (made.get("spec") or {}).get("ports") or ():
-            port.setdefault("targetPort", 0)  # Go writes it; its default takes its place here
     return {"object": made}
 
 

@@ -16,7 +16,7 @@ from knarr.objects.schema import ObjectType, Schema
 Json = dict[str, Any]
 _GO_NAMES: Final = {"integer": "int64", "boolean": "bool", "number": "float64", "string": "string", "bytes": "[]uint8"}
 _SHOWN_MAX: Final = 10**30
-_ZEROS: Final = {"string": "", "integer": 0, "boolean": False, "quantity": "0"}
+_ZEROS: Final = {"string": "", "integer": 0, "boolean": False, "quantity": "0", "int-or-string": 0}
 
 
 class _Mismatch(Exception):

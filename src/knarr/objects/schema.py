@@ -17,7 +17,7 @@ SCALARS: Final = frozenset((
     "any", "object", "fields-v1",
 ))
 # fmt: on
-_WRITTEN: Final = frozenset(("struct", "string", "integer", "boolean", "quantity"))
+_WRITTEN: Final = frozenset(("struct", "string", "integer", "boolean", "quantity", "int-or-string"))
 """Forms that Go writes even when they are zero; a zero time or list is null, which is the same as absent."""
 
 

@@ -179,3 +179,12 @@ def test_the_divisor_of_a_resource_field_is_always_written() -> None:
     pod = {"spec": {"containers": [{"name": "c", "env": [{"name": "A", "valueFrom": where}]}]}}
     made = walks.decoded(POD, pod)["spec"]["containers"][0]["env"][0]["valueFrom"]
     assert made == {"resourceFieldRef": {"resource": "limits.cpu", "divisor": "0"}}
+
+
+def test_a_port_that_may_be_a_name_is_always_written_and_zero_takes_the_default() -> None:
+    probe = {"httpGet": {"path": "/"}}
+    given = {"spec": {"containers": [{"name": "c", "livenessProbe": probe}]}}
+    made = walks.decoded(POD, given)["spec"]["containers"][0]["livenessProbe"]["httpGet"]
+    assert made == {"path": "/", "port": 0}
+    service = next(kind for kind in KINDS if kind.kind == "Service")
+    assert walks.defaulted(service, {"spec": {"ports": [{"port": 80}]}})["spec"]["ports"][0]["targetPort"] == 80
