@@ -214,9 +214,11 @@ def boot(recording: Recording, moment: int, kept: float, seed: int, forgets_flus
         print(f"seed {seed}: {lost} writes lost, {len(found)} acknowledged ones missing")
         return found
     finally:
-        reboot.crash(cluster)
-        reboot.forget(cluster)
-        disk.unmount()
+        try:
+            reboot.crash(cluster)
+            reboot.forget(cluster)
+        finally:
+            disk.unmount()
 
 
 def test_nothing_acknowledged_is_lost_and_the_pods_run_again(recording: Recording) -> None:
