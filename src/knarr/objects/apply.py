@@ -5,7 +5,6 @@ a field that another manager owns with another value is a conflict, or changes h
 Spec: Server-Side Apply; texts are upstream's. Not here: sets of fields (fields.py), other writes (managed.py).
 """
 
-import functools
 from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -49,11 +48,15 @@ def _named(entry: Entry) -> str:
 def _message(found: Sequence[tuple[Entry, str]]) -> str:
     if len(found) == 1:
         return f"Apply failed with 1 conflict: conflict with {_named(found[0][0])}: {found[0][1]}"
+    owners: dict[str, bytes] = {}
+    of_owner: dict[str, list[str]] = {}
+    for entry, path in found:
+        owner = _named(entry)
+        owners[owner] = _identifier(entry)
+        of_owner.setdefault(owner, []).append(f"- {path}")
     lines: list[str] = []
-    owners = {_named(entry): _identifier(entry) for entry, _ in found}
     for owner in sorted(owners, key=owners.__getitem__):
-        lines.append(f"conflicts with {owner}:")
-        lines += [f"- {path}" for entry, path in found if _named(entry) == owner]
+        lines += [f"conflicts with {owner}:", *of_owner[owner]]
     return f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
 
 
@@ -105,7 +108,7 @@ def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> 
     was, others = _parted(held, applied.writer)
     is_mine_as_before = was is not None and was.fields == mine
     if was is not None and not is_mine_as_before:  # who names the same fields as before takes nothing away
-        owned = functools.reduce(fields.union, [mine, _NAMED, *(entry.fields for entry in others)])
+        owned = fields.union_all([mine, _NAMED, *(entry.fields for entry in others)])
         left = pruned(schema, target, was.fields, owned)
         if left is not target:
             target, made = left, decoding.decoded(schema, "", "", left)
@@ -244,11 +247,15 @@ def combined(schema: Schema, live: Any, config: Any) -> Any:
     with both."""
     if schema.is_atomic or (not live and not config):
         return config
-    if schema.form in ("struct", "map") and isinstance(config or {}, dict) and isinstance(live or {}, dict):
+    if schema.form in ("struct", "map") and _is_null_or(dict, config) and _is_null_or(dict, live):
         return _combined_fields(schema, live or {}, config or {})
-    if schema.form == "list" and isinstance(config or [], list) and isinstance(live or [], list):
+    if schema.form == "list" and _is_null_or(list, config) and _is_null_or(list, live):
         return _combined_list(schema, live or [], config or [])
-    return config
+    return config  # also of a wrong type, which decoding refuses
+
+
+def _is_null_or(form: type, value: Any) -> bool:
+    return value is None or value.__class__ is form
 
 
 def _combined_fields(schema: Schema, live: Json, config: Json) -> Json:

@@ -1,4 +1,5 @@
-"""Decoding: a client's JSON in the form in which a Go server would write it back. Pure; the result is a new tree.
+"""Decoding: a client's JSON in the form in which a Go server would write it back. Pure; the result is a new tree,
+but that maps of strings and sets of fields are shared with what came: who writes into them must own that too.
 
 Unknown fields are pruned, nulls and empty optional values are dropped, structs that Go always writes appear,
 quantities take their canonical form, and a value of the wrong type raises BadRequest with the place in upstream's
@@ -20,10 +21,13 @@ _ZEROS: Final = {"string": "", "integer": 0, "boolean": False, "quantity": "0", 
 
 
 class _Mismatch(Exception):
-    """A value of the wrong type; the path grows while the exception climbs. `struct` is the innermost type of it."""
+    """A value of the wrong type; the path grows while the exception climbs. `struct` is the innermost type of it.
 
-    def __init__(self, why: str) -> None:
+    `wanted` is the Go type that it cannot become; "" when `why` says it all."""
+
+    def __init__(self, why: str, wanted: str = "") -> None:
         self.why = why
+        self.wanted = wanted
         self.path: list[str] = []
         self.struct = ""
 
@@ -38,7 +42,9 @@ def decoded(schema: Schema, kind: str, version: str, obj: Json) -> Json:
         return _struct(schema.type, obj)
     except _Mismatch as fault:
         names = [part for part in reversed(fault.path) if part]
-        why = fault.why.replace("@", f"Go struct field {fault.struct}.{'.'.join(names)}")
+        why = fault.why
+        if fault.wanted:
+            why += f" into Go struct field {fault.struct}.{'.'.join(names)} of type {fault.wanted}"
         raise WrongType(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}') from fault
 
 
@@ -153,7 +159,7 @@ def _rare(field: Schema, item: Any) -> Any:
         case "struct":
             return _struct(field.type, item)
         case "fields-v1":
-            return item  # sets of fields are never changed, so they may be shared
+            return item
         case _:
             return _free(item)
 
@@ -175,7 +181,7 @@ def _as_float(item: int) -> float:
     try:
         return float(item)
     except OverflowError as error:
-        raise _Mismatch("json: cannot unmarshal number into @ of type float64") from error
+        raise _Mismatch("json: cannot unmarshal number", "float64") from error
 
 
 def _quantity(item: Any) -> str:
@@ -230,13 +236,13 @@ def _mismatch(item: Any, wanted: str) -> _Mismatch:
             found = "array"
         case _:
             found = "object"
-    return _Mismatch(f"json: cannot unmarshal {found} into @ of type {wanted}")
+    return _Mismatch(f"json: cannot unmarshal {found}", wanted)
 
 
 def _no_integer(item: Any, wanted: str) -> _Mismatch:
     """A number that does not fit is told as it was written, while a line can hold it."""
     if isinstance(item, int | float) and not isinstance(item, bool) and abs(item) < _SHOWN_MAX:
-        return _Mismatch(f"json: cannot unmarshal number {item} into @ of type {wanted}")
+        return _Mismatch(f"json: cannot unmarshal number {item}", wanted)
     return _mismatch(item, wanted)
 
 

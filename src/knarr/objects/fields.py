@@ -5,7 +5,7 @@ one with children is owned when it has the child ".". Spec: structured merge-dif
 Vocabulary: the *root* is the object itself and never owned.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -36,6 +36,28 @@ def _joined(left: Fields, right: Fields) -> Fields:
     if not left:
         return {SELF: LEAF, **right} if right else LEAF
     return union(left, right) if right else {SELF: LEAF, **left}
+
+
+def union_all(held: Iterable[Fields]) -> Fields:
+    """Everything in any of the sets, each level made once however many they are."""
+    sets = [each for each in held if each]
+    if len(sets) < 2:
+        return sets[0] if sets else LEAF
+    nodes: dict[str, list[Fields]] = {}
+    for each in sets:
+        for key, node in each.items():
+            nodes.setdefault(key, []).append(node)
+    return {key: same[0] if len(same) == 1 else _all_joined(same) for key, same in nodes.items()}
+
+
+def _all_joined(nodes: list[Fields]) -> Fields:
+    """One node of several; a leaf beside one with children is the child "." of what they make."""
+    children = [node for node in nodes if node]
+    if not children:
+        return LEAF
+    if len(children) < len(nodes):
+        children.insert(0, {SELF: LEAF})
+    return union_all(children)
 
 
 def difference(left: Fields, right: Fields) -> Fields:

@@ -82,14 +82,14 @@ def _capped(entries: list[Entry]) -> list[Entry]:
     if excess <= 0:
         return entries
     # One more than the excess goes, because the merged one takes a place itself.
-    merged: dict[str, Entry] = {}
+    gone: dict[str, list[Entry]] = {}
     for entry in updates[: excess + 1]:
-        version = entry.writer.api_version
-        held = merged[version].fields if version in merged else {}
-        together = fields.union(held, entry.fields)
-        merged[version] = Entry(Writer(ANCIENT, version), "Update", entry.time, together)
-    gone = updates[: excess + 1]
-    return [entry for entry in entries if entry not in gone] + list(merged.values())
+        gone.setdefault(entry.writer.api_version, []).append(entry)
+    merged = [
+        Entry(Writer(ANCIENT, version), "Update", old[-1].time, fields.union_all([entry.fields for entry in old]))
+        for version, old in gone.items()
+    ]
+    return [entry for entry in entries if entry.operation != "Update"] + updates[excess + 1 :] + merged
 
 
 def tracked(schema: Schema, new: Json, old: Json | None, writer: Writer, now: str) -> Json:

@@ -92,7 +92,8 @@ def changed(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Cause]:
     """The faults of a change of metadata (the server has already kept its own fields)."""
     causes: list[Cause] = []
     if old.get("deletionTimestamp"):
-        added = [each for each in new.get("finalizers") or () if each not in (old.get("finalizers") or ())]
+        had = frozenset(old.get("finalizers") or ())
+        added = [each for each in new.get("finalizers") or () if each not in had]
         if added:
             detail = "no new finalizers can be added if the object is being deleted, found new finalizers "
             causes.append(faults.forbidden("metadata.finalizers", detail + faults.shown(added)))

@@ -1,7 +1,8 @@
 """Times of JSON as Go reads and writes them: what `time.Parse` takes, and its words for what it refuses. Pure.
 
 A Time is written in UTC without a fraction, a MicroTime with six digits, and it must come with exactly six. As in
-Go an hour may have one digit, and a Time a fraction of any length after a full stop or a comma.
+Go an hour may have one digit, and a Time a fraction of any length after a full stop or a comma. Unlike there the year
+is 1 to 9999, in UTC too.
 Not here: the moments of this program (base/clock.py).
 """
 
@@ -16,7 +17,7 @@ from knarr.base.errors import Invalid
 SECONDS: Final = "2006-01-02T15:04:05Z07:00"
 MICROSECONDS: Final = "2006-01-02T15:04:05.000000Z07:00"
 # What is written as it was read; every month has the days 1 to 28.
-_DAY: Final = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+_DAY: Final = r"(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _WRITTEN: Final[Mapping[str, re.Pattern[str]]] = {
     SECONDS: re.compile(f"{_DAY}Z", re.ASCII),
     MICROSECONDS: re.compile(rf"{_DAY}\.\d{{6}}Z", re.ASCII),
@@ -35,6 +36,8 @@ _PARTS: Final[tuple[tuple[str, _Part], ...]] = (
     (":", ("05", _TWO, 0, 59, "second")),
 )
 _FRACTION: Final = re.compile(r"[.,](\d+)", re.ASCII)
+_SHOWN_MAX: Final = 256
+"""Characters of a text that a message quotes; no time is that long."""
 _SIX_DIGITS: Final = re.compile(r"[.,](\d{6})", re.ASCII)
 _ZONE: Final = re.compile(r"Z|([+-])(\d\d):(\d\d)", re.ASCII)
 
@@ -73,7 +76,8 @@ class _Reading:
             hour, minute, second = clock_time
             moment = datetime(year, month, day, hour, minute, second, microseconds, UTC) - offset
         except (ValueError, OverflowError):
-            return self.text  # before the year 1 or after 9999: kept as it came
+            # Before the year 1 or after 9999 in UTC: Go keeps it, but whoever reads it here later could not.
+            raise self._fault(": year out of range") from None
         return clock.rfc3339(moment) if self.layout == SECONDS else clock.rfc3339_micro(moment)
 
     def _number(self, part: _Part) -> int:
@@ -127,11 +131,11 @@ def _days(year: int, month: int) -> int:
 
 
 def _quoted(text: str) -> str:
-    """As package time quotes: what is not printable ASCII byte by byte."""
+    """As package time quotes: what is not printable ASCII byte by byte; of a long text the beginning."""
     shown = "".join(
         f"\\{each}" if each in '"\\'
         else each if " " <= each < "\x80"
         else "".join(f"\\x{byte:02x}" for byte in each.encode())
-        for each in text
+        for each in text[:_SHOWN_MAX]
     )  # fmt: skip
-    return f'"{shown}"'
+    return f'"{shown}"' if len(text) <= _SHOWN_MAX else f'"{shown}..."'

@@ -1,5 +1,6 @@
 """Server-side apply: ownership, conflicts, removal, migration; and what other writes leave in managedFields."""
 
+import functools
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from knarr.kinds.core_config import CONFIGMAP
 from knarr.kinds.core_storage import PERSISTENTVOLUME
 from knarr.objects import apply, fields, managed
 from knarr.objects.apply import Applied, Conflicts
+from knarr.objects.decoding import WrongType
 from knarr.objects.managed import Writer
 
 Json = dict[str, Any]
@@ -241,8 +243,15 @@ def _clean(node: Json) -> Json:
 def test_sets_of_fields_behave_as_sets(left: Json, right: Json) -> None:
     a, b = rooted(left), rooted(right)
     assert members(fields.union(a, b)) == members(a) | members(b)
+    assert fields.union_all([a, b]) == fields.union(a, b)
     assert members(fields.difference(a, b)) == members(a) - members(b)
     assert members(fields.intersection(a, b)) == members(a) & members(b)
+
+
+@given(st.lists(PATHS, max_size=4))
+def test_many_sets_of_fields_are_united_as_one_after_the_other(held: list[Json]) -> None:
+    sets = [rooted(each) for each in held]
+    assert fields.union_all(sets) == functools.reduce(fields.union, sets, {})
 
 
 def managed_by(obj: Json, who: str) -> Json:
@@ -358,3 +367,29 @@ def test_conflicts_are_told_in_the_order_of_their_owners_identifiers() -> None:
         'Apply failed with 2 conflicts: conflicts with "a" with subresource "status":',
         'conflicts with "a":',
     ]
+
+
+@pytest.mark.parametrize(
+    ("held", "wrong"),
+    [("containers", each) for each in ("", 0, False, {})]
+    + [("securityContext", each) for each in ("", 0, False, [])]
+    + [("nodeSelector", each) for each in ("", 0, False, [])],
+)
+def test_an_empty_value_of_a_wrong_type_is_not_applied(held: str, wrong: Any) -> None:
+    config = deployment()
+    live = applied(None, deployment(), "a")
+    live["spec"]["template"]["spec"] |= {"nodeSelector": {"a": "b"}, "securityContext": {"runAsUser": 1}}
+    config["spec"]["template"]["spec"][held] = wrong
+    for before in (None, live):
+        with pytest.raises(WrongType, match=rf"PodSpec\.spec\.template\.spec\.{held} of type"):
+            applied(before, config, "b", force=True)
+
+
+def test_a_conflict_with_many_owners_is_told_in_one_pass() -> None:
+    live = applied(None, deployment(), "a")
+    entry = live["metadata"]["managedFields"][0]
+    live["metadata"]["managedFields"] = [{**entry, "manager": f"m{index}"} for index in range(20_000)]
+    with pytest.raises(Conflicts) as found:
+        applied(live, deployment("x:2"), "b")
+    assert len(found.value.causes) == 20_000
+    assert len(str(found.value).splitlines()) == 40_000
