@@ -177,7 +177,10 @@ async def _run_parts(control: Control, settings: Settings, directory: Path, read
 
 def _storage_lines(database: Path) -> list[str]:
     """How large the store is, by the name that upstream gives etcd's."""
-    size = sum(each.stat().st_size for each in database.parent.glob(f"{database.name}*") if each.is_file())
+    size = 0
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):  # the last two come and go
+            size += Path(f"{database}{suffix}").stat().st_size
     name, meaning = "apiserver_storage_size_bytes", "Bytes of the store on disk."
     return exposition.family(name, "gauge", meaning, (('{storage_cluster_id="knarr-0"}', size),))
 

@@ -1,7 +1,7 @@
 """Build caches in a directory: `--cache-from type=local,src=DIR` and `--cache-to type=local,dest=DIR`.
 
 The directory is an OCI image layout, as BuildKit's is, with records of our own (builder/cache_exchange.py). The node
-takes and gives them as it does caches in registries, under a name made of the path, which goes when the build ends.
+takes and gives them as it does caches in registries, under a name of this command, which goes when the build ends.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from knarr.cli.printing import Failure, say
 
 LATEST = "latest"
 _REF_NAME = "org.opencontainers.image.ref.name"
+MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 _BLOB = re.compile(r"blobs/(?:sha256|sha512)/[0-9a-f]+", re.ASCII)
 
 
@@ -68,15 +69,43 @@ def _entry(cache: Cache) -> dict[str, Any]:
 def _load(arguments: argparse.Namespace, cache: Cache, entry: dict[str, Any]) -> None:
     index = {"schemaVersion": 2, "manifests": [{**entry, "annotations": {_REF_NAME: cache.reference}}]}
     content = json.dumps(index).encode()
+    try:
+        blobs = _blobs(Path(cache.where), str(entry.get("digest", "")))
+    except OSError as error:
+        raise Invalid(f"--cache-from: {error.filename} cannot be read: {error.strerror}") from error
 
     def body(stream: BinaryIO) -> None:
         with tarfile.open(fileobj=stream, mode="w|") as archive:
             header = tarfile.TarInfo("index.json")
             header.size = len(content)
             archive.addfile(header, io.BytesIO(content))
-            archive.add(Path(cache.where, "blobs"), "blobs")
+            for blob in blobs:
+                archive.add(Path(cache.where, blob), blob)
 
     node_client.call(arguments, "POST", "/load", body).json()
+
+
+def _blobs(root: Path, digest: str) -> list[str]:
+    """Where the manifest and the blobs that it names lie below `root`: the directory may hold other caches too."""
+    manifest = _place(digest)
+    with (root / manifest).open("rb") as file:
+        content = file.read(MANIFEST_BYTES_MAX + 1)
+    try:
+        document = json.loads(content if len(content) <= MANIFEST_BYTES_MAX else b"")
+        named = [document["config"], *document["layers"]]
+        places = [manifest, *(_place(str(descriptor["digest"])) for descriptor in named)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Invalid(f"--cache-from: {root / manifest} is no manifest of a build cache") from error
+    for place in places:
+        (root / place).stat()
+    return list(dict.fromkeys(places))
+
+
+def _place(digest: str) -> str:
+    place = f"blobs/{digest.replace(':', '/', 1)}"
+    if not _BLOB.fullmatch(place):
+        raise Invalid(f"--cache-from: {digest!r} is no digest")
+    return place
 
 
 def deliver(arguments: argparse.Namespace) -> None:
@@ -122,10 +151,10 @@ def _index(root: Path, texts: dict[str, bytes], cache: Cache) -> bytes:
     """The new cache under its tag, beside those of other tags."""
     tag = cache.tag or LATEST
     (entry,) = json.loads(texts["index.json"])["manifests"]
-    others: list[dict[str, Any]] = []
-    with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+    kept: list[dict[str, Any]] = []
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):  # not ours to keep
         others = json.loads((root / "index.json").read_bytes())["manifests"]
-    kept = [other for other in others if (other.get("annotations") or {}).get(_REF_NAME, "") != tag]
+        kept = [other for other in others if (other.get("annotations") or {}).get(_REF_NAME, "") != tag]
     return json.dumps({"schemaVersion": 2, "manifests": [*kept, {**entry, "annotations": {_REF_NAME: tag}}]}).encode()
 
 

@@ -174,10 +174,11 @@ class Cache:
 
     @property
     def reference(self) -> str:
-        """The name that the node knows it by."""
+        """The name that the node knows it by; a directory's is this process's own, for builds end at any time."""
         if self.kind != "local":
             return self.where
-        return f"knarr.local/buildcache:{hashlib.sha256(os.fsencode(os.path.realpath(self.where))).hexdigest()[:16]}"
+        path = hashlib.sha256(os.fsencode(os.path.realpath(self.where))).hexdigest()[:16]
+        return f"knarr.local/buildcache:{path}-{os.getpid()}"
 
 
 def cache_sources(arguments: argparse.Namespace) -> list[Cache]:

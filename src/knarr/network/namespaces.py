@@ -146,7 +146,8 @@ def _unshared(kinds: Iterable[str], mappings: IdMappings) -> Iterator[int]:
     """The pid of a process in new namespaces, the user namespace with its ids; it ends behind the block."""
     words = ["unshare", *(_WORDS[kind] for kind in kinds), "cat"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+    # Unbuffered: what a dead `unshare` did not take would be flushed again when the pipes are closed.
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0) as process:
         try:
             _await_echo(process)
             Path(f"/proc/{process.pid}/uid_map").write_text(id_mappings.lines(mappings.uids))
@@ -185,7 +186,10 @@ def _set_as_owner(pins: Mapping[str, Path], name: str, value: str) -> None:
     """Sysctls of an ipc namespace obey the root of the user namespace that owns it, not the host's."""
     inside = [f"--{kind}={pins[kind]}" for kind in ("user", "ipc")]
     words = ["nsenter", *inside, "sh", "-c", 'printf %s "$2" >"$1"', "sh", str(_file(name)), value]
-    ran = subprocess.run(words, capture_output=True, timeout=_MAKE_SECONDS, check=False)
+    try:
+        ran = subprocess.run(words, capture_output=True, timeout=_MAKE_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"sysctl {name}={value}: nsenter does not end within {_MAKE_SECONDS:g}s") from error
     if ran.returncode != 0:
         raise Invalid(f"sysctl {name}={value}: {ran.stderr.decode(errors='replace').strip()}")
 

@@ -26,5 +26,15 @@ def nameservers(file: Path) -> list[str]:
     return [words[1] for line in lines if len(words := line.split()) > 1 and words[0] == "nameserver"]
 
 
+def without_stubs(content: str) -> str:
+    """The file's content less the lines that name a stub."""
+    kept = [line for line in content.splitlines() if not _names_stub(line.split())]
+    return "\n".join(kept) + "\n"
+
+
+def _names_stub(words: list[str]) -> bool:
+    return words[:1] == ["nameserver"] and len(words) > 1 and is_stub(words[1])
+
+
 def is_stub(address: str) -> bool:
     return address.startswith("127.") or address == "::1"

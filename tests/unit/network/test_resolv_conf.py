@@ -29,3 +29,8 @@ def test_resolvers_are_taken_from_behind_a_stub(tmp_path: Path, host: str, is_be
 
 def test_a_machine_without_the_file_names_nobody(tmp_path: Path) -> None:
     assert resolv_conf.nameservers(tmp_path / "none") == []
+
+
+def test_lines_that_name_a_stub_are_left_out_whatever_follows_the_address() -> None:
+    content = "search here\nnameserver 127.0.0.53 # stub\nnameserver\nnameserver 192.0.2.1 # not 127.0.0.1\n"
+    assert resolv_conf.without_stubs(content) == "search here\nnameserver\nnameserver 192.0.2.1 # not 127.0.0.1\n"

@@ -195,11 +195,9 @@ def _own_files(work: Path, operation: Run, asked: RunSettings) -> list[VolumeMou
 def _resolv_conf() -> str:
     """The machine's resolvers, but those on its loopback, which a container cannot reach."""
     try:
-        lines = resolv_conf.path().read_text().splitlines()
+        return resolv_conf.without_stubs(resolv_conf.path().read_text(errors="replace"))
     except OSError:
         return ""
-    kept = [line for line in lines if line.split()[:1] != ["nameserver"] or not resolv_conf.is_stub(line.split()[-1])]
-    return "\n".join(kept) + "\n"
 
 
 @contextlib.asynccontextmanager
