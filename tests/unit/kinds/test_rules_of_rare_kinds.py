@@ -100,6 +100,15 @@ ANSWERS: list[tuple[Json, Json, list[str]]] = [
     ({}, {**ISSUED, "beginRefreshAt": "2026-01-01T00:09:00Z"},
      ['status.beginRefreshAt: Invalid value: "2026-01-01T00:09:00Z": must be at least 10 minutes after '
       "status.notBefore"]),
+    ({}, {**ISSUED, "beginRefreshAt": "2026-01-01T23:51:00Z"},
+     ['status.beginRefreshAt: Invalid value: "2026-01-01T23:51:00Z": must be at least 10 minutes before '
+      "status.notAfter"]),
+    ({}, {**ISSUED, "notBefore": "9999-12-31T23:55:00Z"},
+     ['status.beginRefreshAt: Invalid value: "2026-01-01T12:00:00Z": must be at least 10 minutes after '
+      "status.notBefore"]),
+    ({}, {**ISSUED, "notAfter": "0001-01-01T00:05:00Z"},
+     ['status.beginRefreshAt: Invalid value: "2026-01-01T12:00:00Z": must be at least 10 minutes before '
+      "status.notAfter"]),
 ]  # fmt: skip
 
 

@@ -123,9 +123,10 @@ def _issued(now: Json) -> Iterator[Cause]:
     if missing:
         return
     begin, end, refresh = (clock.parse_rfc3339(now[key]) for key, _ in TIMES)
-    if refresh < begin + MARGIN:
+    # Differences: a moment and a margin may be after the last one that there is.
+    if refresh - begin < MARGIN:
         detail = "must be at least 10 minutes after status.notBefore"
         yield faults.invalid("status.beginRefreshAt", now["beginRefreshAt"], detail)
-    elif refresh > end - MARGIN:
+    elif end - refresh < MARGIN:
         detail = "must be at least 10 minutes before status.notAfter"
         yield faults.invalid("status.beginRefreshAt", now["beginRefreshAt"], detail)
