@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httptools
 
 from knarr.base import errors, logs
-from knarr.wire import http, http_file, http_head, http_request
+from knarr.wire import http, http_file, http_head, http_request, known_heads
 from knarr.wire.connection import LOST, READ_AHEAD, UpgradedConnection
 from knarr.wire.http_body import ArrivingBody
 from knarr.wire.http_request import Exchange
@@ -53,7 +53,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._current: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
         self._leftover: list[bytes] | None = None
-        self._unframed = 0
+        self._unframed = self._learnt = 0
         self._refusal: tuple[int, str] | None = None
         self._is_streaming = self._is_ending = self._is_lingering = False
         self._read_paused = self._at_end = False
@@ -104,7 +104,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._refuse(*(cause.args if isinstance(cause, http_request.Refused) else (400, "Bad Request")))
         else:
             self._check_unfinished_head(len(content))
-            if message and self._has_served:  # heads of clients that ask once are not worth the room
+            if message and self._has_served and self._learnt < known_heads.LEARNT_MAX:  # who asks once is not kept
                 self._learn(message)
         if self._task is None and self._waiting:
             self._start_next()
@@ -122,6 +122,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._arriving is None and len(self._waiting) == 1:
             request = self._waiting[0].request
             if request is not None and not self._waiting[0].is_last:
+                self._learnt += 1
                 self._server.heads.learn(message, request.headers)
 
     def eof_received(self) -> bool:

@@ -2,7 +2,8 @@
 
 What llhttp and http_request.py made of a block of fields is kept by the block's bytes, the digits of the body's length
 left out. A message with a known block, a plain request line and its whole body is not parsed again, which saves half of
-what reading it costs. Everything else goes to the parser, which alone decides what is well formed.
+what reading it costs. Everything else goes to the parser, which alone decides what is well formed. Blocks hold
+credentials: they stay in this process's memory until newer ones take their room.
 Vocabulary: a *block* is a head without its request line.
 """
 
@@ -13,7 +14,10 @@ from knarr.wire import http
 
 BLOCKS_MAX: Final = 512
 HEAD_BYTES_MAX: Final = 2048
-"""Longer heads are parsed each time: all that is kept stays below 2 MB."""
+FIELDS_MAX: Final = 32
+"""Heads longer than these are parsed each time: all that is kept stays below 4 MB."""
+LEARNT_MAX: Final = 64
+"""Blocks that one connection may add: who sends a new field with each request would push out all others'."""
 _LENGTH: Final = b"\r\nContent-Length: "
 # The characters that RFC 3986 lets a path and a query have.
 _LINE: Final = re.compile(
@@ -72,19 +76,22 @@ class KnownHeads:
         if parts is None or not _is_plain(headers):
             return
         names = [name for name, _ in headers]
+        declared = int(headers[names.index("content-length")][1]) if "content-length" in names else 0
+        if declared != len(parts.body):  # a parser skips empty lines between messages: they are nobody's body
+            return
         if len(self._blocks) >= BLOCKS_MAX:
-            self._blocks.clear()
+            del self._blocks[next(iter(self._blocks))]
         if parts.digits:
             at = names.index("content-length")
             self._blocks[parts.block] = _Block((*headers[:at], *headers[at + 1 :]), at, 0)
         else:
-            self._blocks[parts.block] = _Block(headers, None, len(parts.body))
+            self._blocks[parts.block] = _Block(headers, None, declared)
 
 
 def _is_plain(headers: http.Headers) -> bool:
     """Whether the fields say nothing but the length of what follows them."""
     names = [name for name, value in headers if (name, value.lower()) != ("connection", "keep-alive")]
-    return _DECISIVE.isdisjoint(names) and names.count("content-length") <= 1
+    return len(headers) <= FIELDS_MAX and _DECISIVE.isdisjoint(names) and names.count("content-length") <= 1
 
 
 def _parts(message: bytes) -> _Parts | None:

@@ -44,6 +44,8 @@ ODD = (
     PUT + OTHER_PUT,
     PUT[:-1],
     PUT + b"x",
+    GET + b"\r\n" * 9,
+    PUT + b"\r\n",
 )
 
 
@@ -123,6 +125,29 @@ def test_a_head_that_decides_about_its_connection_is_not_kept(name: str) -> None
     assert heads.request(message, PEER) is None
 
 
+@pytest.mark.parametrize("message", [GET, PUT, SMALL])
+async def test_empty_lines_behind_a_message_teach_no_length(message: bytes, tmp_path: Path) -> None:
+    empty = b"\r\n" * 9
+    swallowed = message + b"GET /b HTTP/1.1\r\n"  # as long as the empty lines
+    alone = await answers((swallowed + b"Host: h\r\n\r\n",), tmp_path / "alone")
+    assert await answers((*PLAIN, message + empty, swallowed, b"Host: h\r\n\r\n"), tmp_path / "late") in alone
+    heads = KnownHeads()
+    heads.learn(message + empty, _headers(message))
+    assert len(heads) == 0
+
+
+async def test_one_connection_pushes_out_few_of_the_others_heads(tmp_path: Path) -> None:
+    server = Server(told)
+    await server.listen_unix(tmp_path / "socket")
+    connection = await dial(unix_path=str(tmp_path / "socket"))
+    for number in range(known_heads.LEARNT_MAX + 9):
+        await connection.write(b"GET / HTTP/1.1\r\nHost: h\r\nX-Request: %d\r\n\r\n" % number)
+        assert await connection.read()
+    connection.close()
+    assert len(server.heads) == known_heads.LEARNT_MAX
+    await server.close(0.5)
+
+
 def test_what_is_kept_is_bounded() -> None:
     heads = KnownHeads()
     for number in range(3 * known_heads.BLOCKS_MAX):
@@ -132,6 +157,9 @@ def test_what_is_kept_is_bounded() -> None:
     long = b"GET / HTTP/1.1\r\nHost: h\r\nX: %b\r\n\r\n" % (b"x" * known_heads.HEAD_BYTES_MAX)
     heads.learn(long, _headers(long))
     assert heads.request(long, PEER) is None
+    many = b"GET / HTTP/1.1\r\n%b\r\n" % (b"a: b\r\n" * (known_heads.FIELDS_MAX + 1))
+    heads.learn(many, _headers(many))
+    assert heads.request(many, PEER) is None
 
 
 def _headers(message: bytes) -> http.Headers:
