@@ -66,7 +66,7 @@ async def _recover_container(node: Node, record: ContainerRecord) -> None:
         at = state.started_at
         node.containers.put(replace(record, started_at=int(at.timestamp() * 1e9) if at else now()))
     if state.status == "stopped":
-        start.note_end(node, record.id, state)
+        await start.note_end(node, record.id, state)
     else:
         start.watch(node, record)
     _log.info("took over a container %s", logs.fields(container=record.id, state=state.status))

@@ -23,6 +23,7 @@ from knarr.network import namespaces
 from knarr.runtime.spec import VolumeMount
 
 _TRIED: Final = IdMappings((IdMapping(0, 65536, 1),), (IdMapping(0, 65536, 1),))
+_VOLUMES: Final = "mapped"
 # Flags of statvfs(3) → the mount option that a container must not lose when it makes a mount of ours read-only.
 _LOCKED: Final = {os.ST_NOSUID: "nosuid", os.ST_NODEV: "nodev", os.ST_NOEXEC: "noexec"}
 
@@ -99,7 +100,7 @@ def own(directory: Path, users: Users) -> None:
 def mapped(mounts: Sequence[VolumeMount], directory: Path, users: Users) -> list[VolumeMount]:
     """The same mounts, the sources of bind mounts shown with the pod's ids below the container's directory. What lies
     there already is mapped (image volumes)."""
-    held = directory / "mapped"
+    held = directory / _VOLUMES
     held.mkdir()
     held.chmod(0o711)
     return [
@@ -136,6 +137,11 @@ def _show(source: Path, place: Path, users: Users) -> None:
         linux.attach(tree, place)
     finally:
         os.close(tree)
+
+
+def release_volumes(directory: Path) -> None:
+    """Unmount what `mapped` mounted below the container's directory, once nobody is left to see it there."""
+    release(directory / _VOLUMES)
 
 
 def release(directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""StopPodSandbox against what else happens to the sandbox meanwhile."""
+"""Ends of sandboxes and containers: against what else happens meanwhile, and what is let go of, or is not."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -8,11 +8,22 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from knarr.base import linux
 from knarr.base.clock import SystemClock
 from knarr.base.ids import ContainerId, SandboxId
-from knarr.cri.messages.config import ContainerConfig, PodSandboxConfig
+from knarr.cri.messages.config import (
+    ContainerConfig,
+    IDMapping,
+    LinuxContainerConfig,
+    LinuxContainerSecurityContext,
+    NamespaceOption,
+    PodSandboxConfig,
+    UserNamespace,
+)
+from knarr.cri.messages.enums import NamespaceMode
 from knarr.cri.messages.sandbox import StopPodSandboxRequest
-from knarr.criserver.containers import start
+from knarr.criserver import compose
+from knarr.criserver.containers import remove, start, stop
 from knarr.criserver.events import Events
 from knarr.criserver.node import Node, Places, now
 from knarr.criserver.records import ContainerRecord, Records, SandboxRecord
@@ -88,3 +99,65 @@ async def test_who_starts_while_the_others_are_killed_is_killed_too(tmp_path: Pa
         ended = node.get_container(identity).ended
         assert ended is not None
         assert ended.exit_code == 137
+
+
+def bound(source: Path, place: Path) -> None:
+    for path in (source, place):
+        path.mkdir(parents=True)
+    (source / "kept").touch()
+    linux.mount(str(source), place, None, linux.MS_BIND)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+async def test_a_container_that_goes_takes_nothing_of_what_is_mounted_in_its_directory_along(tmp_path: Path) -> None:
+    node = node_of(tmp_path, Crossed(SystemClock()))
+    record = ContainerRecord(id=EARLY, sandbox=POD, config=ContainerConfig(), created_at=1, cgroup_path="/p/early")
+    node.containers.put(record)
+    directory = node.places.container(EARLY)
+    bound(tmp_path / "volume", directory / "left")
+    try:
+        await remove.remove_all(node, record)
+        assert (tmp_path / "volume" / "kept").exists()
+        assert directory.is_dir()
+    finally:
+        for point in linux.mounts_below(directory):
+            linux.umount(point)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+async def test_a_dead_container_of_a_user_namespace_holds_no_volume(tmp_path: Path) -> None:
+    ids = (IDMapping(host_id=65536, container_id=0, length=65536),)
+    users = UserNamespace(mode=NamespaceMode.POD, uids=ids, gids=ids)
+    context = LinuxContainerSecurityContext(namespace_options=NamespaceOption(userns_options=users))
+    config = ContainerConfig(linux=LinuxContainerConfig(security_context=context))
+    node = node_of(tmp_path, Crossed(SystemClock()))
+    record = ContainerRecord(id=EARLY, sandbox=POD, config=config, created_at=1, cgroup_path="/p/early")
+    node.containers.put(record)
+    await started(node, EARLY)
+    directory = node.places.container(EARLY)
+    bound(tmp_path / "volume", directory / "mapped" / "0")
+    try:
+        watch = node.watches[EARLY]
+        await stop.kill(node, node.get_container(EARLY))
+        await watch
+        assert linux.mounts_below(directory) == []
+        assert node.get_container(EARLY).ended is not None
+    finally:
+        for point in linux.mounts_below(directory):
+            linux.umount(point)
+
+
+def test_what_an_older_knarr_left_open_is_closed(tmp_path: Path) -> None:
+    modes = {"rootfs/open": 0o755, "rootfs/of-users": 0o710, "sandboxes/open": 0o711, "runtime/open": 0o755}
+    for name, mode in modes.items():
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name).chmod(mode)
+    compose.make_private(tmp_path)
+    assert {name: (tmp_path / name).stat().st_mode & 0o777 for name in (*modes, "rootfs", "runtime")} == {
+        "rootfs/open": 0o700,
+        "rootfs/of-users": 0o710,
+        "sandboxes/open": 0o700,
+        "runtime/open": 0o700,
+        "rootfs": 0o711,
+        "runtime": 0o700,
+    }

@@ -1,16 +1,19 @@
 """RemoveContainer: kill it if it runs, then remove all that was made for it. Removing the absent succeeds."""
 
 import asyncio
-import shutil
+import logging
 
-from knarr.base import tasks
+from knarr.base import logs, tasks
 from knarr.base.failpoints import failpoint
+from knarr.base.removal import drop_tree
 from knarr.cri.messages.container import RemoveContainerRequest, RemoveContainerResponse
 from knarr.cri.messages.enums import ContainerEventType
 from knarr.criserver import user_namespaces
 from knarr.criserver.containers import settings, status, stop, volumes
 from knarr.criserver.node import Node
 from knarr.criserver.records import ContainerRecord
+
+_log = logging.getLogger(__name__)
 
 
 async def remove(node: Node, request: RemoveContainerRequest) -> RemoveContainerResponse:
@@ -46,5 +49,8 @@ def _remove_files(node: Node, record: ContainerRecord) -> None:
     directory = node.places.container(record.id)
     if user_namespaces.wanted(settings.namespace_options(record.config)) is not None:
         user_namespaces.release(directory)
-    shutil.rmtree(directory, ignore_errors=True)
+    # What is still mounted there is somebody's volume: it stays for the next start's sweep, and so does its directory.
+    drop_tree(directory)
+    if directory.exists():
+        _log.warning("a removed container left files %s", logs.fields(container=record.id, path=directory))
     node.cgroups.remove(record.cgroup_path)

@@ -10,6 +10,7 @@ from knarr.base.errors import Invalid, KnarrError
 from knarr.base.failpoints import failpoint
 from knarr.cri.messages.container import StartContainerRequest, StartContainerResponse
 from knarr.cri.messages.enums import ContainerEventType, NamespaceMode
+from knarr.criserver import user_namespaces
 from knarr.criserver.containers import guard, settings, status
 from knarr.criserver.node import Node, now
 from knarr.criserver.records import ContainerRecord, Ended
@@ -67,10 +68,10 @@ async def _note_end(node: Node, identity: str) -> None:
     record = node.containers.find(identity)
     assert record is not None
     ended = await node.runtime.wait(record.id)
-    note_end(node, record.id, ended)
+    await note_end(node, record.id, ended)
 
 
-def note_end(node: Node, identity: str, ended: ContainerState) -> None:
+async def note_end(node: Node, identity: str, ended: ContainerState) -> None:
     record = node.containers.find(identity)
     if record is None or record.ended is not None:
         return
@@ -85,6 +86,9 @@ def note_end(node: Node, identity: str, ended: ContainerState) -> None:
         # Without a process namespace of its own, the kernel does not end its other processes.
         node.cgroups.kill(record.cgroup_path)
     status.publish(node, identity, ContainerEventType.CONTAINER_STOPPED_EVENT)
+    if user_namespaces.wanted(settings.namespace_options(record.config)) is not None:
+        # A dead container may lie about for long, and its volumes' memory and devices are not to wait for that.
+        await asyncio.to_thread(user_namespaces.release_volumes, node.places.container(identity))
 
 
 def _spec(node: Node, record: ContainerRecord) -> ContainerSpec:

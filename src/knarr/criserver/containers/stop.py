@@ -47,5 +47,5 @@ async def _ends_after(node: Node, record: ContainerRecord, number: int, seconds:
         return False
     except NotFound:
         return True
-    start.note_end(node, record.id, ended)
+    await start.note_end(node, record.id, ended)
     return True

@@ -1,12 +1,12 @@
 """StopPodSandbox and RemovePodSandbox: everything that run.py made goes, in the reverse order. All of it idempotent."""
 
 import asyncio
-import shutil
 
 from msgspec.structs import replace
 
 from knarr.base import linux, tasks
 from knarr.base.failpoints import failpoint
+from knarr.base.removal import drop_tree
 from knarr.cri.messages.sandbox import (
     RemovePodSandboxRequest,
     RemovePodSandboxResponse,
@@ -90,7 +90,7 @@ def _remove_files(node: Node, record: SandboxRecord) -> None:
     directory = node.places.sandbox(record.id)
     for place in ("shm", "pause"):
         linux.umount(directory / place)
-    shutil.rmtree(directory, ignore_errors=True)
+    drop_tree(directory)
     node.cgroups.kill(record.cgroup_parent)
     node.cgroups.remove(record.cgroup_parent)
 
