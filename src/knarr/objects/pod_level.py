@@ -42,7 +42,7 @@ def fill_requests(pod: Json) -> None:
         if name in SHARED:
             requests.setdefault(name, amount)
     for name, amount in own["limits"].items():
-        if name in SHARED or name.startswith(HUGE_PAGES):
+        if _is_shared(name):
             requests.setdefault(name, amount)
     if requests:
         own["requests"] = requests
@@ -64,6 +64,21 @@ def fill_limits(pod: Json) -> None:
         own["limits"] = limits
 
 
+def is_set(spec: Json) -> bool:
+    """Whether the pod as a whole names a resource that it may have."""
+    own = spec.get("resources")
+    if not isinstance(own, dict):
+        return False
+    named = (*(own.get("limits") or ()), *(own.get("requests") or ()))
+    return any(map(_is_shared, named))
+
+
+def amounts(spec: Json, side: str) -> Amounts:
+    """What a pod asks for as a whole, or at most where it does not say so; without overhead."""
+    own = _amounts(spec, side)
+    return {**_together(spec, side), **{name: own[name] for name in own if _is_shared(name)}}
+
+
 RULES: Final[Mapping[str, Callable[[Json], None]]] = {
     "pod-level-hugepages-limits": fill_huge_page_limits,
     "pod-level-requests": fill_requests,
@@ -74,8 +89,12 @@ RULES: Final[Mapping[str, Callable[[Json], None]]] = {
 
 def _own(pod: Json) -> Json | None:
     """The pod's own resources; None if they name nothing."""
-    found = (pod.get("spec") or {}).get("resources")
-    return found if isinstance(found, dict) and (found.get("limits") or found.get("requests")) else None
+    spec = pod.get("spec") or {}
+    return spec["resources"] if is_set(spec) else None
+
+
+def _is_shared(name: str) -> bool:
+    return name in SHARED or name.startswith(HUGE_PAGES)
 
 
 def _amounts(container: Json, side: str) -> Amounts:

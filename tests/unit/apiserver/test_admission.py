@@ -3,6 +3,10 @@
 import asyncio
 from typing import Any
 
+import pytest
+
+from knarr.apiserver.admission import limits
+
 PODS = "/api/v1/namespaces/default/pods"
 SERVICES = "/api/v1/namespaces/default/services"
 Json = dict[str, Any]
@@ -121,6 +125,15 @@ async def test_a_quota_on_cpu_wants_it_named_and_counts_it(ask: Any) -> None:
     )
 
 
+async def test_a_pod_that_as_a_whole_names_nothing_does_not_satisfy_a_quota(ask: Any) -> None:
+    quota = {"metadata": {"name": "q"}, "spec": {"hard": {"requests.cpu": "1"}}}
+    await ask("POST", "/api/v1/namespaces/default/resourcequotas", quota)
+    named = await ask("POST", PODS, pod("a", resources={"requests": {"cpu": "1"}}))
+    refused = await ask("POST", PODS, pod("b", resources={"requests": {}}))
+    assert named["kind"] == "Pod", named
+    assert "must specify requests.cpu for: c" in refused["message"]
+
+
 async def test_limit_ranges_default_and_bound_containers(ask: Any) -> None:
     limits = {"type": "Container", "default": {"cpu": "500m"}, "defaultRequest": {"cpu": "100m"}, "max": {"cpu": "1"}}
     body = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l"}, "spec": {"limits": [limits]}}
@@ -130,6 +143,28 @@ async def test_limit_ranges_default_and_bound_containers(ask: Any) -> None:
     big = [{"name": "c", "image": "x", "resources": {"limits": {"cpu": "2"}}}]
     refused = await ask("POST", PODS, pod("b", containers=big))
     assert refused["message"] == 'pods "b" is forbidden: maximum cpu usage per Container is 1, but limit is 2'
+
+
+def sized(cpu: str, **more: Any) -> Json:
+    return {"name": "c", "image": "x", "resources": {"requests": {"cpu": cpu}, "limits": {"cpu": cpu}}, **more}
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"containers": [sized("1")], "overhead": {"cpu": "2"}}, ""),
+        ({"containers": [sized("1")], "initContainers": [sized("3", name="i")]}, "limit is 3"),
+        (
+            {"containers": [sized("1500m")], "initContainers": [sized("1", name="s", restartPolicy="Always")]},
+            "limit is 2500m",
+        ),
+        ({"containers": [{"name": "c", "image": "x"}], "resources": {"limits": {"cpu": "4"}}}, "limit is 4"),
+        ({"containers": [{"name": "c", "image": "x"}], "resources": {"limits": {"cpu": "2"}}}, ""),
+    ],
+)
+def test_limit_ranges_bound_pods_by_what_they_take_at_most_or_say_as_a_whole(spec: Json, said: str) -> None:
+    faults = list(limits.faults({"type": "Pod", "max": {"cpu": "2"}}, {"kind": "Pod", "spec": spec}))
+    assert faults == ([f"maximum cpu usage per Pod is 2, but {said}"] if said else [])
 
 
 async def test_nothing_is_created_in_a_terminating_namespace(ask: Any) -> None:

@@ -1,14 +1,14 @@
 """LimitRanger: defaults and bounds of resources by the LimitRanges of a namespace. Spec: "Limit Ranges"."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from knarr.apiserver import status
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
-from knarr.objects import quantity
+from knarr.objects import pod_level, quantity
 
 RANGES: Final = "/registry/limitranges/"
 _EXEMPT: Final = frozenset({"resize", "status", "ephemeralcontainers", "binding"})
@@ -62,14 +62,15 @@ def check(context: RequestContext, obj: Json, old: Json | None) -> Json:
     items = _ranges(context, old)
     if not items:
         return obj
-    faults = [fault for item in items for fault in _faults(item, obj)]
-    if faults:
-        text = faults[0] if len(faults) == 1 else f"[{', '.join(faults)}]"
+    found = [fault for item in items for fault in faults(item, obj)]
+    if found:
+        text = found[0] if len(found) == 1 else f"[{', '.join(found)}]"
         raise status.forbidden(context.resource.qualified, obj["metadata"].get("name", ""), text)
     return obj
 
 
-def _faults(item: Json, obj: Json) -> Iterator[str]:
+def faults(item: Json, obj: Json) -> Iterator[str]:
+    """What of an object is outside of one item. As upstream, a pod's overhead does not count."""
     spec = obj.get("spec") or {}
     kind = item.get("type")
     if kind == "Container" and obj["kind"] == "Pod":
@@ -77,20 +78,9 @@ def _faults(item: Json, obj: Json) -> Iterator[str]:
             resources = container.get("resources") or {}
             yield from _bounded(item, resources.get("requests") or {}, resources.get("limits") or {})
     elif kind == "Pod" and obj["kind"] == "Pod":
-        yield from _bounded(item, _sum(spec, "requests"), _sum(spec, "limits"))
+        yield from _bounded(item, pod_level.amounts(spec, "requests"), pod_level.amounts(spec, "limits"))
     elif kind == "PersistentVolumeClaim" and obj["kind"] == "PersistentVolumeClaim":
         yield from _bounded(item, (spec.get("resources") or {}).get("requests") or {}, {})
-
-
-def _sum(spec: Json, field: str) -> dict[str, str]:
-    totals: dict[str, Any] = {}
-    for container in spec.get("containers") or ():
-        for name, value in ((container.get("resources") or {}).get(field) or {}).items():
-            totals[name] = totals.get(name, 0) + quantity.parse(value)
-    return {
-        name: quantity.canonical(str(float(value)) if value.denominator != 1 else str(value))
-        for name, value in totals.items()
-    }
 
 
 def _bounded(item: Json, requests: Json, limits: Json) -> Iterator[str]:

@@ -13,7 +13,7 @@ from knarr.apiserver import status
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json, Resource
 from knarr.kinds import pod_amounts, quality, quota_scopes
-from knarr.objects import quantity
+from knarr.objects import pod_level, quantity
 
 QUOTAS: Final = "/registry/resourcequotas/"
 Usage = dict[str, Fraction]
@@ -86,7 +86,7 @@ def _check_specified(context: RequestContext, name: str, hard: Usage, obj: Json)
     """A quota on compute resources wants every container to name them."""
     missing: dict[str, list[str]] = {}
     spec = obj.get("spec") or {}
-    if spec.get("resources"):
+    if pod_level.is_set(spec):
         return  # the pod as a whole says it
     for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
         given = _container(container)
