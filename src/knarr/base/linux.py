@@ -36,12 +36,18 @@ RESOLVE_IN_ROOT: Final = 0x10
 # The same numbers on every architecture.
 _SYS_OPEN_TREE: Final = 428
 _SYS_MOVE_MOUNT: Final = 429
+_SYS_FSOPEN: Final = 430
+_SYS_FSCONFIG: Final = 431
+_SYS_FSMOUNT: Final = 432
 _SYS_OPENAT2: Final = 437
 _SYS_MOUNT_SETATTR: Final = 442
 _AT_FDCWD: Final = -100
 _AT_EMPTY_PATH: Final = 0x1000
 _AT_RECURSIVE: Final = 0x8000
 _OPEN_TREE_CLONE: Final = 1
+_FSOPEN_CLOEXEC: Final = 1
+_FSMOUNT_CLOEXEC: Final = 1
+_FSCONFIG_CMD_CREATE: Final = 6
 _MOVE_MOUNT_F_EMPTY_PATH: Final = 4
 _MOUNT_ATTR_IDMAP: Final = 0x00100000
 _OPEN_TRIES: Final = 128
@@ -101,10 +107,28 @@ def clone_mapped(source: str | Path, user_namespace: int) -> int:
     _check(tree, source)
     try:
         _set_attributes(tree, _AT_EMPTY_PATH | _AT_RECURSIVE, _MountAttr(propagation=MS_SLAVE))
-        _set_attributes(tree, _AT_EMPTY_PATH, _MountAttr(attr_set=_MOUNT_ATTR_IDMAP, userns_fd=user_namespace))
+        map_ids(tree, user_namespace)
     except BaseException:
         os.close(tree)
         raise
+    return tree
+
+
+def map_ids(tree: int, user_namespace: int) -> None:
+    """Show the ids of a mount that is nowhere yet as that user namespace maps them. EINVAL: its file system cannot."""
+    _set_attributes(tree, _AT_EMPTY_PATH, _MountAttr(attr_set=_MOUNT_ATTR_IDMAP, userns_fd=user_namespace))
+
+
+def detached_tmpfs() -> int:
+    """A descriptor of a new tmpfs that is mounted nowhere, and gone with it."""
+    context = int(_libc.syscall(_SYS_FSOPEN, b"tmpfs", _FSOPEN_CLOEXEC))
+    _check(context, "fsopen")
+    try:
+        _check(_libc.syscall(_SYS_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0), "fsconfig")
+        tree = int(_libc.syscall(_SYS_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0))
+        _check(tree, "fsmount")
+    finally:
+        os.close(context)
     return tree
 
 

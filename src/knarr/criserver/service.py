@@ -3,9 +3,9 @@
 What this runtime does not offer (checkpoints, Windows) raises Unimplemented.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
 
 import knarr
@@ -39,7 +39,7 @@ class RuntimeServer:
     def __init__(self, node: Node, streaming: StreamingServer) -> None:
         self.node = node
         self._streaming = streaming
-        self._user_namespaces: bool | None = None
+        self._users = user_namespaces.Ability(partial(user_namespaces.are_possible, node.places.state))
 
     async def recover(self) -> None:
         await recovery.recover(self.node)
@@ -63,7 +63,7 @@ class RuntimeServer:
         places = self.node.places
         # Both programs make mounts read-only with all that is below (crun 1.4, runc 1.1).
         features = r.RuntimeHandlerFeatures(
-            recursive_read_only_mounts=True, user_namespaces=await self._has_user_namespaces()
+            recursive_read_only_mounts=True, user_namespaces=await self._users.is_there()
         )
         facts = {"cgroupDriver": "cgroupfs", "cgroup": places.cgroup}
         facts |= {"state": str(places.state), "run": str(places.run)}
@@ -73,12 +73,6 @@ class RuntimeServer:
             runtime_handlers=tuple(r.RuntimeHandler(name=name, features=features) for name in run.HANDLERS),
             features=r.RuntimeFeatures(supplemental_groups_policy=True),
         )
-
-    async def _has_user_namespaces(self) -> bool:
-        """Tried once: the kernel stays the same."""
-        if self._user_namespaces is None:
-            self._user_namespaces = await asyncio.to_thread(user_namespaces.are_possible, self.node.places.state)
-        return self._user_namespaces
 
     async def runtime_config(self, request: r.RuntimeConfigRequest) -> r.RuntimeConfigResponse:
         return r.RuntimeConfigResponse(linux=r.LinuxRuntimeConfiguration(cgroup_driver=CgroupDriver.CGROUPFS))

@@ -6,10 +6,12 @@ overlayfs itself cannot be mapped. Those mounts lie in the container's directory
 Which ids of the host: kubelet/user_namespaces.py. Spec: docs "User Namespaces"; user_namespaces(7).
 """
 
+import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -24,6 +26,7 @@ from knarr.runtime.spec import VolumeMount
 
 _TRIED: Final = IdMappings((IdMapping(0, 65536, 1),), (IdMapping(0, 65536, 1),))
 _VOLUMES: Final = "mapped"
+_AGAIN_SECONDS: Final = 60.0
 # Flags of statvfs(3) → the mount option that a container must not lose when it makes a mount of ours read-only.
 _LOCKED: Final = {os.ST_NOSUID: "nosuid", os.ST_NODEV: "nodev", os.ST_NOEXEC: "noexec"}
 
@@ -63,13 +66,36 @@ def _mappings(asked: Sequence[IDMapping]) -> tuple[IdMapping, ...]:
 
 
 def are_possible(directory: Path) -> bool:
-    """Whether this kernel makes user namespaces, and maps the ids of files that lie in the directory."""
+    """Whether this kernel makes user namespaces, and maps the ids of files that lie in the directory and in memory,
+    where tokens, Secrets and /dev/shm are (since 6.3)."""
     try:
         with namespaces.user_namespace(_TRIED) as namespace:
             os.close(linux.clone_mapped(directory, namespace))
+            memory = linux.detached_tmpfs()
+            try:
+                linux.map_ids(memory, namespace)
+            finally:
+                os.close(memory)
     except (KnarrError, OSError):
         return False
     return True
+
+
+class Ability:
+    """What `trial` last said. The kernel stays the same, so a yes is for good; a no may have been want of memory or of
+    processes, and is asked again after a minute."""
+
+    def __init__(self, trial: Callable[[], bool], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._trial = trial
+        self._monotonic = monotonic
+        self._is_there = False
+        self._again_at = 0.0
+
+    async def is_there(self) -> bool:
+        if not self._is_there and self._monotonic() >= self._again_at:
+            self._is_there = await asyncio.to_thread(self._trial)
+            self._again_at = self._monotonic() + _AGAIN_SECONDS
+        return self._is_there
 
 
 def open_to(directory: Path, users: Users | None) -> None:

@@ -19,7 +19,10 @@ from knarr.cri.messages.runtime import RuntimeHandler
 
 LENGTH: Final = 65536
 _FILE: Final = "userns"
-_NEEDED: Final = "a CRI runtime that makes them (--cri: containerd 2.0), with crun 1.9 or runc 1.2, and kernel 6.3"
+_NEEDED: Final = (
+    "kernel 6.3, unshare of util-linux, and a state directory whose file system maps ids; "
+    "with --cri, a runtime that makes them (containerd 2.0 with crun 1.9 or runc 1.2)"
+)
 
 
 class _Mapping(msgspec.Struct, frozen=True, rename="camel"):

@@ -1,6 +1,7 @@
 """System calls that look things up; what changes the machine is tested end to end."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,16 @@ def test_mount_points_are_found_the_deepest_first() -> None:
     assert found[-1] == Path("/") or Path("/") not in found
     assert [len(path.parts) for path in found] == sorted((len(path.parts) for path in found), reverse=True)
     assert linux.mounts_below(Path("/nothing/is/mounted/here")) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_a_tmpfs_that_is_mounted_nowhere_is_seen_by_nobody() -> None:
+    before = linux.mounts_below(Path("/"))
+    tree = linux.detached_tmpfs()
+    try:
+        assert stat.S_ISDIR(os.stat(tree).st_mode)
+        assert linux.mounts_below(Path("/")) == before
+        with pytest.raises(OSError, match=r"\[Errno"):
+            linux.map_ids(tree, tree)  # no user namespace
+    finally:
+        os.close(tree)

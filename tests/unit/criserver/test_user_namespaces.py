@@ -51,3 +51,16 @@ def test_the_hosts_own_is_none_of_the_pods() -> None:
 def test_what_cannot_be_is_refused(options: NamespaceOption, why: str) -> None:
     with pytest.raises(Invalid, match=why):
         user_namespaces.wanted(options)
+
+
+async def test_a_yes_is_for_good_and_a_no_for_a_minute() -> None:
+    seconds, answers = [5.0], [True, False]
+    ability = user_namespaces.Ability(answers.pop, lambda: seconds[0])
+    assert not await ability.is_there()
+    seconds[0] += 59
+    assert not await ability.is_there()
+    seconds[0] += 1
+    assert await ability.is_there()
+    seconds[0] += 1000
+    assert await ability.is_there()
+    assert answers == []

@@ -213,7 +213,7 @@ def test_what_a_pod_may_not_have_is_refused_not_ignored(tmp_path: Path) -> None:
         await node.create("claim", {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "x"}}]})
         await asyncio.sleep(0.5)
         told = dict(await node.events())
-        refused = 'RuntimeClass handler "" does not support user namespaces: they need a CRI runtime that makes them'
+        refused = 'RuntimeClass handler "" does not support user namespaces: they need kernel 6.3'
         assert told["FailedCreatePodSandBox"].startswith(f"Failed to create pod sandbox: {refused}")
         assert told["FailedMount"].startswith('MountVolume.SetUp failed for volume "v" : ')
         assert [s.metadata.name for s in node.runtime.sandboxes.values() if s.metadata] == ["claim"]
