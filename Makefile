@@ -24,6 +24,7 @@ bench: packages-test .venv/.run
 	  echo "== bench/$$claim.py"; $(BIN)/python -m bench.$$claim || exit 1; done
 
 soak: .venv/.test
+	KNARR_EXPLORE=1 $(BIN)/pytest -n 2 --timeout 3600 tests/unit
 	KNARR_ROUNDS=60 $(BIN)/pytest --timeout 3600 tests/conformance/test_consistency.py
 	KNARR_POWER_LOSSES=10000 $(BIN)/pytest --timeout 3600 tests/conformance/test_store_power_loss.py \
 	  tests/conformance/test_registry_power_loss.py

@@ -21,7 +21,7 @@ from tests.conformance.power_loss import STRACE, Act, Disk, read_trace
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
-    pytest.mark.timeout(240),  # the recording alone may take 120 s
+    pytest.mark.timeout(240 if "KNARR_POWER_LOSSES" not in os.environ else 3600),  # recording may take 120 s
 ]
 IMAGES = int(os.environ.get("KNARR_POWER_LOSSES", "2000"))
 PUSHES = """
