@@ -1,7 +1,8 @@
 """The status that the kubelet reports for a pod: phase, conditions, addresses and its containers' statuses.
 
-`pod_status` is pure and answers the whole status; `status_patch` answers what a strategic merge patch must say to get
-there from the status the API has. Phases: docs "Pod Lifecycle, Pod phase".
+`pod_status` is pure and answers the whole status; `with_final_ends` keeps in it what the API lets nobody take back;
+`status_patch` answers what a strategic merge patch must say to get there from the status the API has. Phases: docs
+"Pod Lifecycle, Pod phase".
 """
 
 from typing import Any
@@ -103,6 +104,33 @@ def _never_began(pod: Pod, observed: ObservedPod, standing: Standing) -> bool:
     """Whether the pod was refused before anything of it was made: its containers have no status then."""
     is_empty = not observed.sandboxes and not observed.containers
     return standing.stop is not None and is_empty and not pod.status.container_statuses
+
+
+def with_final_ends(pod: Pod, old: Json, new: Json) -> Json:
+    """The new status, where a container that ended for good and begins anew is told as before until it ends again.
+
+    In a new sandbox the init containers run anew. The API refuses a status that revives them, so nothing else would be
+    told either. Which ends are final is the API's to say: kinds/rules/pod_status.py.
+    """
+    found = dict(new)
+    for key in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
+        final = {each["name"]: each for each in old.get(key) or () if _is_final(pod, each)}
+        if final and key in new:
+            found[key] = [each if "terminated" in each["state"] else final.get(each["name"], each) for each in new[key]]
+    return found
+
+
+def _is_final(pod: Pod, told: Json) -> bool:
+    """Whether a container's end, as the API has it, is its last."""
+    ended = (told.get("state") or {}).get("terminated")
+    container = members.find(pod, told["name"])
+    if ended is None or container is None:
+        return False
+    if any(container is each for each in pod.spec.ephemeral_containers):
+        return True
+    if pod.spec.restart_policy == "Always" or reset.is_asked_for(pod):
+        return False
+    return not restarts.restarts(container, members.restart_policy(pod, container), ended.get("exitCode", 0))
 
 
 def status_patch(old: Json, new: Json, uid: str) -> Json | None:

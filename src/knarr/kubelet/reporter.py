@@ -83,6 +83,7 @@ class Reporter:
             host_ip=shared.settings.node_ip,
             can_recurse=shared.can_recurse,
         )
+        wanted = pod_status.with_final_ends(pod, self._status, wanted)
         patch = pod_status.status_patch(self._status, wanted, self._api_uid)
         if patch is not None and _is_starting(standing):
             self._held_since = self._held_since or now

@@ -1,6 +1,7 @@
 """The small API of the simulation, grown by what a kubelet asks: field selectors, status by strategic merge, tokens.
 
-Pods get the defaults that the API server would give them. The real API server meets the kubelet in e2e.
+Pods get the defaults that the API server would give them, and none takes back a container's last end. The
+real API server meets the kubelet in e2e.
 """
 
 import base64
@@ -11,11 +12,13 @@ from typing import Any
 import msgspec
 
 from knarr.base.clock import rfc3339
+from knarr.base.errors import Invalid
 from knarr.base.ids import Revision
 from knarr.client.client import Json, ListResult, PatchType, WatchEvent
 from knarr.kinds.core_config import SECRET, SERVICEACCOUNT
 from knarr.kinds.core_pod import POD
 from knarr.kinds.registry import Kind
+from knarr.kinds.rules import pod_status
 from tests.simulation.memory_api import MemoryApi, merge
 
 
@@ -49,6 +52,9 @@ class NodeApi(MemoryApi):
         if patch == "strategic":
             live = await self.get(kind, namespace, name)
             body = {**body, "status": _strategic(live.get("status", {}), body["status"])}
+            revived = [each for each in pod_status.pod_status(body, live) if "may not be transitioned" in each.message]
+            if kind == POD and revived:
+                raise Invalid(f"{name}: {revived[0].field}: {revived[0].message}")
         return await super().patch(kind, namespace, name, body, subresource=subresource)
 
 

@@ -5,9 +5,13 @@ from collections import deque
 from pathlib import Path
 
 from knarr.client.client import DeleteOptions
+from knarr.cri.messages.enums import ContainerState
+from knarr.cri.messages.sandbox import StopPodSandboxRequest
 from knarr.kinds.core_config import CONFIGMAP, LEASE, NODE, SECRET
 from knarr.kinds.core_pod import POD
 from tests.unit.kubelet.harness import Node, condition, run
+
+RUNNING = ContainerState.CONTAINER_RUNNING
 
 
 def test_a_bound_pod_runs_and_is_ready_within_a_moment(tmp_path: Path) -> None:
@@ -245,5 +249,27 @@ def test_a_pod_past_its_deadline_fails(tmp_path: Path) -> None:
             "DeadlineExceeded",
             "Pod was active on the node longer than the specified deadline",
         )
+
+    run(tmp_path, story)
+
+
+def test_in_a_new_sandbox_init_containers_run_anew_and_the_status_goes_on(tmp_path: Path) -> None:
+    async def story(node: Node, _: asyncio.TaskGroup) -> None:
+        node.script("first", exits=deque([0]))
+        await node.create("web", {"restartPolicy": "OnFailure", "initContainers": [{"name": "first"}]})
+        await node.reached("web", "Running")
+        (box,) = node.runtime.sandboxes
+        await node.runtime.stop_pod_sandbox(StopPodSandboxRequest(pod_sandbox_id=box))
+        # The second run does not end by itself: the first one's end is still told, and so is the rest.
+        await asyncio.sleep(1)
+        status = await node.status("web")
+        assert status["initContainerStatuses"][0]["state"]["terminated"]["containerID"] == "memory://container-2"
+        assert (status["podIP"], await node.ready("web")) == ("10.244.0.3", False)
+        (running,) = [each for each in node.runtime.containers.values() if each.status.state == RUNNING]
+        node.runtime.exit(running.status.id, 0)
+        await node.until(lambda: node.ready("web"), seconds=5)
+        status = await node.status("web")
+        ended = status["initContainerStatuses"][0]["state"]["terminated"]
+        assert ended["containerID"] == f"memory://{running.status.id}"
 
     run(tmp_path, story)

@@ -12,7 +12,7 @@ from knarr.cri.messages.enums import ContainerState
 from knarr.cri.messages.sandbox import LinuxContainerUser
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet.observed import ObservedPod
-from knarr.kubelet.pod_status import pod_status, status_patch
+from knarr.kubelet.pod_status import pod_status, status_patch, with_final_ends
 from knarr.kubelet.standing import Problem, Standing, Stop, Verdicts, start_key
 from tests.unit.kubelet.test_pod_plan import INITS, NOW, TWO, ended, pod, seen, up
 
@@ -169,3 +169,18 @@ def test_a_patch_takes_back_what_no_longer_holds() -> None:
     ready = next(c for c in patch["status"]["conditions"] if c["type"] == "Ready")
     assert (ready["status"], ready["reason"], ready["message"]) == ("True", None, None)
     assert [c["type"] for c in patch["status"]["conditions"]] == ["Ready", "ContainersReady"]
+
+
+@pytest.mark.parametrize(("policy", "code", "is_kept"), [("OnFailure", 0, True), ("OnFailure", 1, False),
+                                                         ("Never", 1, True), ("Always", 0, False)])  # fmt: skip
+def test_an_end_that_the_api_lets_nobody_take_back_is_told_until_the_next_one(
+    policy: str, code: int, *, is_kept: bool
+) -> None:
+    subject = pod(restartPolicy=policy, initContainers=[{"name": "first", "image": "i"}])
+    before = status(subject, seen(ended("first", code)))
+    begun = status(subject, seen(up("first", attempt=1), ended("first", code)))
+    again = status(subject, seen(ended("first", 7, attempt=1), ended("first", code)))
+    kept = with_final_ends(subject, before, begun)
+    assert kept["initContainerStatuses"] == (before if is_kept else begun)["initContainerStatuses"]
+    assert {**kept, "initContainerStatuses": []} == {**begun, "initContainerStatuses": []}
+    assert with_final_ends(subject, before, again) == again
