@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from knarr.base import durations
+from knarr.base import durations, logs
 from knarr.base.backoff import Backoff, BackoffRule
 from knarr.base.clock import Clock, Instant
 from knarr.base.errors import KnarrError
@@ -22,9 +22,10 @@ from knarr.cri.messages.image import AuthConfig, Image, ImageStatusRequest, Pull
 from knarr.cri.protocol import ImageService
 from knarr.kinds.lens.config import Secret
 from knarr.kubelet.members import AnyContainer
-from knarr.kubelet.pulled_images import PulledImages
+from knarr.kubelet.pulled_images import Credential, PulledImages
 from knarr.kubelet.standing import Problem
 
+_log = logs.log("kubelet")
 Event = Callable[[Literal["Normal", "Warning"], str, str], None]
 """Tells (type, reason, message) about the container."""
 
@@ -86,7 +87,7 @@ class ImagePuller:
 
     async def _may_use(self, image: Image, reference: str, secrets: Sequence[Secret]) -> bool:
         """Whether the pod may run what is here; if it may not, its own credentials have to do."""
-        if self._pulled.may_use(image.id, reference, credentials(secrets, reference)):
+        if self._pulled.may_use(image, reference, credentials(secrets, reference)):
             return True
         return await self._own(reference) is not None
 
@@ -127,7 +128,7 @@ class ImagePuller:
         try:
             async with self._slots:
                 began = self._clock.now()
-                image, auth = await self._try(reference, credentials(secrets, reference), sandbox)
+                image = await self._noted(reference, credentials(secrets, reference), sandbox)
         except (KnarrError, OSError) as error:
             event("Warning", "Failed", f'Failed to pull image "{reference}": {error}')
             event("Warning", "Failed", "Error: ErrImagePull")
@@ -137,27 +138,52 @@ class ImagePuller:
             self._failures[key] = _Failures(backoff, f"ErrImagePull: {error}")
             raise StartFailed(Problem("ErrImagePull", str(error), self._later(SHOWN_SECONDS))) from error
         self._failures.pop((uid, reference), None)
-        self._pulled.note(image.id, reference, auth)
         now = self._clock.now()
         took, waited = duration(now - began), duration(now - asked)
         text = f'Successfully pulled image "{reference}" in {took} ({waited} including waiting).'
         event("Normal", "Pulled", f"{text} Image size: {image.size} bytes.")
         return image
 
+    async def _noted(self, reference: str, offered: Sequence[Credential], sandbox: PodSandboxConfig) -> Image:
+        """Pull, and keep on record whose credentials brought the image; before, that one may come."""
+        if "@" in reference and await self.find(reference) is not None:
+            return (await self._try(reference, offered, sandbox))[0]  # perhaps no registry is asked
+        self._pulled.begin(reference)
+        try:
+            await self._pulled.save()
+            image, credential = await self._try(reference, offered, sandbox)
+        except KnarrError:
+            self._pulled.failed(reference)
+            await self._save()
+            raise
+        except BaseException:  # cut off: the runtime may go on with it
+            self._pulled.failed(reference, is_over=False)
+            raise
+        self._pulled.note(image.id, reference, credential)
+        await self._save()
+        return image
+
+    async def _save(self) -> None:
+        try:
+            await self._pulled.save()
+        except OSError as error:  # the file still says that a pull was begun, so the image is not free
+            _log.warning("pulled images %s", logs.fields(fault="were not written", error=error))
+
     async def _try(
-        self, reference: str, auths: Sequence[AuthConfig | None], sandbox: PodSandboxConfig
-    ) -> tuple[Image, AuthConfig | None]:
+        self, reference: str, offered: Sequence[Credential], sandbox: PodSandboxConfig
+    ) -> tuple[Image, Credential]:
         """Pull with each credential until one works: that one, too."""
         spec = ImageSpec(image=reference, user_specified_image=reference)
         failure: KnarrError | OSError | None = None
-        for auth in auths:
+        for credential in offered:
+            request = PullImageRequest(image=spec, auth=credential.auth, sandbox_config=sandbox)
             try:
-                pulled = await self._images.pull_image(PullImageRequest(image=spec, auth=auth, sandbox_config=sandbox))
+                pulled = await self._images.pull_image(request)
             except (KnarrError, OSError) as error:
                 failure = error
                 continue
             found = await self.find(pulled.image_ref or reference) or await self.find(reference)
-            return found if found is not None else Image(id=pulled.image_ref or reference), auth
+            return found if found is not None else Image(id=pulled.image_ref or reference), credential
         assert failure is not None
         raise failure
 
@@ -175,15 +201,16 @@ def pull_policy(container: AnyContainer) -> str:
     return "Always" if ":" not in name or name.endswith(":latest") else "IfNotPresent"
 
 
-def credentials(secrets: Sequence[Secret], reference: str) -> list[AuthConfig | None]:
-    """The credentials of the pod's imagePullSecrets that fit the image; [None] if there are none."""
-    found: list[AuthConfig | None] = []
+def credentials(secrets: Sequence[Secret], reference: str) -> list[Credential]:
+    """Those of the pod's imagePullSecrets that fit the image; without any, none is shown."""
+    found: list[Credential] = []
     for secret in secrets:
+        meta = secret.metadata
         for server, entry in _docker_config(secret).items():
             auth = _auth(server, entry) if _fits(server, reference) else None
             if auth is not None:
-                found.append(auth)
-    return found or [None]
+                found.append(Credential(auth, f"{meta.uid}/{meta.namespace}/{meta.name}"))
+    return found or [Credential()]
 
 
 _HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")

@@ -87,7 +87,8 @@ class Kubelet:
         self._clock = clock
         self._cache = Cache([POD, SERVICE])
         rule = restarts.RULES[settings.backoff]
-        self._puller = ImagePuller(images, clock, rule, settings.pulls_max, PulledImages(settings.root_dir))
+        pulled = PulledImages(settings.root_dir, aside)
+        self._puller = ImagePuller(images, clock, rule, settings.pulls_max, pulled)
         self._sources = ObjectSources(client, clock, settings.api_wait_seconds)
         self._recorder = EventRecorder(client, clock, "kubelet", settings.node_name)
         self.heartbeat = Heartbeat(client, runtime, images, settings, clock)

@@ -37,6 +37,7 @@ from knarr.kubelet.eviction import Signal
 from knarr.kubelet.log_rotation import OpenLog
 from knarr.kubelet.node_status import Health, Machine
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
+from knarr.kubelet.pulled_images import Credential
 from knarr.kubelet.settings import KubeletSettings
 from knarr.kubelet.summary import Surroundings
 from tests.unit.kubelet.test_pod_plan import pod
@@ -179,7 +180,7 @@ def pull_secret(*servers: str) -> Secret:
 )
 def test_credentials_go_to_their_own_registry_only(image: str, wanted: bool) -> None:
     found = images.credentials([pull_secret("https://r.example/v1/")], image)
-    assert [(auth.username, auth.password) for auth in found if auth] == ([("me", "secret")] if wanted else [])
+    assert [(c.auth.username, c.auth.password) for c in found if c.auth] == ([("me", "secret")] if wanted else [])
 
 
 @pytest.mark.parametrize(
@@ -205,20 +206,21 @@ def test_credentials_go_to_their_own_registry_only(image: str, wanted: bool) -> 
     ],
 )
 def test_a_pull_secret_names_registries_by_pattern_and_path(server: str, image: str, wanted: bool) -> None:
-    assert (images.credentials([pull_secret(server)], image) != [None]) is wanted
+    assert (images.credentials([pull_secret(server)], image) != [Credential()]) is wanted
 
 
 @pytest.mark.parametrize("entry", ["text", None, {"auth": "%%%"}, {"auth": 7}, {"username": ["me"]}])
 def test_an_entry_that_is_none_does_not_keep_the_image_from_being_pulled(entry: object) -> None:
     text = json.dumps({"auths": {"r.example": entry}}).encode()
     secret = Secret(data={".dockerconfigjson": base64.b64encode(text).decode()})
-    assert images.credentials([secret], "r.example/x") in ([None], [AuthConfig(server_address="r.example")])
+    (found,) = images.credentials([secret], "r.example/x")
+    assert found.auth in (None, AuthConfig(server_address="r.example"))
 
 
 def test_a_pull_secret_that_is_none_is_ignored() -> None:
     broken = Secret(data={".dockerconfigjson": base64.b64encode(b"[1]").decode()})
-    assert images.credentials([broken, Secret()], "nginx") == [None]
-    assert images.credentials([pull_secret("https://index.docker.io/v1/")], "nginx") != [None]
+    assert images.credentials([broken, Secret()], "nginx") == [Credential()]
+    assert images.credentials([pull_secret("https://index.docker.io/v1/")], "nginx") != [Credential()]
 
 
 def test_the_end_of_a_long_log_is_told_in_whole_lines(tmp_path: Path) -> None:
