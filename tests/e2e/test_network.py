@@ -146,15 +146,36 @@ async def test_ports_of_pods_that_come_and_go_at_once_are_all_open(
     assert opened == {number for name, number in numbers.items() if name not in gone}
 
 
-async def test_the_outside_does_not_reach_the_gateway(
+async def test_the_outside_reaches_nothing_behind_the_bridge(
     network: bridge.BridgeNetwork, outside: Path, tmp_path: Path
 ) -> None:
+    """Though it has a route; the host does, and what a pod asked outside for is answered."""
     run("nsenter", f"--net={outside}", "ip", "route", "add", real_node.PODS, "via", HOST)
-    server = socket.create_server((str(network.gateway), 8080))
-    with pytest.raises((TimeoutError, OSError)):
-        async with asyncio.timeout(0.5):
-            await connected(outside, str(network.gateway))
+    pin, address = await pod(network, tmp_path, "one")
+    gateway = str(network.gateway)
+    servers = [await listening(pin, address), socket.create_server((gateway, 8080)), await listening(outside, OUTSIDE)]
+    for reached in (address, gateway):
+        with socket.create_connection((reached, 8080), SECONDS):
+            pass  # the host's own way: there is somebody to be kept from
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                (await connected(outside, reached)).close()
+    (await connected(pin, OUTSIDE)).close()
+    for server in servers:
+        server.close()
+    await release(network, pin)
+
+
+async def test_the_outside_reaches_a_pod_by_a_port_of_the_host_that_was_asked_for(
+    network: bridge.BridgeNetwork, outside: Path, tmp_path: Path
+) -> None:
+    pin = tmp_path / "one"
+    await namespaces.pin({"net": pin}, "one", {})
+    attached = await network.attach(SandboxId("one"), pin, (HostPort("tcp", 8080, 42080, HOST),))
+    server = await listening(pin, str(attached.addresses[0]))
+    (await connected(outside, HOST, 42080)).close()
     server.close()
+    await release(network, pin)
 
 
 async def test_addresses_are_kept_over_a_restart(network: bridge.BridgeNetwork, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The pod network's nftables rules as text. Pure.
 
 Pods reach the outside under the host's address, and of the host itself the API and DNS (TRUST SEC-01); each speaks by
-its own addresses only. The bridge's address is not reachable from other machines; a foreign
-firewall's FORWARD policy is not ours to change, except the accept rules that docker's DOCKER-USER chain is for.
+its own addresses only. Other machines reach neither the bridge's address nor a pod but by a port of the host that was
+asked for, though they know a route; a foreign firewall's FORWARD policy is not ours to change, except the accept rules
+that docker's DOCKER-USER chain is for (the drop here counts after those too: each chain of a hook is asked).
 Not here: Services (proxy/), and running the text (nft.py). The table is shared with them: only our chains are flushed.
 """
 
@@ -60,6 +61,7 @@ add rule {table} pods_in iifname "{bridge}" reject with icmpx admin-prohibited
 add rule {table} pods_forward iifname "{bridge}" accept
 add rule {table} pods_forward oifname "{bridge}" ct state established,related accept
 add rule {table} pods_forward iifname != "{bridge}" oifname "{bridge}" ip daddr {pods} ct status dnat accept
+add rule {table} pods_forward oifname "{bridge}" drop
 """
 
 
