@@ -7,7 +7,7 @@ Spec: "Kubernetes Metrics Reference". Not here: metrics of other parts, which co
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from knarr.apiserver.context import RequestContext
@@ -77,7 +77,8 @@ class Metrics:
         if response.upgrade is not None:
             response.upgrade = self._upgraded(key, response.upgrade)
         elif not isinstance(response.body, bytes):
-            response.body = self._streamed(key, response.body)
+            self.running[key] += 1
+            response.body = http.Followed(response.body, lambda: self._ended(key))
 
     def _upgraded(self, key: Key, run: http.Upgraded) -> http.Upgraded:
         async def counted(connection: http.Connection) -> None:
@@ -89,13 +90,8 @@ class Metrics:
 
         return counted
 
-    async def _streamed(self, key: Key, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        self.running[key] += 1
-        try:
-            async for chunk in body:
-                yield chunk
-        finally:
-            self.running[key] -= 1
+    def _ended(self, key: Key) -> None:
+        self.running[key] -= 1
 
     def text(self, revision: int, objects: Iterable[tuple[Resource, int]], further: Sequence[str] = ()) -> bytes:
         """All metrics now: with how many objects each resource has, and the further lines of other parts."""
@@ -121,7 +117,10 @@ class Metrics:
 
     def _running_lines(self) -> list[str]:
         inflight = ((f'{{request_kind="{name}"}}', n) for name, n in zip(KINDS, self.inflight, strict=True))
-        running = (("{" + _labels(key, is_short=True) + "}", n) for key, n in sorted(self.running.items(), key=str))
+        summed: Counter[str] = Counter()
+        for key, n in self.running.items():
+            summed[_labels(key, is_short=True)] += n  # whatever the dry run
+        running = (("{" + labels + "}", n) for labels, n in sorted(summed.items()))
         events = (
             (exposition.labels(group=each.kind.group, version=each.kind.version, resource=each.kind.plural), n)
             for each, n in sorted(self.watch_events.items(), key=lambda item: item[0].qualified)

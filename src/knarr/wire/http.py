@@ -87,6 +87,38 @@ class Response:
     upgrade: Upgraded | None = None
 
 
+class Followed:
+    """A body that tells once when it is over: read to its end, failed, or closed, also when nobody ever read of it."""
+
+    def __init__(self, source: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
+        self._source = source
+        self._ended = ended
+        self._is_over = False
+
+    def __aiter__(self) -> "Followed":
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            return await self._source.__anext__()
+        except BaseException:  # the end as well
+            self._end()
+            raise
+
+    async def aclose(self) -> None:
+        try:
+            closing = getattr(self._source, "aclose", None)
+            if closing is not None:
+                await closing()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._ended()
+
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 

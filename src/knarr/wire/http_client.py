@@ -75,6 +75,10 @@ class ClientResponse:
         finally:
             self.close()
 
+    def body(self) -> http.Followed:
+        """The same for a response that is passed on: closing it closes this, also before any of it was read."""
+        return http.Followed(self.chunks(), self.close)
+
     def close(self) -> None:
         """Done with it: the connection is dropped unless the body was complete."""
         self._owner.abandon(self._body)

@@ -2,8 +2,12 @@
 
 import re
 from collections import Counter
+from collections.abc import AsyncIterator
 
+from knarr.apiserver import routes
+from knarr.apiserver.context import RequestContext
 from knarr.apiserver.fairness.gate import Gate
+from knarr.wire import http
 from tests.unit.apiserver.conftest import Asker
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -62,6 +66,9 @@ async def test_every_sample_belongs_to_a_family_that_is_described_and_comes_once
     ask.server.metric_lines.append(gate.lines)
     await ask("GET", MAPS)
     await ask("GET", f"{MAPS}/none")
+    watched = [ask.watch(f"{MAPS}?watch=true&resourceVersion=0{more}") for more in ("", "&dryRun=All")]
+    await ask("POST", MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}})
+    assert [(await anext(events))["type"] for events in watched] == ["ADDED", "ADDED"]
     described: list[str] = []
     samples: Counter[str] = Counter()
     for line in await lines(ask):
@@ -94,6 +101,35 @@ async def test_what_runs_is_counted_until_it_ends(ask: Asker) -> None:
         'subresource="",verb="WATCH",version="v1"} 1'
     ]
     assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 1' in while_open  # this one
+
+
+async def test_what_is_passed_on_runs_until_it_is_closed_read_or_not(ask: Asker) -> None:
+    left: list[int] = []
+
+    async def source() -> AsyncIterator[bytes]:
+        try:
+            for number in range(3):
+                yield bytes(number)
+        finally:
+            left.append(1)
+
+    path = "/api/v1/namespaces/default/pods/p/log"
+    route = routes.match(ask.server.resources, "GET", path, {})
+    assert isinstance(route, routes.Route)
+    context = RequestContext(ask.server, http.Request("GET", path), route, {}, ask.user)
+    running = []
+    for reads in (0, 1, 4):
+        response = http.Response(200, (), http.Followed(source(), lambda: left.append(2)))
+        ask.server.metrics.followed(context, response)
+        body = response.body
+        assert isinstance(body, http.Followed)
+        running.append(ask.server.metrics.running.total())
+        for _ in range(reads):
+            await anext(body, b"")
+        await body.aclose()
+        running.append(ask.server.metrics.running.total())
+    assert running == [1, 0] * 3
+    assert left == [2, 1, 2, 1, 2]
 
 
 async def test_a_made_up_method_makes_no_series_of_its_own(ask: Asker) -> None:

@@ -4,7 +4,6 @@ Put together only when an audit log is wanted; without one requests pay nothing.
 their bodies only at the levels Request and RequestResponse, as upstream.
 """
 
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import msgspec
@@ -26,29 +25,6 @@ from knarr.wire import http
 
 AUDIT_ID_MAX = 64
 UNAUTHENTICATED = User("", (authn.UNAUTHENTICATED,))
-
-
-class _Followed:
-    """A stream that tells when it is over, also when nobody ever read of it."""
-
-    def __init__(self, source: AsyncIterator[bytes], ended: Callable[[], None]) -> None:
-        self._source = source
-        self._ended = ended
-        self._is_over = False
-
-    def __aiter__(self) -> "_Followed":
-        return self
-
-    async def __anext__(self) -> bytes:
-        return await self._source.__anext__()
-
-    async def aclose(self) -> None:
-        closing = getattr(self._source, "aclose", None)
-        if closing is not None:
-            await closing()
-        if not self._is_over:
-            self._is_over = True
-            self._ended()
 
 
 class AuditedPipeline(Pipeline):
@@ -118,7 +94,7 @@ class AuditedPipeline(Pipeline):
             return
         body = response.body
         assert not isinstance(body, bytes)
-        response.body = _Followed(body, lambda: self._put(asking, policies.COMPLETE, told, annotated))
+        response.body = http.Followed(body, lambda: self._put(asking, policies.COMPLETE, told, annotated))
 
     def _asking(self, request: http.Request, user: User, audit_id: str) -> Asking:
         asked, version = self._asked(request)

@@ -46,7 +46,7 @@ async def log(context: RequestContext) -> http.Response:
     except (Unavailable, DeadlineExceeded) as error:
         raise connecting.dialing(error) from error
     if response.status == 200:
-        return http.Response(200, TEXT, response.chunks())
+        return http.Response(200, TEXT, response.body())
     message = (await response.read(MESSAGE_BYTES_MAX)).decode(errors="replace").strip()
     if response.status == 404:
         message = why_no_log(pod, container)

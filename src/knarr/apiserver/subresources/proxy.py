@@ -137,7 +137,7 @@ async def _pass(context: RequestContext, target: Target, *, is_kubelet: bool = F
     except (Unavailable, DeadlineExceeded) as error:
         raise connecting.dialing(error) from error
     kept = tuple((name, value) for name, value in response.headers if name not in HOP_BY_HOP)
-    return http.Response(response.status, kept, response.chunks())
+    return http.Response(response.status, kept, response.body())
 
 
 def check_address(text: str) -> None:
