@@ -22,6 +22,8 @@ from knarr.wire import strict_json
 Json = dict[str, Any]
 LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL: Final = "kubectl"
+_MAP_OR_NULL: Final = (dict, type(None))
+_LIST_OR_NULL: Final = (list, type(None))
 _GONE: Final = object()
 _NOT_THROUGH_STATUS: Final = {"Deployment": "labels", "Pod": "ownerReferences"}
 """By kind: what of metadata a status leaves alone, as upstream's strategies."""
@@ -247,15 +249,11 @@ def combined(schema: Schema, live: Any, config: Any) -> Any:
     with both."""
     if schema.is_atomic or (not live and not config):
         return config
-    if schema.form in ("struct", "map") and _is_null_or(dict, config) and _is_null_or(dict, live):
+    if schema.form in ("struct", "map") and isinstance(config, _MAP_OR_NULL) and isinstance(live, _MAP_OR_NULL):
         return _combined_fields(schema, live or {}, config or {})
-    if schema.form == "list" and _is_null_or(list, config) and _is_null_or(list, live):
+    if schema.form == "list" and isinstance(config, _LIST_OR_NULL) and isinstance(live, _LIST_OR_NULL):
         return _combined_list(schema, live or [], config or [])
     return config  # also of a wrong type, which decoding refuses
-
-
-def _is_null_or(form: type, value: Any) -> bool:
-    return value is None or value.__class__ is form
 
 
 def _combined_fields(schema: Schema, live: Json, config: Json) -> Json:

@@ -8,11 +8,14 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from knarr.base.errors import Cause
 from knarr.objects import faults, names
 from knarr.objects.schema import ObjectType, Schema, reachable, ways
 
 Json = dict[str, Any]
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
 SKIPPED: Final = frozenset(("metadata", "status", "apiVersion", "kind"))
 FORMATS: Final[Mapping[str, Callable[[str], list[str]]]] = {
     "k8s-short-name": names.dns_label,
@@ -228,9 +231,10 @@ def _text(bounds: Mapping[str, Any], value: str, path: str, causes: list[Cause])
 
 def _unique(field: Schema, values: list[Any], path: str, causes: list[Cause]) -> None:
     keys = field.unique if isinstance(field.unique, list) else []
-    seen: list[Any] = []
+    seen: set[bytes] = set()
     for index, entry in enumerate(values):
         named = {key: entry.get(key) for key in keys} if keys and isinstance(entry, dict) else entry
-        if named in seen:
+        text = _encode(named)
+        if text in seen:
             causes.append(faults.duplicate(f"{path}[{index}]", named))
-        seen.append(named)
+        seen.add(text)

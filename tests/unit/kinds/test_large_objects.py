@@ -161,6 +161,72 @@ def test_the_status_of_a_crowded_pod_is_judged_in_one_pass(old: Json, new: Json)
     assert 1 <= len(refused_change("Pod", crowd(old), crowd(new), "status")) <= validating.TOLD_MAX
 
 
+def of_containers(many: int, **spec: Any) -> Json:
+    """A pod of many containers; `spec` may say more of it and, under `each`, of every container."""
+    each = spec.pop("each", {})
+    containers = [{"name": f"c{index}", "image": "x", **each} for index in range(many)]
+    return {"metadata": {"name": "x"}, "spec": {"containers": containers, **spec}}
+
+
+def claims(many: int, length: int = 0) -> list[Json]:
+    return [{"name": f"k{index}" + "-" * length, "resourceClaimName": "r"} for index in range(many)]
+
+
+def pages(many: int) -> Json:
+    """Amounts of as many resources as a pod may have."""
+    return {"cpu": "1", **{f"hugepages-{index}": "1" for index in range(1, many)}}
+
+
+def mounting(many: int) -> Json:
+    mounts = [{"name": "v", "mountPath": f"/{index}"} for index in range(many)]
+    devices = [{"name": f"d{index}", "devicePath": f"/dev/{index}"} for index in range(many)]
+    return of_containers(1, each={"volumeMounts": mounts, "volumeDevices": devices}, volumes=[{"name": "v"}])
+
+
+def spreading(many: int) -> Json:
+    spread = {"maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {}}
+    return of_containers(1, topologySpreadConstraints=[{**spread, "topologyKey": f"k{n}"} for n in range(many)])
+
+
+def serving(many: int) -> Json:
+    ports = [{"name": f"p{index}", "port": index + 1, "nodePort": index + 1} for index in range(many)]
+    return {"spec": {"type": "NodePort", "ports": ports}}
+
+
+def asking(many: int) -> Json:
+    requests = [{"name": f"r{index}", "exactly": {"deviceClassName": "c"}} for index in range(many)]
+    return {"spec": {"devices": {"requests": requests}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "obj"),
+    [
+        ("Pod", of_containers(30_000, each={"resources": {"limits": {"cpu": "1"}}}, resourceClaims=claims(30_000))),
+        ("Pod", of_containers(1000, each={"resources": {"claims": [{"name": "z"}]}}, resourceClaims=claims(MANY))),
+        ("Pod", of_containers(1000, each={"resources": {"claims": [{"name": "z"}]}},
+                              resourceClaims=claims(20, length=100_000))),
+        ("Pod", of_containers(8000, resources={"requests": pages(8000), "limits": pages(8000)})),
+        ("Pod", mounting(60_000)),
+        ("Pod", spreading(60_000)),
+        ("Service", serving(50_000)),
+        ("ResourceClaim", asking(50_000)),
+    ],
+    ids=["claims of limits", "claims not known", "claims of long names", "amounts of the pod", "mounts", "spreads",
+         "ports", "requests of devices"],
+)  # fmt: skip
+@pytest.mark.timeout(20)  # twenty times what one pass takes; pairs would take longer
+def test_a_crowd_is_judged_in_one_pass(name: str, obj: Json) -> None:
+    assert sum(map(len, refused(name, obj))) < 8 * LONG
+
+
+@pytest.mark.timeout(20)
+def test_finalizers_of_what_is_being_deleted_are_compared_in_one_pass() -> None:
+    held = [f"a.b/{index}" for index in range(MANY // 2)]
+    going = {"name": "x", "deletionTimestamp": "2026-01-01T00:00:00Z"}
+    old, new = ({"metadata": {**going, "finalizers": each}} for each in (held, [*held[1:], "a.b/new"]))
+    assert any('found new finalizers ["a.b/new"]' in each for each in refused_change("ConfigMap", old, new))
+
+
 def test_claims_and_profiles_of_a_crowded_pod_are_judged_in_one_pass() -> None:
     claims = [{"name": name, "request": "r"} for name in NAMES]
     whole = {"metadata": {"name": "x"}, **crowd({})}

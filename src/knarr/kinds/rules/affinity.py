@@ -125,7 +125,7 @@ def _keys(found: Json, name: str, field: str) -> Iterator[Cause]:
 
 def spreads(constraints: list[Json], field: str) -> Iterator[Cause]:
     """All topology spread constraints of a pod."""
-    seen: list[tuple[Any, Any]] = []
+    seen: set[tuple[Any, Any]] = set()
     for index, constraint in enumerate(constraints):
         path = f"{field}[{index}]"
         yield from numbers.above_zero(constraint.get("maxSkew", 0), f"{path}.maxSkew")
@@ -138,7 +138,7 @@ def spreads(constraints: list[Json], field: str) -> Iterator[Cause]:
         if pair in seen:
             shown = f"{{{pair[0]}, {pair[1]}}}"
             yield faults.duplicate(f"{path}.{{topologyKey, whenUnsatisfiable}}", shown)
-        seen.append(pair)
+        seen.add(pair)
 
 
 def _said_twice(constraint: Json, field: str) -> Iterator[Cause]:

@@ -1,7 +1,9 @@
 """Checks of requests and limits: names of resources, amounts, and how the two go together. Texts are upstream's."""
 
+import heapq
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from fractions import Fraction
+from typing import Any, Final, NamedTuple
 
 from knarr.base.errors import Cause, Invalid
 from knarr.objects import faults, names, quantity
@@ -20,10 +22,31 @@ STANDARD: Final = OF_CONTAINERS | frozenset(
 HUGE_PAGES: Final = "hugepages-"
 SHOWN_MAX: Final = 20
 """Names of claims that one fault lists: each of many faults may."""
+NAME_MAX: Final = 63
+"""Characters of such a name: a claim with a longer one is refused."""
 
 
-def of_container(given: Json, field: str, claims: frozenset[str] | None = None) -> Iterator[Cause]:
-    """Requests and limits of a container; `claims` are the pod's resource claims by name."""
+class Claims(NamedTuple):
+    """A pod's resource claims by name, and what is said of a name that is not among them."""
+
+    names: frozenset[str]
+    otherwise: str
+
+
+_ELSE: Final = "must be one of the names in pod.spec.resourceClaims"
+NO_CLAIMS: Final = Claims(frozenset(), f"{_ELSE} which is empty")
+
+
+def claims_of(spec: Json) -> Claims:
+    if not spec.get("resourceClaims"):
+        return NO_CLAIMS
+    known = frozenset(each.get("name", "") for each in spec["resourceClaims"])
+    shown = ", ".join(name[:NAME_MAX] for name in heapq.nsmallest(SHOWN_MAX, known))
+    return Claims(known, f"{_ELSE}: {shown}")
+
+
+def of_container(given: Json, field: str, claims: Claims | None = None) -> Iterator[Cause]:
+    """Requests and limits of a container; `claims` are the pod's."""
     limits, requests = given.get("limits") or {}, given.get("requests") or {}
     for side, listed in (("limits", limits), ("requests", requests)):
         for name, amount in listed.items():
@@ -111,27 +134,25 @@ def of_pod(given: Json, field: str, containers: list[Json]) -> Iterator[Cause]:
             if name in limits and quantity.compare(amount, limits[name]) > 0:
                 detail = f"must be less than or equal to pod limits of {limits[name]}"
                 yield faults.invalid(f"{field}.containers[{index}][{name}].limits", amount, detail)
+    totals = dict.fromkeys(requests, Fraction())
+    for each in containers:
+        for name, amount in ((each.get("resources") or {}).get("requests") or {}).items():
+            if name in totals:
+                totals[name] += quantity.parse(amount)
     for name, amount in requests.items():
-        total = sum((quantity.parse(_request(each, name)) for each in containers), quantity.parse("0"))
+        total = totals[name]
         if total > quantity.parse(amount):
             detail = f"must be greater than or equal to aggregate container requests of {quantity.text(total, amount)}"
             yield faults.invalid(f"{field}.requests[{name}]", amount, detail)
 
 
-def _request(container: Json, name: str) -> str:
-    found: str = ((container.get("resources") or {}).get("requests") or {}).get(name, "0")
-    return found
-
-
-def _claims(claims: list[Json], known: frozenset[str], field: str) -> Iterator[Cause]:
+def _claims(claims: list[Json], known: Claims, field: str) -> Iterator[Cause]:
     seen: set[str] = set()
     partly: set[str] = set()
     for index, claim in enumerate(claims):
         name = claim.get("name", "")
-        if name and name not in known:
-            detail = "must be one of the names in pod.spec.resourceClaims"
-            detail += f": {', '.join(sorted(known)[:SHOWN_MAX])}" if known else " which is empty"
-            yield faults.not_found(f"{field}[{index}]", name, detail)
+        if name and name not in known.names:
+            yield faults.not_found(f"{field}[{index}]", name, known.otherwise)
         key = f"{name}/{claim['request']}" if claim.get("request") else name
         # A claim as a whole is all of its requests.
         if key in seen or name in seen or (key == name and name in partly):

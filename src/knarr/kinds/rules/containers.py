@@ -28,6 +28,7 @@ EXIT_CODES_MAX: Final = 255
 def all_containers(spec: Json, field: str, volumes: Volumes) -> Iterator[Cause]:
     """The containers of a pod, init and ephemeral ones included."""
     seen: set[str] = set()
+    claims = amounts.claims_of(spec)
     for kind in ("containers", "initContainers", "ephemeralContainers"):
         for index, container in enumerate(spec.get(kind) or ()):
             path = f"{field}.{kind}[{index}]"
@@ -37,7 +38,7 @@ def all_containers(spec: Json, field: str, volumes: Volumes) -> Iterator[Cause]:
                 if name in seen:
                     yield faults.duplicate(f"{path}.name", name)
                 seen.add(name)
-            yield from _container(container, spec, path, volumes)
+            yield from _container(container, spec, path, volumes, claims)
             if kind == "initContainers" and container.get("restartPolicy") != "Always":
                 yield from _init(container, path)
             elif kind == "ephemeralContainers":
@@ -45,7 +46,7 @@ def all_containers(spec: Json, field: str, volumes: Volumes) -> Iterator[Cause]:
     yield from _host_ports(spec, field)
 
 
-def _container(container: Json, spec: Json, field: str, volumes: Volumes) -> Iterator[Cause]:
+def _container(container: Json, spec: Json, field: str, volumes: Volumes, claims: amounts.Claims) -> Iterator[Cause]:
     image = container.get("image", "")
     if not image:
         yield faults.required(f"{field}.image")
@@ -57,7 +58,6 @@ def _container(container: Json, spec: Json, field: str, volumes: Volumes) -> Ite
         yield from _environment(container, field)
     yield from mounts.of_container(container, field, volumes)
     if container.get("resources"):
-        claims = frozenset(each.get("name", "") for each in spec.get("resourceClaims") or ())
         yield from amounts.of_container(container["resources"], f"{field}.resources", claims)
     yield from probes.of_container(container, field)
     if "lifecycle" in container:

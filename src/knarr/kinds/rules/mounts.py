@@ -14,6 +14,7 @@ Volumes = Mapping[str, Json]
 def of_container(container: Json, field: str, volumes: Volumes) -> Iterator[Cause]:
     seen: set[str] = set()
     devices = {each.get("name"): each.get("devicePath") for each in container.get("volumeDevices") or ()}
+    taken = frozenset(devices.values())
     for index, mount in enumerate(container.get("volumeMounts") or ()):
         path = f"{field}.volumeMounts[{index}]"
         if mount.get("name") and mount["name"] not in volumes:
@@ -24,7 +25,7 @@ def of_container(container: Json, field: str, volumes: Volumes) -> Iterator[Caus
         seen.add(where)
         if mount.get("name") in devices:
             yield faults.invalid(f"{path}.name", mount["name"], "must not already exist in volumeDevices")
-        if where and where in devices.values():
+        if where and where in taken:
             yield faults.invalid(f"{path}.mountPath", where, "must not already exist as a path in volumeDevices")
         if len(mount) > 2:
             yield from _options(mount, container, path)

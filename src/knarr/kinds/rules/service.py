@@ -155,8 +155,8 @@ def _annotated_ranges(text: str, spec: Json) -> Iterator[Cause]:
 
 def _ports(ports: list[Json], spec: Json) -> Iterator[Cause]:
     seen_names: set[str] = set()
-    seen: list[tuple[Any, Any]] = []
-    node_ports: list[tuple[Any, Any]] = []
+    seen: set[tuple[Any, Any]] = set()
+    node_ports: set[tuple[Any, Any]] = set()
     for index, port in enumerate(ports):
         field = f"spec.ports[{index}]"
         yield from _port_name(port, field, seen_names, is_needed=len(ports) > 1)
@@ -170,7 +170,7 @@ def _ports(ports: list[Json], spec: Json) -> Iterator[Cause]:
         key = (port.get("port"), port.get("protocol"))
         if key in seen:
             yield faults.duplicate(field, {"port": key[0], "protocol": key[1]})
-        seen.append(key)
+        seen.add(key)
 
 
 def _port_name(port: Json, field: str, seen: set[str], *, is_needed: bool) -> Iterator[Cause]:
@@ -184,10 +184,10 @@ def _port_name(port: Json, field: str, seen: set[str], *, is_needed: bool) -> It
         yield faults.required(f"{field}.name")
 
 
-def _node_port(port: Json, spec: Json, field: str, seen: list[tuple[Any, Any]]) -> Iterator[Cause]:
+def _node_port(port: Json, spec: Json, field: str, seen: set[tuple[Any, Any]]) -> Iterator[Cause]:
     if spec.get("type") == "ClusterIP":
         yield faults.forbidden(f"{field}.nodePort", "may not be used when `type` is 'ClusterIP'")
     used = (port["nodePort"], port.get("protocol"))
     if used in seen:
         yield faults.duplicate(f"{field}.nodePort", port["nodePort"])
-    seen.append(used)
+    seen.add(used)
