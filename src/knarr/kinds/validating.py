@@ -32,6 +32,8 @@ NAMES: Final[Mapping[tuple[str, str], Callable[[str], list[str]]]] = {
     ("certificates.k8s.io", "ClusterTrustBundle"): names.path_segment,
     ("certificates.k8s.io", "CertificateSigningRequest"): names.path_segment,
 }
+NAMED_ONCE: Final = frozenset((("apps", "StatefulSet"),))
+"""Whose name is judged on creation alone: it could be worse once, and what has such a name must be able to go."""
 UNEXPLAINED: Final = ("FieldValueRequired", "FieldValueNotSupported", "FieldValueInvalid")
 TOLD_MAX: Final = 1000
 """Faults that one rule tells: each entry of a long list may have its own, and a Status names fewer."""
@@ -71,10 +73,13 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked
     """What is wrong with a change of an object. Of a status only what its kind's rules name is judged."""
     asked = asked or kind
     causes = metadata.changed(new["metadata"], old["metadata"])
+    is_annotated = False
     if _differ(new["metadata"], old["metadata"], metadata.JUDGED):
-        judge = NAMES.get((asked.group, asked.kind), names.dns_subdomain)
+        name = asked.group, asked.kind
+        judge = _any_name if name in NAMED_ONCE else NAMES.get(name, names.dns_subdomain)
         causes += metadata.found(new["metadata"], judge)
         if new["metadata"].get("annotations") != old["metadata"].get("annotations"):
+            is_annotated = (kind.group, kind.kind) in table.ANNOTATED
             for change in table.of_annotations(kind.group, kind.kind):
                 causes += islice(change(new, old), TOLD_MAX)
     if subresource:
@@ -82,13 +87,17 @@ def update_faults(kind: Kind, new: Json, old: Json, subresource: str = "", asked
             causes += islice(change(new, old), TOLD_MAX)
         if subresource == "status":
             return _distinct(causes)
-    if not _has_other_content(new, old):
+    if not is_annotated and not _has_other_content(new, old):
         return _distinct(causes)
     causes += _judged(kind, new)
     for change in table.changes(asked.group, asked.kind):
         causes += islice(change(new, old), TOLD_MAX)
     causes += immutability.found(kind, new, old, subresource)
     return _distinct(causes)
+
+
+def _any_name(_: str) -> list[str]:
+    return []
 
 
 def _differ(new: Json, old: Json, keys: tuple[str, ...]) -> bool:

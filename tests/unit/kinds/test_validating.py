@@ -286,3 +286,33 @@ def test_of_a_status_only_counts_are_judged() -> None:
         "status.replicas: Invalid value: -1: must be greater than or equal to 0",
         "status.readyReplicas: Invalid value: 1: cannot be greater than status.replicas",
     ]
+
+
+def test_a_stateful_set_with_a_name_of_old_can_lose_its_finalizer() -> None:
+    old = workload(serviceName="s") | {"metadata": {"name": "a.b", "finalizers": ["x.io/a"]}}
+    assert texts("StatefulSet", old)[0].startswith('metadata.name: Invalid value: "a.b": a lowercase RFC 1123 label')
+    assert changed("StatefulSet", old, old | {"metadata": {"name": "a.b"}}) == []
+    assert changed("StatefulSet", old, old | {"metadata": {"name": "a.b", "labels": {"a": "b"}}}, "status") == []
+    (renamed,) = changed("StatefulSet", old, old | {"metadata": {"name": "c.d"}})
+    assert renamed == 'metadata.name: Invalid value: "c.d": field is immutable'
+
+
+RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
+MODE = "service.kubernetes.io/topology-mode"
+BALANCER: Json = {"spec": {"type": "LoadBalancer", "ports": [{"port": 1}], "clusterIP": "10.0.0.1"}}
+TOKEN: Json = {"type": "kubernetes.io/service-account-token"}
+ACCOUNT = "kubernetes.io/service-account.name"
+ANNOTATED: list[tuple[str, Json, Json, str]] = [
+    ("Service", BALANCER, {RANGES: "nonsense"}, f'metadata.annotations[{RANGES}]: Invalid value: "nonsense": '),
+    ("Service", BALANCER, {MODE: "Auto", "service.kubernetes.io/topology-aware-hints": "Disabled"},
+     f'metadata.annotations[{MODE}]: Invalid value: "Auto": must match '),
+    ("Secret", TOKEN, {"other": "x"}, f"metadata.annotations[{ACCOUNT}]: Required value"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "obj", "annotations", "text"), ANNOTATED)
+def test_a_change_of_annotations_alone_is_judged(name: str, obj: Json, annotations: Json, text: str) -> None:
+    old = obj | {"metadata": {"name": "x", "annotations": {ACCOUNT: "a"}}}
+    (found,) = changed(name, old, obj | {"metadata": {"name": "x", "annotations": annotations}})
+    assert found.startswith(text)
+    assert changed(name, old, obj | {"metadata": {"name": "x", "annotations": {ACCOUNT: "b"}}}) == []

@@ -2,7 +2,7 @@
 
 A check takes the decoded and defaulted object and yields causes; a change takes the new and the old one. CHECKS hold on
 creation and on change, CREATES on creation alone, CHANGES on change, SUBRESOURCES on a write of one of those,
-ANNOTATIONS on any write that changes annotations (one that changes nothing else asks no other).
+ANNOTATIONS on any write that changes annotations (one that changes nothing else asks no other, but for ANNOTATED).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -128,6 +128,8 @@ ANNOTATIONS: Final[Changes] = {
     ("", "PersistentVolumeClaim"): (storage.class_annotation,),
     ("", "Pod"): (pod_annotations.change,),
 }
+# Kinds whose checks read annotations, too: a change of those alone asks all.
+ANNOTATED: Final = frozenset((("", "Secret"), ("", "Service")))
 # Subresource → kind → what judges a write of it.
 SUBRESOURCES: Final[Mapping[str, Changes]] = {
     "status": {
