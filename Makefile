@@ -67,4 +67,7 @@ lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --upgrade --extra build --extra test -c requirements.lock -o requirements-test.lock pyproject.toml
 
 clean:
+	@for file in .cache/machine-*/pid; do \
+	  [ ! -s $$file ] || [ "$$(cat /proc/$$(cat $$file)/comm 2>/dev/null)" != qemu-system-x86 ] || \
+	  { echo "the machine in $$(dirname $$file) runs: tools/machine.sh stop ends it"; exit 1; }; done
 	rm -rf .venv .cache

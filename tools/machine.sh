@@ -26,6 +26,7 @@ packages=$packages,apparmor,openssh-server,ca-certificates,sudo,git,make
 build() {
   [ ! -e "$machine/disk.qcow2" ] || { echo "$machine has an image already"; return; }
   root=$machine/root
+  rm -rf --one-file-system "$root" "$machine/disk.raw" # of a build that was interrupted
   mkdir -p "$machine"
   [ -e "$machine/key" ] || ssh-keygen -q -t ed25519 -N "" -f "$machine/key"
   debootstrap --variant=minbase --include="$packages" "$suite" "$root"
@@ -36,7 +37,8 @@ build() {
   cp "$root"/boot/initrd.img-* "$machine/initrd"
   truncate -s "${MACHINE_DISK:-16G}" "$machine/disk.raw"
   mkfs.ext4 -q -L root -d "$root" "$machine/disk.raw"
-  qemu-img convert -O qcow2 "$machine/disk.raw" "$machine/disk.qcow2"
+  qemu-img convert -O qcow2 "$machine/disk.raw" "$machine/disk.qcow2.new"
+  mv "$machine/disk.qcow2.new" "$machine/disk.qcow2" # only what is whole counts as an image
   rm -rf "$root" "$machine/disk.raw"
 }
 
@@ -107,7 +109,7 @@ put() {
 }
 
 gone() { # waits for the end of qemu, whose pid this is
-  tail --pid="$1" -f /dev/null
+  timeout 300 tail --pid="$1" -f /dev/null || { echo "qemu ($1) still runs after 300 s"; exit 1; }
   rm -f "$machine/pid"
 }
 

@@ -10,4 +10,4 @@ echo "serving on port $PORT"
 # The first process of a container gets SIGTERM only if it asks for it: without this, a deleted pod takes 30 seconds.
 trap 'kill $!' TERM
 httpd -f -p "$PORT" -h /srv/www &
-wait
+wait $!
