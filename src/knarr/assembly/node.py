@@ -98,6 +98,8 @@ def kubelet_settings(settings: Settings) -> KubeletSettings:
         backoff=settings.backoff,
         static_pod_dir=settings.static_pod_dir,
         image_dir=settings.images_dir,
+        clusters_dir=settings.data_dir.parent,
+        subordinate_ids=(Path("/etc/subuid"), Path("/etc/subgid")),
     )
     return configuration.applied(plain, kubelet_configuration(settings.kubelet_config))
 

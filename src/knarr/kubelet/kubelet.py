@@ -382,7 +382,12 @@ class Kubelet:
             clock=self._clock,
             rule=self._rule,
             allocations=Allocations(self._place, self._admitted, self.heartbeat.fetch_node, self._end, self._is_ending),
-            user_namespaces=UserNamespaces(self.settings.root_dir / "pods", self.settings.max_pods),
+            user_namespaces=UserNamespaces(
+                self.settings.root_dir / "pods",
+                self.settings.max_pods,
+                self.settings.clusters_dir,
+                self.settings.subordinate_ids,
+            ),
             runtime_name=runtime_name,
             can_recurse=can_recurse,
             host_resolver=resolver,

@@ -17,7 +17,8 @@ class KubeletSettings:
 
     `static_pod_dir` holds the files of static pods. `removes_cgroups`: a foreign runtime makes a pod's cgroup and
     leaves it behind; our own removes it itself. `image_dir` is on the images' file system. `pod_pids_max`: upstream
-    sets no limit, so one fork bomb takes the machine along; -1 is none.
+    sets no limit, so one fork bomb takes the machine along; -1 is none. `clusters_dir` and `subordinate_ids`:
+    user_namespaces.py.
     """
 
     node_name: str
@@ -46,6 +47,8 @@ class KubeletSettings:
     container_log_files_max: int = 5
     pulls_max: int = 3
     api_wait_seconds: float = 30.0
+    clusters_dir: Path | None = None
+    subordinate_ids: tuple[Path, ...] = ()
 
     @property
     def memory_root(self) -> Path:

@@ -1,11 +1,14 @@
 """User namespaces of pods with hostUsers: false: which ids of the host are whose.
 
 Each such pod has 65,536 ids of its own, for as long as there is a directory of it: the file `userns` there tells, in
-upstream's form, so that the next kubelet gives them to nobody else. Ranges follow one another from 65,536 on, one for
-each pod that the node may have. `for_sandbox` and `for_container` say it to the runtime, which makes the namespace and
-maps the ids of root file systems and volumes. Spec: docs "User Namespaces", "Use a User Namespace With a Pod".
+upstream's form, so that the next kubelet gives them to nobody else. Ranges follow one another from 65,536 on, without
+those of the machine's logins (/etc/subuid) and of other clusters here. `for_sandbox` and `for_container` say it to the
+runtime, which makes the namespace and maps the ids of root file systems and volumes.
+Spec: docs "User Namespaces", "Use a User Namespace With a Pod".
 """
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +22,8 @@ from knarr.cri.messages.runtime import RuntimeHandler
 
 LENGTH: Final = 65536
 _FILE: Final = "userns"
+_END: Final = 1 << 31  # Above it, some programs read negative numbers.
+_TRIES: Final = 8
 _NEEDED: Final = (
     "kernel 6.3, unshare of util-linux, and a state directory whose file system maps ids; "
     "with --cri, a runtime that makes them (containerd 2.0 with crun 1.9 or runc 1.2)"
@@ -37,46 +42,93 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 class UserNamespaces:
-    """The ranges of a node's pods. `pods` is the directory with one directory for each pod, named by its uid."""
+    """The ranges of a node's pods. `pods` is the directory with one directory for each pod, named by its uid.
 
-    def __init__(self, pods: Path, pods_max: int) -> None:
+    `clusters` has the directory of each cluster of this machine, and `subordinate` are files in the form of subuid(5):
+    what they tell is somebody else's.
+    """
+
+    def __init__(
+        self, pods: Path, pods_max: int, clusters: Path | None = None, subordinate: Sequence[Path] = ()
+    ) -> None:
         self._pods = pods
         self._pods_max = pods_max
+        self._clusters = clusters
+        self._subordinate = subordinate
 
     def mapping(self, uid: str) -> UserNamespace:
         """The pod's own range, the same each time. Raises Invalid for a file that is not ours, Unavailable if full."""
-        kept = self._kept(uid)
+        path = self._pods / uid / _FILE
+        kept = _kept(path)
         if kept is None:
-            kept = self._free()
-            path = self._pods / uid / _FILE
-            path.parent.mkdir(parents=True, exist_ok=True)
-            mappings = (_Mapping(kept, 0, LENGTH),)
-            draft = path.with_suffix(".new")
-            draft.write_bytes(msgspec.json.encode(_Kept(mappings, mappings)))
-            draft.rename(path)
+            kept = self._take(path)
         ids = (IDMapping(host_id=kept, container_id=0, length=LENGTH),)
         return UserNamespace(mode=NamespaceMode.POD, uids=ids, gids=ids)
 
-    def _free(self) -> int:
-        taken = {self._kept(entry.name) for entry in self._pods.iterdir()} if self._pods.is_dir() else set()
-        for number in range(1, self._pods_max + 1):
-            if number * LENGTH not in taken:
-                return number * LENGTH
-        raise Unavailable(f"could not find an empty slot to allocate a user namespace: {self._pods_max} are in use")
+    def _take(self, path: Path) -> int:
+        """Two clusters may choose the same at once. Each looks after it wrote, so one of them sees it and goes on."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(_TRIES):
+            chosen = self._free()
+            mappings = (_Mapping(chosen, 0, LENGTH),)
+            draft = path.with_suffix(".new")
+            draft.write_bytes(msgspec.json.encode(_Kept(mappings, mappings)))
+            draft.rename(path)
+            if chosen not in self._of_neighbours():
+                return chosen
+        path.unlink()
+        raise Unavailable(f"other clusters took the user namespace's ids first, {_TRIES} times")
 
-    def _kept(self, uid: str) -> int | None:
-        """The first id of the host that is the pod's; None if it has none."""
-        path = self._pods / uid / _FILE
-        try:
-            kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except msgspec.DecodeError as error:
-            raise Invalid(f"{path}: {error}") from error
-        for mappings in (kept.uidMappings, kept.gidMappings):
-            if len(mappings) != 1 or mappings != kept.uidMappings or not _is_range(mappings[0]):
-                raise Invalid(f"{path}: one mapping of {LENGTH} ids from 0 was expected")
-        return kept.uidMappings[0].host_id
+    def _free(self) -> int:
+        entries = self._pods.iterdir() if self._pods.is_dir() else ()
+        taken = {_kept(entry / _FILE) for entry in entries} - {None}
+        if len(taken) >= self._pods_max:
+            raise Unavailable(f"could not find an empty slot to allocate a user namespace: {self._pods_max} are in use")
+        taken |= self._of_neighbours()
+        logins = [lent for path in self._subordinate for lent in _lent(path)]
+        for first in range(LENGTH, _END, LENGTH):
+            if first not in taken and not any(low < first + LENGTH and first < end for low, end in logins):
+                return first
+        raise Unavailable("could not find an empty slot to allocate a user namespace: all ids are somebody's")
+
+    def _of_neighbours(self) -> set[int | None]:
+        """What the other clusters' pods have. What cannot be read there is for them to refuse."""
+        found: set[int | None] = set()
+        for path in self._clusters.glob(f"*/kubelet/pods/*/{_FILE}") if self._clusters else ():
+            if path.parent.parent != self._pods:
+                with contextlib.suppress(Invalid):
+                    found.add(_kept(path))
+        return found
+
+
+def _kept(path: Path) -> int | None:
+    """The first id of the host that is a pod's; None if it has none. A file that lost its content with the power is
+    nobody's: nothing of that pod has lived on."""
+    try:
+        content = path.read_bytes().strip(b"\0")
+        kept = msgspec.json.decode(content, type=_Kept) if content else None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except msgspec.DecodeError as error:
+        raise Invalid(f"{path}: {error}") from error
+    if kept is None:
+        return None
+    for mappings in (kept.uidMappings, kept.gidMappings):
+        if len(mappings) != 1 or mappings != kept.uidMappings or not _is_range(mappings[0]):
+            raise Invalid(f"{path}: one mapping of {LENGTH} ids from 0 was expected")
+    return kept.uidMappings[0].host_id
+
+
+def _lent(path: Path) -> Iterator[tuple[int, int]]:
+    """The first id of each range in the file, and the one after its last."""
+    try:
+        text = path.read_text(errors="replace")
+    except FileNotFoundError:
+        return
+    for line in text.splitlines():
+        words = line.strip().split(":")
+        if len(words) == 3 and all(word.isascii() and word.isdigit() for word in words[1:]):
+            yield int(words[1]), int(words[1]) + int(words[2])
 
 
 def _is_range(mapping: _Mapping) -> bool:

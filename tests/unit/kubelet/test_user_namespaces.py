@@ -43,7 +43,6 @@ def test_ranges_follow_one_another_and_stay_with_their_pods(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "{}",
         '{"uidMappings":[],"gidMappings":[]}',
         '{"uidMappings":[{"hostId":0,"containerId":0,"length":65536}],"gidMappings":[]}',
@@ -64,6 +63,46 @@ def test_a_file_that_does_not_say_one_range_gives_nobody_any_ids(tmp_path: Path,
     for uid in ("a", "b"):
         with pytest.raises(Invalid):
             UserNamespaces(tmp_path, 3).mapping(uid)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(90)])
+def test_a_file_that_lost_its_content_with_the_power_is_nobodys(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "userns").write_bytes(content)
+    ranges = UserNamespaces(tmp_path, 3)
+    assert [first(ranges.mapping(uid)) for uid in ("b", "a", "b")] == [65536, 131072, 65536]
+
+
+def test_ids_of_logins_are_not_given_away(tmp_path: Path) -> None:
+    logins = tmp_path / "subuid"
+    logins.write_text("# of\ndev:100000:65536\nroot:262144:1\nbroken:x:1\n")
+    ranges = UserNamespaces(tmp_path / "pods", 3, None, (logins, tmp_path / "absent"))
+    # 100000 to 165535 reaches into the first two.
+    assert [first(ranges.mapping(uid)) for uid in ("a", "b")] == [196608, 327680]
+
+
+def test_clusters_of_one_machine_share_no_ids(tmp_path: Path) -> None:
+    one, two = (UserNamespaces(tmp_path / name / "kubelet" / "pods", 2, tmp_path) for name in ("one", "two"))
+    found = [first(ranges.mapping(uid)) for ranges in (one, two) for uid in ("a", "b")]
+    assert found == [65536, 131072, 196608, 262144]
+    (tmp_path / "one" / "kubelet" / "pods" / "a" / "userns").write_text("{}")
+    (tmp_path / "two" / "kubelet" / "pods" / "b" / "userns").unlink()
+    assert first(two.mapping("b")) == 65536  # what a neighbour cannot read is its own worry
+
+
+def test_clusters_that_choose_the_same_at_once_do_not_both_keep_it(tmp_path: Path) -> None:
+    other = tmp_path / "two" / "kubelet" / "pods" / "x"
+
+    class Late(UserNamespaces):
+        """The neighbour writes between this one's look and its own writing."""
+
+        def _free(self) -> int:
+            found = super()._free()
+            if not other.exists():
+                assert first(UserNamespaces(other.parent, 2, tmp_path).mapping("x")) == found
+            return found
+
+    assert first(Late(tmp_path / "one" / "kubelet" / "pods", 2, tmp_path).mapping("a")) == 131072
 
 
 def test_a_pod_of_its_own_users_has_them_in_its_sandbox_its_containers_and_their_mounts(tmp_path: Path) -> None:
