@@ -149,4 +149,8 @@ class RecordedDisk:
     def attach_file(self, file: Path) -> None:
         """Mount an image, or the disk that is served as a file."""
         device = call("losetup", "-f", "--show", str(file))
-        call("mount", device, str(self.mount))
+        try:
+            call("mount", device, str(self.mount))
+        except BaseException:
+            call("losetup", "-d", device)
+            raise

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from knarr.runtime import sealed
+from knarr.runtime.launcher import Command, Launcher
 from knarr.runtime.sealed import SealedProgram
 
 
@@ -42,6 +43,19 @@ def test_the_copy_cannot_be_written_to(program: SealedProgram) -> None:
             os.truncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+async def test_the_launcher_starts_the_copy(tmp_path: Path) -> None:
+    found = shutil.which("readlink")
+    assert found is not None
+    program = str(tmp_path / "readlink")
+    shutil.copy(os.path.realpath(found), program)
+    launcher = Launcher(sealed=SealedProgram(program))
+    try:
+        code, output = await launcher.run(Command(arguments=(program, "/proc/self/exe")), 10)
+    finally:
+        launcher.close()
+    assert (code, output.split()[0]) == (0, b"/memfd:readlink")
 
 
 def test_a_program_that_did_not_change_is_copied_once(program: SealedProgram) -> None:
