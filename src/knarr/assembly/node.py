@@ -126,7 +126,7 @@ def kubelet_configuration(path: str) -> KubeletConfiguration:
 async def opened(settings: Settings) -> AsyncIterator[Machinery]:
     """Images, runtime, network and CRI server, what ran before taken over again."""
     images = open_images(settings)
-    runtime = compose.oci_runtime(settings.run_dir, settings.cgroup)
+    runtime = compose.oci_runtime(settings.run_dir, settings.cgroup, settings.kubelet_dir)
     network = compose.bridge_network(
         settings.run_dir, ruleset.Names(settings.nft_table, settings.bridge, settings.port), settings.pod_network
     )

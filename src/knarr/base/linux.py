@@ -102,12 +102,25 @@ def clone_mapped(source: str | Path, user_namespace: int) -> int:
     """A descriptor of a mount that is nowhere yet: what is at `source`, its files' ids as that user namespace maps
     them. What is mounted below `source` comes along, with its ids as they are. Later mounts there are seen; to take
     the clone apart takes nothing apart of the source. EINVAL: its file system cannot."""
-    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC
-    tree = int(_libc.syscall(_SYS_OPEN_TREE, _AT_FDCWD, os.fsencode(source), flags))
+    tree = clone(source)
+    try:
+        map_ids(tree, user_namespace)
+    except BaseException:
+        os.close(tree)
+        raise
+    return tree
+
+
+def clone(source: str | Path | int) -> int:
+    """A descriptor of a mount that is nowhere yet: what is at the path or behind the descriptor `source`, with what is
+    mounted below it. Later mounts there are seen; to take the clone apart takes nothing apart of the source. ENOSYS
+    before Linux 5.12."""
+    directory, path = (source, b"") if isinstance(source, int) else (_AT_FDCWD, os.fsencode(source))
+    flags = _OPEN_TREE_CLONE | _AT_RECURSIVE | os.O_CLOEXEC | (0 if path else _AT_EMPTY_PATH)
+    tree = int(_libc.syscall(_SYS_OPEN_TREE, directory, path, flags))
     _check(tree, source)
     try:
         _set_attributes(tree, _AT_EMPTY_PATH | _AT_RECURSIVE, _MountAttr(propagation=MS_SLAVE))
-        map_ids(tree, user_namespace)
     except BaseException:
         os.close(tree)
         raise
@@ -138,7 +151,7 @@ def _set_attributes(tree: int, flags: int, attributes: _MountAttr) -> None:
 
 
 def attach(tree: int, target: str | Path) -> None:
-    """Mount what `clone_mapped` made."""
+    """Mount what `clone` or `clone_mapped` made."""
     encoded = os.fsencode(target)
     _check(_libc.syscall(_SYS_MOVE_MOUNT, tree, b"", _AT_FDCWD, encoded, _MOVE_MOUNT_F_EMPTY_PATH), target)
 

@@ -21,9 +21,10 @@ with Secrets in their environment. Containers get these by mount; the root of a 
 what it mounts, so each directory of a container or sandbox is closed to all others (user_namespaces.py::open_to)."""
 
 
-def oci_runtime(run: Path, cgroup: str) -> OciRuntime:
-    """The runtime below /run/knarr/NAME; one per process."""
-    return OciRuntime(run / "runtime", find_programs(run / "runtime"), Cgroups(), f"{cgroup}/monitors")
+def oci_runtime(run: Path, cgroup: str, volumes: Path | None = None) -> OciRuntime:
+    """The runtime below /run/knarr/NAME; one per process. `volumes`: below it, every mount is a pod's."""
+    pods = (run / "rootfs", *([volumes] if volumes else ()))
+    return OciRuntime(run / "runtime", find_programs(run / "runtime"), Cgroups(), f"{cgroup}/monitors", pods)
 
 
 def bridge_network(run: Path, names: Names, pods: str) -> BridgeNetwork:

@@ -4,6 +4,7 @@ Decides nothing; the system calls are base/linux.py's. `open_beneath` follows no
 when (TRUST SEC-28).
 """
 
+import errno
 import os
 from pathlib import Path
 from typing import Final
@@ -20,9 +21,20 @@ def open_beneath(directory_fd: int, path: str, flags: int) -> int:
 
 def bind_fd(fd: int, target: Path) -> None:
     """Bind-mount what the descriptor stands for, with what is mounted below it, now or later. To take that off again
-    takes nothing off there, as it would where mounts are shared (which is how distributions have them)."""
-    linux.mount(f"/proc/self/fd/{fd}", target, None, linux.MS_BIND | linux.MS_REC)
-    linux.mount("", target, None, linux.MS_SLAVE | linux.MS_REC)
+    takes nothing off there, as it would where mounts are shared (which is how distributions have them): not even for
+    the moment between two calls, in which a kubelet may be killed."""
+    try:
+        tree = linux.clone(fd)
+    except OSError as error:
+        if error.errno != errno.ENOSYS:
+            raise
+        linux.mount(f"/proc/self/fd/{fd}", target, None, linux.MS_BIND | linux.MS_REC)
+        linux.mount("", target, None, linux.MS_SLAVE | linux.MS_REC)
+        return
+    try:
+        linux.attach(tree, target)
+    finally:
+        os.close(tree)
 
 
 def bind_shared_fd(fd: int, target: Path) -> None:

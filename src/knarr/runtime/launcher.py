@@ -98,11 +98,17 @@ async def readable(descriptor: int) -> None:
 
 class Launcher:
     """Owns the thread. `cgroup_tasks` are `tasks` files of cgroup v1 that the thread enters once; `needed` are the
-    directories that the runtime works in; `sealed` is the program that is started from its copy."""
+    directories that the runtime works in; `pods` those below which every mount is a pod's; `sealed` is the program that
+    is started from its copy."""
 
     def __init__(
-        self, cgroup_tasks: Sequence[Path] = (), needed: Sequence[Path] = (), sealed: SealedProgram | None = None
+        self,
+        cgroup_tasks: Sequence[Path] = (),
+        needed: Sequence[Path] = (),
+        sealed: SealedProgram | None = None,
+        pods: Sequence[Path] = (),
     ) -> None:
+        self._pods = tuple(map(str, pods))
         self._sealed = sealed
         self._needed = (*map(str, needed), *_ALWAYS_NEEDED)
         self._lean: int | None = None
@@ -204,7 +210,7 @@ class Launcher:
             self._is_inside = True
             return
         self._step_into_copy("/")
-        for target in pod_mounts(Path("/proc/thread-self/mountinfo").read_text(), self._needed):
+        for target in pod_mounts(Path("/proc/thread-self/mountinfo").read_text(), self._needed, self._pods):
             linux.umount(target)
         self._lean = _own_namespace()
 
@@ -254,13 +260,16 @@ def _abandon(starting: "asyncio.Future[Child]") -> None:
         starting.result().kill()
 
 
-def pod_mounts(mountinfo: str, needed: Sequence[str]) -> list[str]:
-    """Targets of the mounts that may be a pod's: of their types, and none that a needed directory lies in. Pure."""
+def pod_mounts(mountinfo: str, needed: Sequence[str], pods: Sequence[str] = ()) -> list[str]:
+    """Targets of the mounts that may be a pod's: below a directory of pods, whatever they are (a volume's file system),
+    or of the types that pods have, and none that a needed directory lies in. Pure."""
     found = []
     for line in mountinfo.splitlines():
         own, _, rest = line.partition(" - ")
         target = own.split(" ")[4].encode().decode("unicode_escape")
-        if rest.split(" ")[0] in _POD_MOUNTS and not any(_is_within(path, target) for path in needed):
+        is_pods = any(target != directory and _is_within(target, directory) for directory in pods)
+        may_be = rest.split(" ")[0] in _POD_MOUNTS and not any(_is_within(path, target) for path in needed)
+        if is_pods or may_be:
             found.append(target)
     return found
 

@@ -54,9 +54,17 @@ class _Live:
 
 
 class OciRuntime:
-    """Give it a directory below /run, the cgroup for its monitors, and programs; call `recover` once in a loop."""
+    """Give it a directory below /run, the cgroup for its monitors, programs, and the directories in which every mount
+    is a pod's; call `recover` once in a loop."""
 
-    def __init__(self, directory: Path, programs: conmon.Programs, cgroups: Cgroups, monitors_cgroup: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        programs: conmon.Programs,
+        cgroups: Cgroups,
+        monitors_cgroup: str,
+        pods: Sequence[Path] = (),
+    ) -> None:
         self._directory = directory
         self._programs = programs
         self._cgroups = cgroups
@@ -72,7 +80,7 @@ class OciRuntime:
         cgroups.create(monitors_cgroup)
         tasks_files = () if cgroups.is_v2 else cgroups.task_files(monitors_cgroup)
         sealed = SealedProgram(programs.runtime)
-        self._launcher = Launcher(tasks_files, (directory, programs.runtime_root), sealed)
+        self._launcher = Launcher(tasks_files, (directory, programs.runtime_root), sealed, pods)
 
     async def recover(self) -> list[ContainerId]:
         """Take over the containers that an earlier knarr left; half-created ones are removed."""

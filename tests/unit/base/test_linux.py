@@ -46,3 +46,25 @@ def test_a_tmpfs_that_is_mounted_nowhere_is_seen_by_nobody() -> None:
             linux.map_ids(tree, tree)  # no user namespace
     finally:
         os.close(tree)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
+def test_a_clone_follows_its_source_and_is_never_its_peer(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    for path in (source, target):
+        path.mkdir()
+    linux.mount(str(source), source, None, linux.MS_BIND)
+    opened = []
+    try:
+        linux.mount("none", source, None, 1 << 20)  # MS_SHARED
+        opened.append(os.open(source, os.O_PATH | os.O_CLOEXEC))
+        opened.append(linux.clone(opened[0]))
+        linux.attach(opened[1], target)
+        [line] = [one for one in Path("/proc/self/mountinfo").read_text().splitlines() if f" {target} " in one]
+        assert " master:" in line
+        assert " shared:" not in line
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        for point in linux.mounts_below(tmp_path):
+            linux.umount(point)

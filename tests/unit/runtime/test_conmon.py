@@ -116,6 +116,18 @@ def test_only_what_may_be_a_pods_mount_is_left_out_of_the_lean_copy() -> None:
         "5 3 0:4 net:[1] /run/knarr/knarr/ns/a-net rw - nsfs nsfs rw",
         "6 1 0:5 / /var/lib/with\\040space rw shared:1 - tmpfs tmpfs rw",
         "7 1 8:2 / /home rw - ext4 /dev/sdb rw",
+        "8 3 8:2 /v /run/knarr/knarr/rootfs/a/mapped/0 rw,idmapped - ext4 /dev/sdb rw",
+        "9 1 8:3 / /var/lib/knarr/knarr/kubelet rw - ext4 /dev/sdc rw",
+        "10 9 8:2 /w /var/lib/knarr/knarr/kubelet/pods/p/volume-subpaths/v/c/0 rw - xfs /dev/sdd rw",
     )
-    found = launcher.pod_mounts("\n".join(lines), ("/run/knarr/knarr/runtime", "/sys/fs/cgroup"))
-    assert found == ["/run/knarr/knarr/rootfs/a/root", "/run/knarr/knarr/ns/a-net", "/var/lib/with space"]
+    needed = ("/run/knarr/knarr/runtime", "/sys/fs/cgroup")
+    types = ["/run/knarr/knarr/rootfs/a/root", "/run/knarr/knarr/ns/a-net", "/var/lib/with space"]
+    assert launcher.pod_mounts("\n".join(lines), needed) == types
+    found = launcher.pod_mounts(
+        "\n".join(lines), needed, ("/run/knarr/knarr/rootfs", "/var/lib/knarr/knarr/kubelet", "/hom")
+    )
+    assert found == [
+        *types,
+        "/run/knarr/knarr/rootfs/a/mapped/0",
+        "/var/lib/knarr/knarr/kubelet/pods/p/volume-subpaths/v/c/0",
+    ]
