@@ -1,6 +1,6 @@
 """LimitRanger: defaults and bounds of resources by the LimitRanges of a namespace. Spec: "Limit Ranges"."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -83,7 +83,7 @@ def faults(item: Json, obj: Json) -> Iterator[str]:
         yield from _bounded(item, (spec.get("resources") or {}).get("requests") or {}, {})
 
 
-def _bounded(item: Json, requests: Json, limits: Json) -> Iterator[str]:
+def _bounded(item: Json, requests: Mapping[str, str], limits: Mapping[str, str]) -> Iterator[str]:
     kind = item.get("type")
     for name, bound in (item.get("min") or {}).items():
         given = requests.get(name, limits.get(name))

@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from knarr.apiserver.bootstrap import objects as bootstrap
+from knarr.apiserver.context import User
 from knarr.apiserver.fairness import configuration, upkeep
-from knarr.apiserver.pipeline import Pipeline
+from knarr.apiserver.pipeline import Pipeline, refusal
 from knarr.apiserver.server import ApiServer
 from knarr.base import tasks
+from knarr.base.errors import Forbidden
 from knarr.client.inprocess import InProcessTransport
 from knarr.client.requests import ApiClient
 from knarr.store.memory import MemoryStore
+from knarr.wire import http
 from tests.unit.apiserver.conftest import Asker
 
 API = "/apis/flowcontrol.apiserver.k8s.io/v1"
@@ -21,16 +25,32 @@ MERGE = "application/merge-patch+json"
 Json = dict[str, Any]
 
 
-@pytest.fixture
-async def ask() -> AsyncIterator[Asker]:
-    """A cluster whose upkeep runs."""
+@asynccontextmanager
+async def cluster(*, refused: int = 0, **seconds: float) -> AsyncIterator[Asker]:
+    """A cluster whose upkeep runs, and is refused so many writes first."""
     pipeline = Pipeline(ApiServer(MemoryStore()))
     await bootstrap.run(pipeline, service_address="10.96.0.1", port=6443)
-    client = ApiClient(InProcessTransport(pipeline.handle_as, bootstrap.LOOPBACK), upkeep.PRODUCER)
+    left = refused
+
+    async def answer(request: http.Request, user: User) -> http.Response:
+        nonlocal left
+        if left:
+            left -= 1
+            return refusal(Forbidden("not now"), {})
+        return await pipeline.handle_as(request, user)
+
+    client = ApiClient(InProcessTransport(answer, bootstrap.LOOPBACK), upkeep.PRODUCER)
+    store = pipeline.server.store
     async with asyncio.TaskGroup() as group:
-        running = await tasks.start(group, "upkeep", lambda up: upkeep.run(pipeline.server.store, client, up))
+        running = await tasks.start(group, "upkeep", lambda up: upkeep.run(store, client, up, **seconds))
         yield Asker(pipeline)
         running.cancel()
+
+
+@pytest.fixture
+async def ask() -> AsyncIterator[Asker]:
+    async with cluster(rest_seconds=0) as asker:
+        yield asker
 
 
 async def written(ask: Asker, change: Any, count: int = 2) -> None:
@@ -55,6 +75,20 @@ async def test_a_new_cluster_needs_no_upkeep(ask: Asker) -> None:
 async def test_what_is_deleted_comes_back(ask: Asker, name: str) -> None:
     await written(ask, ask("DELETE", f"{API}/flowschemas/{name}"))
     assert (await ask("GET", f"{API}/flowschemas/{name}"))["spec"] == configuration.schema(name)["spec"]
+
+
+async def test_a_restoration_that_failed_is_tried_again() -> None:
+    async with cluster(refused=2, retry_seconds=0.001) as ask:
+        await written(ask, ask("DELETE", f"{API}/flowschemas/probes"))
+        assert (await ask("GET", f"{API}/flowschemas/probes"))["spec"] == configuration.schema("probes")["spec"]
+
+
+async def test_an_object_is_not_restored_again_at_once() -> None:
+    async with cluster(rest_seconds=3600) as ask:
+        await written(ask, ask("DELETE", f"{API}/flowschemas/probes"))
+        await ask("DELETE", f"{API}/flowschemas/probes")
+        await written(ask, ask("DELETE", f"{API}/flowschemas/catch-all"))  # the upkeep has seen the change before
+        assert (await ask("GET", f"{API}/flowschemas/probes"))["code"] == 404
 
 
 async def test_a_mandatory_object_gets_its_specification_back_whatever_its_annotation_says(ask: Asker) -> None:
