@@ -23,4 +23,17 @@ async def until(taken: asyncio.Event, beat: Beat, seconds: float = BEAT_SECONDS)
             async with asyncio.timeout(seconds):
                 await taken.wait()
         except TimeoutError:
-            await beat()
+            await _either(taken, beat)
+
+
+async def _either(taken: asyncio.Event, beat: Beat) -> None:
+    """Beat; a beat for which there is no room at the peer's is given up once there is room here."""
+    beating, waiting = asyncio.ensure_future(beat()), asyncio.ensure_future(taken.wait())
+    try:
+        await asyncio.wait({beating, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if beating.done():
+            beating.result()
+    finally:
+        for task in (beating, waiting):
+            task.cancel()
+        await asyncio.gather(beating, waiting, return_exceptions=True)

@@ -33,6 +33,17 @@ async def test_waiting_ends_when_there_is_room() -> None:
     assert beats == 3
 
 
+async def test_waiting_ends_when_there_is_room_though_the_beat_finds_none() -> None:
+    taken, held = asyncio.Event(), asyncio.Event()
+
+    async def beat() -> None:
+        taken.set()
+        await held.wait()  # the peer reads nothing, and does not go
+
+    async with asyncio.timeout(10):
+        await heartbeat.until(taken, beat, SOON)
+
+
 async def test_waiting_ends_when_the_peer_is_gone() -> None:
     with pytest.raises(ConnectionResetError):
         await heartbeat.until(asyncio.Event(), gone, SOON)
