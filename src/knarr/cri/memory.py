@@ -266,6 +266,17 @@ class MemoryRuntime:
         running = [found for found in self.containers.values() if found.status.state == RUNNING]
         return stats.ListContainerStatsResponse(stats=tuple(self._stats(found) for found in running))
 
+    async def pod_sandbox_stats(self, request: stats.PodSandboxStatsRequest) -> stats.PodSandboxStatsResponse:
+        """What the running containers use together."""
+        if request.pod_sandbox_id not in self.sandboxes:
+            raise NotFound(f"sandbox {request.pod_sandbox_id!r} not found")
+        inside = [c for c in self.containers.values() if c.sandbox_id == request.pod_sandbox_id]
+        used = image.UInt64Value(value=sum(self._script(c).memory for c in inside if c.status.state == RUNNING))
+        memory = stats.MemoryUsage(timestamp=self._nanoseconds(), working_set_bytes=used)
+        return stats.PodSandboxStatsResponse(
+            stats=stats.PodSandboxStats(linux=stats.LinuxPodSandboxStats(memory=memory))
+        )
+
     async def list_pod_sandbox_stats(
         self, request: stats.ListPodSandboxStatsRequest
     ) -> stats.ListPodSandboxStatsResponse:

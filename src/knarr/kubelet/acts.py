@@ -13,12 +13,12 @@ from typing import Literal
 
 from knarr.base import logs
 from knarr.base.clock import Instant
-from knarr.base.errors import Invalid, KnarrError, Unimplemented
+from knarr.base.errors import Invalid, KnarrError, NotFound, Unimplemented
 from knarr.cri.messages import container as cri_container
 from knarr.cri.messages import runtime as cri_runtime
 from knarr.cri.messages import sandbox as cri_sandbox
 from knarr.cri.messages.config import PodSandboxConfig
-from knarr.cri.messages.stats import ContainerStatsRequest
+from knarr.cri.messages.stats import ContainerStatsRequest, PodSandboxStatsRequest
 from knarr.kinds import registry
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import container_gc, cri_config, ending, hooks, members, resources, user_namespaces
@@ -155,30 +155,35 @@ class Acts:
         return await self._resize_container(pod, container, act.id, sandbox.id if sandbox else "")
 
     async def _resize_pod(self, pod: Pod, sandbox_id: str) -> str:
+        await self._refuse_pod_below_usage(pod, sandbox_id)
+        await self._limit_pod(pod, sandbox_id)
+        return resources.pod_fingerprint(pod)
+
+    async def _limit_pod(self, pod: Pod, sandbox_id: str) -> None:
         request = cri_sandbox.UpdatePodSandboxResourcesRequest(
             pod_sandbox_id=sandbox_id, resources=resources.pod_resources(pod)
         )
         with contextlib.suppress(Unimplemented):  # such a runtime keeps no limits of pods
             await self._shared.runtime.update_pod_sandbox_resources(request)
-        return resources.pod_fingerprint(pod)
 
     async def _resize_container(self, pod: Pod, container: AnyContainer, container_id: str, sandbox_id: str) -> str:
         """Give a running container its spec's resources; answers what was given.
 
         A pod's limits hold its containers': they grow before a container does and shrink after it.
         """
-        grew = await self._resize_sandbox(pod, sandbox_id)
         wanted = resources.container_resources(
             pod, container, self._shared.memory_capacity, self._shared.settings.memory_rules
         )
         given = resources.fingerprint(container)
         await self._refuse_below_usage(container_id, wanted.memory_limit_in_bytes)
+        await self._refuse_pod_below_usage(pod, sandbox_id)
+        has_grown = await self._could_limit_pod(pod, sandbox_id)
         request = cri_container.UpdateContainerResourcesRequest(
             container_id=container_id, linux=wanted, annotations={RESOURCES: given}
         )
         await self._shared.runtime.update_container_resources(request)
-        if not grew:
-            await self._resize_sandbox(pod, sandbox_id)
+        if not has_grown:
+            await self._could_limit_pod(pod, sandbox_id)
         return given
 
     async def _refuse_below_usage(self, container_id: str, limit: int) -> None:
@@ -191,15 +196,25 @@ class Acts:
         if memory is not None and memory.value > limit:
             raise Invalid(f"attempting to set container memory limit ({limit}) below current usage ({memory.value})")
 
-    async def _resize_sandbox(self, pod: Pod, sandbox_id: str) -> bool:
-        """Whether the pod's own limits could be set; a runtime without the call has none to set."""
-        request = cri_sandbox.UpdatePodSandboxResourcesRequest(
-            pod_sandbox_id=sandbox_id, resources=resources.pod_resources(pod)
-        )
+    async def _refuse_pod_below_usage(self, pod: Pod, sandbox_id: str) -> None:
+        """The same of the pod's own limit, as far as the runtime counts what pods use. Raises Invalid."""
+        limit = resources.pod_resources(pod).memory_limit_in_bytes
+        if not limit:
+            return
+        request = PodSandboxStatsRequest(pod_sandbox_id=sandbox_id)
         try:
-            await self._shared.runtime.update_pod_sandbox_resources(request)
-        except Unimplemented:
-            return True
+            stats = (await self._shared.runtime.pod_sandbox_stats(request)).stats
+        except (Unimplemented, NotFound):
+            return
+        memory = stats.linux.memory if stats is not None and stats.linux is not None else None
+        used = memory.working_set_bytes if memory is not None else None
+        if used is not None and used.value > limit:
+            raise Invalid(f"attempting to set pod memory limit ({limit}) below current usage ({used.value})")
+
+    async def _could_limit_pod(self, pod: Pod, sandbox_id: str) -> bool:
+        """Whether the pod's own limits could be set: cgroup v1 refuses a quota below that of a container."""
+        try:
+            await self._limit_pod(pod, sandbox_id)
         except (KnarrError, OSError):
             return False
         return True

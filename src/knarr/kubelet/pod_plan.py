@@ -43,8 +43,6 @@ def pod_plan(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) 
         due = reset.due_at(cause, standing, now)
         acts = list(reset.acts(pod, observed, standing, cause, is_due=due <= now))
         return _plan(pod, acts, standing, now, [(cause.name, due)] if due > now else [])
-    if resizing.is_pod_behind(pod, observed, standing.resized) and resize_key(sandbox.id) not in standing.in_flight:
-        acts.append(ResizePod(sandbox.id))
     waits: list[tuple[str, Instant]] = []
     for container, role in _wanted(pod, observed, standing):
         act = _container_act(pod, container, role, observed=observed, standing=standing, now=now)
@@ -52,7 +50,19 @@ def pod_plan(pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) 
             waits.append(act)
         elif act is not None:
             acts.append(act)
+    acts += _pod_resize(pod, observed, standing, sandbox.id)
     return _plan(pod, acts, standing, now, waits)
+
+
+def _pod_resize(pod: Pod, observed: ObservedPod, standing: Standing, sandbox_id: str) -> Iterator[ResizePod]:
+    """A pod's limits hold its containers': it shrinks when they have, and grows at once."""
+    resized = standing.resized
+    if not resizing.is_pod_behind(pod, observed, resized) or resize_key(sandbox_id) in standing.in_flight:
+        return
+    if not (
+        resizing.is_pod_shrinking(pod, observed, resized) and resizing.is_a_container_behind(pod, observed, resized)
+    ):
+        yield ResizePod(sandbox_id)
 
 
 def recovered_backoffs(pod: Pod, observed: ObservedPod) -> dict[str, Backoff]:

@@ -105,8 +105,11 @@ def decided(pod: Pod, allocatable: Mapping[str, int], shortage: Shortage | None)
 
 def is_in_progress(pod: Pod, observed: ObservedPod, resized: Mapping[str, str]) -> bool:
     """Whether the pod or a running container has not been given yet what is allocated to it."""
-    if is_pod_behind(pod, observed, resized):
-        return True
+    return is_pod_behind(pod, observed, resized) or is_a_container_behind(pod, observed, resized)
+
+
+def is_a_container_behind(pod: Pod, observed: ObservedPod, resized: Mapping[str, str]) -> bool:
+    """Whether a running container has not been given yet what is allocated to it."""
     for container in (*pod.spec.containers, *pod.spec.init_containers):
         current = observed.current(container.name)
         if current is None or not current.is_running:
@@ -124,3 +127,13 @@ def is_pod_behind(pod: Pod, observed: ObservedPod, resized: Mapping[str, str]) -
         return False
     given = resized.get(sandbox.id, sandbox.resources)
     return bool(given) and given != resources.pod_fingerprint(pod)
+
+
+def is_pod_shrinking(pod: Pod, observed: ObservedPod, resized: Mapping[str, str]) -> bool:
+    """Whether a limit of the pod's own cgroup is to be lower than what it was given."""
+    sandbox, wanted = observed.ready_sandbox, resources.pod_fingerprint(pod)
+    given = resized.get(sandbox.id, sandbox.resources) if sandbox is not None else ""
+    if not given or not wanted:
+        return False
+    limits = zip(given.split("/")[1:], wanted.split("/")[1:], strict=True)
+    return any(int(new) > 0 and not 0 < int(old) <= int(new) for old, new in limits)

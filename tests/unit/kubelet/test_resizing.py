@@ -2,19 +2,26 @@
 
 import asyncio
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from knarr.base.clock import Clock
+from knarr.cri.memory import MemoryRuntime
+from knarr.cri.messages.sandbox import UpdatePodSandboxResourcesRequest, UpdatePodSandboxResourcesResponse
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import resizing, resources, restarts
 from knarr.kubelet.observed import ObservedPod, ObservedSandbox
+from knarr.kubelet.planned import Act, ResizeContainer, ResizePod
+from knarr.kubelet.pod_plan import pod_plan
 from knarr.kubelet.resizing import Allocated, Pending
+from knarr.kubelet.standing import Standing
 from tests.unit.kubelet.harness import Node, condition, run
-from tests.unit.kubelet.test_pod_plan import pod
+from tests.unit.kubelet.test_pod_plan import BOX, NOW, pod, seen, up
 
 
 def sized(cpu: str, memory: str = "64Mi", **more: Any) -> dict[str, Any]:
@@ -220,3 +227,73 @@ def test_a_pod_that_has_not_what_it_is_given_is_behind() -> None:
     assert resizing.is_pod_behind(subject, ObservedPod((box,)), {})
     assert not resizing.is_pod_behind(subject, ObservedPod((box,)), {"box": wanted})
     assert not resizing.is_pod_behind(pod(), ObservedPod((ObservedSandbox("box"),)), {})
+
+
+class Limited(MemoryRuntime):
+    """Keeps the memory limits that pods are given."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.limits: list[int] = []
+
+    async def update_pod_sandbox_resources(
+        self, request: UpdatePodSandboxResourcesRequest
+    ) -> UpdatePodSandboxResourcesResponse:
+        assert request.resources is not None
+        self.limits.append(request.resources.memory_limit_in_bytes)
+        return UpdatePodSandboxResourcesResponse()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        (
+            {"containers": [sized("100m")]},
+            {"containers": [sized("100m", "16Mi")]},
+            "attempting to set container memory limit (16777216) below current usage (33554432)",
+        ),
+        (
+            {"resources": of_pod("64Mi")},
+            {"resources": {"requests": {"cpu": "100m", "memory": "16Mi"}, "limits": {"cpu": "1", "memory": "16Mi"}}},
+            "attempting to set pod memory limit (16777216) below current usage (33554432)",
+        ),
+    ],
+)
+def test_a_pods_memory_is_not_taken_away_that_is_in_use(
+    tmp_path: Path, before: dict[str, Any], after: dict[str, Any], text: str
+) -> None:
+    async def story(node: Node, group: asyncio.TaskGroup) -> None:
+        await node.stop()
+        node.runtime = runtime = Limited(node.clock)
+        await node.start(group)
+        node.script("c", memory=32 << 20)
+        await node.create("web", before)
+        await node.reached("web", "Running")
+        await node.client.patch(POD, "default", "web", {"spec": after})
+
+        async def is_refused() -> bool:
+            told = condition(await node.status("web"), "PodResizeInProgress")
+            return (told.get("reason"), told.get("message")) == ("Error", text)
+
+        await node.until(is_refused)
+        assert 16 << 20 not in runtime.limits
+        node.script("c", memory=1 << 20)
+
+        async def is_done() -> bool:
+            return not condition(await node.status("web"), "PodResizeInProgress")
+
+        await node.until(is_done)
+        assert runtime.limits[-1] == 16 << 20
+
+    run(tmp_path, story)
+
+
+def test_a_pod_shrinks_after_its_containers_and_grows_at_once() -> None:
+    def acts(own: str, given: str) -> list[Act]:
+        subject = pod(containers=[sized("100m")], resources=of_pod(own))
+        container = replace(up(), resources="204/20000/67108864")
+        return list(pod_plan(subject, seen(container, box=replace(BOX, resources=given)), Standing(), NOW).acts)
+
+    given = resources.pod_fingerprint(pod(resources=of_pod("256Mi")))
+    assert [type(act) for act in acts("128Mi", given)] == [ResizeContainer]
+    assert [type(act) for act in acts("512Mi", given)] == [ResizeContainer, ResizePod]
