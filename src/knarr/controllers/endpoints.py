@@ -121,11 +121,12 @@ def slices_of(owner: str, manager: str, view: View) -> Sequence[tuple[EndpointSl
 def trigger(service: Service, found: Sequence[Backend], stood: Container[Standing], *, is_new: bool) -> str | None:
     """What TRIGGER says: the first moment at which a pod, or the new Service itself, called for this change.
 
-    `stood` is what was written before. None where nobody knows, as for a pod that is gone: then the mark goes, too.
+    `stood` is what was written before. None where nobody knows, as for a pod that is gone or goes: then the mark goes,
+    too. That a pod begins to terminate changes its endpoint, but it became ready long before.
     """
     moments = [service.metadata.creation_timestamp] if is_new else []
     for one in found:
-        if (one.pod.metadata.uid, one.is_ready) not in stood:
+        if not one.is_terminating and (one.pod.metadata.uid, one.is_ready) not in stood:
             ready = pods.condition(one.pod, "Ready")
             moments.append(ready.last_transition_time if ready is not None else None)
     first = min((moment for moment in moments if moment is not None), default=None)

@@ -46,7 +46,8 @@ def usage(name: str, kinds: Mapping[str, Kind], quota: ResourceQuota, view: View
     if name == "pods":
         return str(len(counted_pods(quota, view)))
     if name in PLAIN - {"persistentvolumeclaims"} or name.startswith("count/"):
-        if quota.spec.scopes or quota.spec.scope_selector is not None:
+        selector = quota.spec.scope_selector
+        if quota.spec.scopes or (selector is not None and selector.match_expressions):
             return "0"  # scopes choose pods and claims
         counted = kinds.get(name.removeprefix("count/"))
         return str(view.count(counted, namespace) if counted is not None else 0)

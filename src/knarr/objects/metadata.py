@@ -17,7 +17,7 @@ def found(metadata: Mapping[str, Any], name_faults: Callable[[str], list[str]]) 
     """The faults of an object's metadata; `name_faults` judges names of its kind."""
     causes: list[Cause] = []
     if metadata.get("generateName"):
-        base = metadata["generateName"].rstrip("-") or metadata["generateName"]
+        base = names.begun(metadata["generateName"])
         causes += faults.each("metadata.generateName", metadata["generateName"], name_faults(base))
     name = metadata.get("name")
     if not name:

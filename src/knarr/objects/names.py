@@ -83,6 +83,11 @@ def dns_subdomain(name: str) -> list[str]:
     return faults if _subdomain.fullmatch(name) else [*faults, SUBDOMAIN_TEXT]
 
 
+def begun(prefix: str) -> str:
+    """The name that a prefix is judged by: what ends in a hyphen has an "a" in the place of its last two characters."""
+    return f"{prefix[:-2]}a" if len(prefix) > 1 and prefix.endswith("-") else prefix
+
+
 def wildcard_subdomain(name: str) -> list[str]:
     """`*.` and a DNS subdomain."""
     faults = [_too_long(SUBDOMAIN_MAX)] if len(name) > SUBDOMAIN_MAX else []

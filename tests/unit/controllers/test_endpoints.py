@@ -110,6 +110,20 @@ def test_a_change_says_since_when_it_was_due() -> None:
     assert seen == ["2029-12-31T23:45:00Z", None]
 
 
+def test_a_pod_that_begins_to_terminate_does_not_say_since_when_it_was_ready() -> None:
+    leaving = pod("p", ends=True)
+    leaving["status"]["conditions"][0]["lastTransitionTime"] = "2029-12-01T00:00:00Z"
+    (creation,) = endpoints.plan_slices(*view(service(), [pod("p")]), NOW).actions
+    assert isinstance(creation, Create)
+    stored = creation.body | {"metadata": creation.body["metadata"] | {"name": "web-1", "uid": "1"}}
+    (change,) = endpoints.plan_slices(*view(service(), [leaving], [stored]), NOW).actions
+    assert isinstance(change, Patch)
+    assert change.body["endpoints"][0]["conditions"]["terminating"] is True
+    assert "annotations" not in change.body["metadata"]
+    found, cache = view(service(), [leaving, pod("q")])
+    assert endpoints.trigger(found, endpoints.backends(found, cache), {("q", True)}, is_new=False) is None
+
+
 def test_endpoints_hold_at_most_a_thousand_addresses_ready_ones_first_and_say_so() -> None:
     crowd = [pod(f"p{number:04}", ready=number % 4 != 0, port=8080 + number % 2) for number in range(1400)]
     (creation,) = subsets.plan(*view(service(), crowd), NOW).actions

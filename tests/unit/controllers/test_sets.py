@@ -5,14 +5,23 @@ from fractions import Fraction
 
 import pytest
 
+from knarr.base.ids import Revision
+from knarr.client.cache import Cache
 from knarr.controllers import daemonset, disruption, quota
 from knarr.controllers.daemonset import Wanted
 from knarr.controllers.statefulset import identity, sync
+from knarr.kinds.core_config import CONFIGMAP
 from knarr.kinds.lens.container import Container, ResourceRequirements
 from knarr.kinds.lens.meta import ObjectMeta
 from knarr.kinds.lens.node import Node, NodeSpec
 from knarr.kinds.lens.pod import Pod, PodSpec, PodTemplateSpec
-from knarr.kinds.lens.policy import PodDisruptionBudget, PodDisruptionBudgetSpec
+from knarr.kinds.lens.policy import (
+    PodDisruptionBudget,
+    PodDisruptionBudgetSpec,
+    ResourceQuota,
+    ResourceQuotaSpec,
+    ScopeSelector,
+)
 from knarr.kinds.lens.scheduling import (
     Affinity,
     PodAffinity,
@@ -141,3 +150,15 @@ def test_a_quota_counts_pods_that_look_into_other_namespaces() -> None:
     far = Affinity(pod_anti_affinity=PodAntiAffinity(preferred_during_scheduling_ignored_during_execution=(weighted,)))
     chosen = quota.scope_test("CrossNamespacePodAffinity")
     assert [chosen(Pod(spec=PodSpec(affinity=one))) for one in (None, near, far)] == [False, False, True]
+
+
+def test_a_quota_with_an_empty_scope_selector_has_no_scope() -> None:
+    cache = Cache([CONFIGMAP])
+    cache.replace(CONFIGMAP, [b'{"metadata":{"name":"x","namespace":"a"}}'], Revision(1))
+    for spec, used in (
+        (ResourceQuotaSpec(), "1"),
+        (ResourceQuotaSpec(scope_selector=ScopeSelector()), "1"),
+        (ResourceQuotaSpec(scopes=("BestEffort",)), "0"),
+    ):
+        one = ResourceQuota(metadata=ObjectMeta(name="q", namespace="a"), spec=spec)
+        assert quota.usage("configmaps", {"configmaps": CONFIGMAP}, one, cache) == used

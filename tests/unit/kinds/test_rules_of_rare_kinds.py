@@ -127,6 +127,13 @@ STATUSES: list[tuple[str, Json, Json, list[str]]] = [
     ("StorageVersionMigration", {}, {"resourceVersion": "x"},
      ['status.resourceVersion: Invalid value: "x": failed to parse resource version "x": strconv.ParseInt: parsing '
       '"x": invalid syntax']),
+    ("StorageVersionMigration", {}, {"resourceVersion": "9223372036854775807"}, []),
+    ("StorageVersionMigration", {}, {"resourceVersion": "0" * 5000 + "7"}, []),
+    ("StorageVersionMigration", {}, {"resourceVersion": "9223372036854775808"},
+     ['status.resourceVersion: Invalid value: "9223372036854775808": failed to parse resource version '
+      '"9223372036854775808": strconv.ParseInt: parsing "9223372036854775808": value out of range']),
+    ("StorageVersionMigration", {}, {"resourceVersion": "-1"},
+     ["status.resourceVersion: Invalid value: -1: must be greater than or equal to 0"]),
     ("APIService", {}, {"conditions": [{"type": "Available", "status": "Yes"}]},
      ['status.conditions[0].status: Unsupported value: "Yes": supported values: "False", "True", "Unknown"']),
     ("FlowSchema", {}, {"conditions": [condition("a"), condition("a")]},
@@ -144,6 +151,8 @@ STATUSES: list[tuple[str, Json, Json, list[str]]] = [
       '"ControllerResizeInfeasible", "NodeResizeInProgress", "NodeResizeInfeasible", "NodeResizePending"']),
     ("VolumeAttachment", {}, {"attachError": {"message": "x" * 1025}},
      ["status.attachError.message: Too long: may not be more than 1024 bytes"]),
+    ("Deployment", {"collisionCount": 0}, {}, ["status.collisionCount: Invalid value: 0: cannot be decremented"]),
+    ("Deployment", {}, {"collisionCount": 0}, []),
     ("Deployment", {"collisionCount": 2}, {}, ["status.collisionCount: Invalid value: 0: cannot be decremented"]),
 ]  # fmt: skip
 

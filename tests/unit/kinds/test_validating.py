@@ -316,3 +316,10 @@ def test_a_change_of_annotations_alone_is_judged(name: str, obj: Json, annotatio
     (found,) = changed(name, old, obj | {"metadata": {"name": "x", "annotations": annotations}})
     assert found.startswith(text)
     assert changed(name, old, obj | {"metadata": {"name": "x", "annotations": {ACCOUNT: "b"}}}) == []
+
+
+@pytest.mark.parametrize(("prefix", "is_name"), [("web-", True), ("-", False), ("web--", True), ("web---", True),
+                                                 ("web.-", True), ("--", True)])  # fmt: skip
+def test_a_prefix_is_judged_as_the_begin_of_a_name(prefix: str, *, is_name: bool) -> None:
+    found = texts("ConfigMap", {"metadata": {"name": "x", "generateName": prefix}})
+    assert [text.startswith("metadata.generateName: Invalid value") for text in found] == [True] * (not is_name)

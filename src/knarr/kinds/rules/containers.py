@@ -182,7 +182,7 @@ def _environment(container: Json, field: str) -> Iterator[Cause]:
             yield faults.required(f"{path}.{kinds[0]}.name")
         else:
             name = source[kinds[0]]["name"]
-            yield from faults.each(f"{path}.{kinds[0]}.name", name, names.dns_subdomain(name.rstrip("-") or name))
+            yield from faults.each(f"{path}.{kinds[0]}.name", name, names.dns_subdomain(names.begun(name)))
 
 
 def _value_from(variable: Json, field: str) -> Iterator[Cause]:

@@ -22,7 +22,9 @@ FINAL: Final = (
     ("Succeeded", "Success condition cannot be set to false once it is true"),
     ("Failed", "Failed condition cannot be set to false once it is true"),
 )
-_NUMBER: Final = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_NUMBER: Final = re.compile(r"([+-]?)(\d+)", re.ASCII)
+_DIGITS_MAX: Final = 19
+"""As many as 64 bits can have."""
 
 
 def api_service(found: Json) -> Iterator[Cause]:
@@ -74,12 +76,8 @@ def migration(found: Json) -> Iterator[Cause]:
 def migration_status(new: Json, old: Json) -> Iterator[Cause]:
     now, was = new.get("status") or {}, old.get("status") or {}
     revision, field = now.get("resourceVersion", ""), "status.resourceVersion"
-    if revision and not _NUMBER.fullmatch(revision):
-        shown = faults.shown(revision)
-        detail = f"failed to parse resource version {shown}: strconv.ParseInt: parsing {shown}: invalid syntax"
-        yield faults.invalid(field, revision, detail)
-    elif revision and int(revision) < 0:
-        yield faults.invalid(field, int(revision), faults.NON_NEGATIVE)
+    if revision:
+        yield from _revision(revision, field)
     listed = now.get("conditions") or []
     yield from conditions.each(listed, "status.conditions")
     if was.get("resourceVersion") and was["resourceVersion"] != revision:
@@ -90,3 +88,18 @@ def migration_status(new: Json, old: Json) -> Iterator[Cause]:
     for kind, text in FINAL:
         if conditions.is_true(old, kind) and not conditions.is_true(new, kind):
             yield faults.invalid("status.conditions", listed, text)
+
+
+def _revision(text: str, field: str) -> Iterator[Cause]:
+    """A number of 64 bits, not below zero."""
+    found, why, number = _NUMBER.fullmatch(text), "invalid syntax", 0
+    if found is not None:
+        # Cut: a number of a million digits takes long to read.
+        number = int(found[1] + (found[2].lstrip("0")[: _DIGITS_MAX + 1] or "0"))
+        why = "" if -(2**63) <= number < 2**63 else "value out of range"
+    if why:
+        shown = faults.shown(text)
+        detail = f"failed to parse resource version {shown}: strconv.ParseInt: parsing {shown}: {why}"
+        yield faults.invalid(field, text, detail)
+    elif number < 0:
+        yield faults.invalid(field, number, faults.NON_NEGATIVE)

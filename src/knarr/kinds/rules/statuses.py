@@ -29,7 +29,7 @@ def _counts(fields: tuple[str, ...], bounds: Bounds) -> Change:
             if count > max(status.get(whole) or 0, 0):
                 yield faults.invalid(f"status.{key}", count, f"cannot be greater than {called}")
         given, held = status.get("collisionCount"), (old.get("status") or {}).get("collisionCount")
-        if held is not None and (given or 0) < held:
+        if held is not None and (given is None or given < held):
             yield faults.invalid("status.collisionCount", given or 0, "cannot be decremented")
 
     return change
