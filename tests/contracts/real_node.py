@@ -3,8 +3,9 @@
 import contextlib
 import os
 import shutil
+import stat
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from knarr.assembly import remnants
@@ -74,6 +75,19 @@ async def opened(directory: Path) -> AsyncIterator[RuntimeServer]:
         await server.close()
         await streaming.close()
         runtime.close()
+
+
+@contextlib.contextmanager
+def passable(directory: Path) -> Iterator[None]:
+    """Others may walk through it meanwhile, as through a cluster's: pytest closes its directories to them."""
+    closed = {path: mode for path in (directory, *directory.parents) if not (mode := path.stat().st_mode) & 0o001}
+    for path, mode in closed.items():
+        path.chmod(stat.S_IMODE(mode) | 0o001)
+    try:
+        yield
+    finally:
+        for path, mode in closed.items():
+            path.chmod(stat.S_IMODE(mode))
 
 
 async def torn_down(directory: Path) -> None:

@@ -14,7 +14,10 @@ from tests.e2e.inventory import inventory
 
 NEEDED = ("conmon", "nft", "busybox", "kubectl", "ip")
 CLUSTER = os.environ.get("KNARR_E2E_CLUSTER", "e2e,16443,15000,16250,10.248.0.0/16")
-"""Name, the ports of API, registry and kubelet, and the pods' network: two runs at once need two of each."""
+"""Name, the ports of API, registry and kubelet, and the pods' network: two runs at once need two of each.
+
+test_containerd.py (e2e-cri, 10.249/16) and test_remnants.py (e2e-gone, 10.247/16) have fixed ones: not twice at once.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,9 +4,11 @@ The dying one is a process of its own with a failpoint armed; `python -m tests.e
 """
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -72,26 +74,30 @@ async def live_and_die(directory: Path, *, is_mapped: bool) -> None:
         await server.remove_pod_sandbox(s.RemovePodSandboxRequest(pod_sandbox_id=pod))
 
 
+@pytest.fixture(name="directory")
+def _directory(tmp_path: Path, is_mapped: bool) -> Iterator[Path]:
+    with real_node.passable(tmp_path) if is_mapped else contextlib.nullcontext():
+        yield tmp_path
+
+
 @pytest.mark.parametrize(("point", "is_mapped"), CASES)
-async def test_nothing_is_left_of_a_pod_whose_server_was_killed(tmp_path: Path, point: str, is_mapped: bool) -> None:
-    if is_mapped and not user_namespaces.are_possible(tmp_path):
+async def test_nothing_is_left_of_a_pod_whose_server_was_killed(directory: Path, point: str, is_mapped: bool) -> None:
+    if is_mapped and not user_namespaces.are_possible(directory):
         pytest.skip("the kernel maps no ids of files")
-    for path in (tmp_path, *tmp_path.parents):
-        path.chmod(path.stat().st_mode | 0o011)  # pytest closes its directories to others
-    real_node.busybox_root(tmp_path / "root")
-    async with real_node.opened(tmp_path):
-        before = real_node.inventory(tmp_path)
+    real_node.busybox_root(directory / "root")
+    async with real_node.opened(directory):
+        before = real_node.inventory(directory)
     environment = {**os.environ, "KNARR_FAILPOINTS": f"{point}=exit", "KNARR_TEST_NUMBER": str(real_node.NUMBER)}
-    command = [sys.executable, "-m", "tests.e2e.test_crashes", str(tmp_path), *(["mapped"] if is_mapped else [])]
+    command = [sys.executable, "-m", "tests.e2e.test_crashes", str(directory), *(["mapped"] if is_mapped else [])]
     died = await asyncio.to_thread(
         subprocess.run, command, env=environment, capture_output=True, text=True, timeout=50, check=False
     )
     assert died.returncode == -9, died.stderr
-    async with real_node.opened(tmp_path) as server:
+    async with real_node.opened(directory) as server:
         for item in (await server.list_pod_sandbox(s.ListPodSandboxRequest())).items:
             await server.remove_pod_sandbox(s.RemovePodSandboxRequest(pod_sandbox_id=item.id))
-        assert real_node.inventory(tmp_path) == before
-    await real_node.torn_down(tmp_path)
+        assert real_node.inventory(directory) == before
+    await real_node.torn_down(directory)
 
 
 @pytest.mark.parametrize("content", ["", "\n", '{"id": "cut sho', '{"id": 5}\n'])

@@ -1,8 +1,10 @@
 """What of a running cluster can be reached: no port but on loopback and the pods' bridge, no socket of others."""
 
+import contextlib
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.e2e.cluster import Cluster
@@ -15,15 +17,19 @@ LISTENING = "0A"
 def inodes(processes: list[int]) -> set[str]:
     """Of all sockets that these processes hold."""
     found = set()
-    for pid in processes:
-        for path in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                target = os.readlink(path)
-            except FileNotFoundError:
-                continue
+    for path in _descriptors(processes):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # closed meanwhile
+            target = os.readlink(path)
             if target.startswith("socket:["):
                 found.add(target[len("socket:[") : -1])
     return found
+
+
+def _descriptors(processes: list[int]) -> Iterator[Path]:
+    """Of those that are still there."""
+    for pid in processes:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield from list(Path(f"/proc/{pid}/fd").iterdir())
 
 
 def listeners(processes: list[int]) -> set[str]:
@@ -69,11 +75,13 @@ def test_sockets_are_files_of_their_owner_alone(cluster: Cluster, busybox: str) 
 
 def open_to_others(run: Path) -> list[Path]:
     """Sockets below the folder that others than the owner may connect to."""
-    return [
-        path
-        for path in run.rglob("*")
-        if path.is_socket() and stat.S_IMODE(path.stat().st_mode) & 0o077 and _is_passable(path.parent, run)
-    ]
+    found = []
+    for path in run.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # gone meanwhile: a pod ended
+            mode = path.lstat().st_mode
+            if stat.S_ISSOCK(mode) and mode & 0o077 and _is_passable(path.parent, run):
+                found.append(path)
+    return found
 
 
 def _is_passable(folder: Path, top: Path) -> bool:

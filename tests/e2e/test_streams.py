@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.conformance.streamers import Streamers
@@ -23,6 +24,7 @@ from tests.e2e.cluster import Cluster
 
 SECONDS = float(os.environ.get("KNARR_STREAM_SECONDS", "5"))
 HELD_SECONDS = float(os.environ.get("KNARR_STREAM_HELD_SECONDS", "0"))
+pytestmark = pytest.mark.timeout(SECONDS + 600 if "KNARR_STREAM_SECONDS" in os.environ else 240)
 AT_ONCE = 100
 SETTLED_SECONDS = 90.0
 """Connections that are kept for the next request close after 55 s."""
@@ -59,15 +61,20 @@ def tls(cluster: Cluster) -> tuple[str, ssl.SSLContext]:
 
 def test_a_command_that_does_not_read_ends_with_the_client_that_floods_it(cluster: Cluster, busybox: str) -> None:
     deaths.apply(cluster, [deaths.pod("flooded-0", busybox, ["sleep", "3600"])])
-    cluster.ok(cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/flooded-0"))
     words = [cluster.kubectl_program, "exec", "-i", "flooded-0", "--", "sleep", "3601.5"]
-    with open("/dev/zero", "rb") as zeros:
-        client = subprocess.Popen(words, stdin=zeros, stderr=subprocess.DEVNULL, env=cluster.variables)
-    until(lambda: bool(deaths.running("3601.5")) and has_stuck(client.pid))
-    client.kill()
-    client.wait()
-    until(lambda: not deaths.running("3601.5"))
-    cluster.ok(cluster.kubectl("delete", "pod", "flooded-0"))
+    try:
+        cluster.ok(cluster.kubectl("wait", "--for=condition=Ready", "--timeout=60s", "pod/flooded-0"))
+        with open("/dev/zero", "rb") as zeros:
+            client = subprocess.Popen(words, stdin=zeros, stderr=subprocess.DEVNULL, env=cluster.variables)
+        try:
+            until(lambda: bool(deaths.running("3601.5")) and has_stuck(client.pid))
+        finally:
+            client.kill()
+            client.wait()
+        until(lambda: not deaths.running("3601.5"))
+    finally:
+        deleted = cluster.kubectl("delete", "pod", "flooded-0")
+    cluster.ok(deleted)
 
 
 def has_stuck(pid: int) -> bool:

@@ -1,6 +1,7 @@
 """Pods with hostUsers: false on real containers: root inside is nobody of the machine, and files are the pod's own."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,9 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 
 @pytest.fixture(name="mapped")
-def _mapped(machine: Machine, tmp_path: Path) -> Machine:
-    """pytest closes its directories to others; a cluster's can be passed by all (who know the names)."""
-    for path in (tmp_path, *tmp_path.parents):
-        path.chmod(path.stat().st_mode | 0o011)
-    return machine
+def _mapped(machine: Machine, tmp_path: Path) -> Iterator[Machine]:
+    with real_node.passable(tmp_path):
+        yield machine
 
 
 __all__ = ["machine"]  # a fixture
@@ -83,8 +82,8 @@ async def test_what_is_mounted_in_a_volume_stays_when_the_container_goes(mapped:
     volume = tmp_path / "logs" / "volume"
     (volume / "below").mkdir(parents=True)
     linux.mount(str(volume), volume, None, linux.MS_BIND)
-    linux.mount("none", volume, None, 1 << 20)  # MS_SHARED, as distributions have their mounts
     try:
+        linux.mount("none", volume, None, 1 << 20)  # MS_SHARED, as distributions have their mounts
         linux.mount("tmpfs", volume / "below", "tmpfs", 0, "size=1m")
         (volume / "below" / "kept").write_text("x")
         mounts = (c.Mount(container_path="/v", host_path=str(volume)),)
@@ -95,7 +94,7 @@ async def test_what_is_mounted_in_a_volume_stays_when_the_container_goes(mapped:
         await mapped.clean()
         assert (volume / "below" / "kept").read_text() == "x"
     finally:
-        for place in (volume / "below", volume):
+        for place in linux.mounts_below(volume):
             linux.umount(place)
 
 

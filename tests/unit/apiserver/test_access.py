@@ -272,11 +272,13 @@ async def test_what_a_proxy_in_front_would_say_names_nobody(ask: Asker) -> None:
     assert (await ask.pipeline.handle(request)).status == 403
 
 
-async def test_exec_needs_create_by_get_too(ask: Asker) -> None:
-    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods", "pods/exec"]}
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("stream", ["exec", "attach", "portforward"])
+async def test_streams_need_create_by_get_too(ask: Asker, stream: str, method: str) -> None:
+    rule = {"verbs": ["get"], "apiGroups": [""], "resources": ["pods", f"pods/{stream}"]}
     await ask("POST", f"{RBAC}/namespaces/default/roles", role("r", rule))
     await ask("POST", f"{RBAC}/namespaces/default/rolebindings", binding("b", "r", "User:dev"))
-    refused = await ask.as_user(DEV)("GET", f"{PODS}/p/exec?command=id")
+    refused = await ask.as_user(DEV)(method, f"{PODS}/p/{stream}?command=id")
     assert (refused["code"], "cannot create resource" in refused["message"]) == (403, True)
 
 

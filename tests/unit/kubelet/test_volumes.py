@@ -172,10 +172,10 @@ def test_what_the_host_has_mounted_below_a_sub_path_stays_when_the_pod_goes(
     host = tmp_path / "host"
     (host / "sub" / "disk").mkdir(parents=True)
     linux.mount(str(host), host, None, linux.MS_BIND)
-    linux.mount("none", host, None, 1 << 20)  # MS_SHARED, as distributions have their mounts
-    disk = host / "sub" / "disk"
-    linux.mount("tmpfs", disk, "tmpfs", 0, "size=1m")
     try:
+        linux.mount("none", host, None, 1 << 20)  # MS_SHARED, as distributions have their mounts
+        disk = host / "sub" / "disk"
+        linux.mount("tmpfs", disk, "tmpfs", 0, "size=1m")
         (disk / "kept").write_text("x")
         mount = {"name": "v", "mountPath": "/v", "subPath": "sub", "mountPropagation": propagation}
         subject = pod({"hostPath": {"path": str(host)}}, mounts=[mount])
