@@ -1,5 +1,6 @@
 """/metrics: upstream's names and labels, counted by what was asked."""
 
+import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -101,6 +102,21 @@ async def test_what_runs_is_counted_until_it_ends(ask: Asker) -> None:
         'subresource="",verb="WATCH",version="v1"} 1'
     ]
     assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 1' in while_open  # this one
+
+
+async def test_events_that_a_watch_does_not_choose_are_not_counted(ask: Asker) -> None:
+    events = ask.watch(f"{MAPS}?watch=true&resourceVersion=0&fieldSelector=metadata.name%3Dc")
+    first = asyncio.ensure_future(anext(events))
+    for name in ("a", "b", "c"):
+        await ask("POST", MAPS, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}})
+    assert (await first)["type"] == "ADDED"
+    await asyncio.gather(*(ask("POST", MAPS, {"metadata": {"name": f"d{number}"}}) for number in range(2)))
+    await ask("DELETE", f"{MAPS}/c")
+    assert (await anext(events))["type"] == "DELETED"
+    wanted = 'apiserver_watch_events_total{group="",version="v1",resource="configmaps"} '
+    assert [line for line in await lines(ask) if line.startswith(wanted)] == [
+        f"{wanted}1"
+    ]  # the deletion: c was there first
 
 
 async def test_what_is_passed_on_runs_until_it_is_closed_read_or_not(ask: Asker) -> None:

@@ -172,9 +172,9 @@ async def _events(stream: _Stream) -> AsyncIterator[bytes]:
         while not alarm.is_over:
             changes = await watcher.batch()
             if changes:
-                if content := b"".join([_frame(stream, change) for change in changes]):
-                    sent[resource] += len(changes)
-                    yield content
+                if frames := [frame for change in changes if (frame := _frame(stream, change))]:
+                    sent[resource] += len(frames)
+                    yield b"".join(frames)
             elif stream.bookmarks and not alarm.is_over:
                 yield _bookmark(stream.context, stream.form, stream.context.server.store.revision)
     except (Expired, StopAsyncIteration) as error:
