@@ -53,10 +53,13 @@ class _Uids:
         os.register_at_fork(after_in_child=self._ready.clear)
 
     def take(self) -> Uid:
-        ready = self._ready
-        if not ready:
-            ready += uids(os.urandom(16 * self.COUNT))
-        return ready.pop()
+        try:
+            return self._ready.pop()
+        except IndexError:  # asked for, and not tested before: another thread may take the last one in between
+            made = uids(os.urandom(16 * self.COUNT))
+            last = made.pop()
+            self._ready += made
+            return last
 
 
 _ready_uids = _Uids()

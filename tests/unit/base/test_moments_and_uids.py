@@ -1,6 +1,7 @@
 """Texts of moments and UUIDs, made in ways that cost little, beside the dumb ways."""
 
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import given
@@ -45,3 +46,9 @@ def test_uids_are_the_random_uuids_of_their_bytes(random: list[bytes]) -> None:
 
 def test_no_uid_is_given_twice() -> None:
     assert len({ids.new_uid() for _ in range(1000)}) == 1000
+
+
+def test_no_uid_is_given_twice_by_threads() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        made = [each for some in pool.map(lambda _: [ids.new_uid() for _ in range(1000)], range(8)) for each in some]
+    assert len(set(made)) == 8000
