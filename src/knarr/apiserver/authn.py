@@ -21,6 +21,8 @@ CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 SUBPROTOCOLS: Final = "sec-websocket-protocol"
 SUBPROTOCOL: Final = "base64url.bearer.authorization.k8s.io."
+_NOT_URL: Final = frozenset("+/=")
+"""Of Base64's digits those that its form for URLs, without padding, does not have."""
 TokenCheck = Callable[[str], User | None]
 
 
@@ -80,7 +82,7 @@ def _taken_out(request: http.Request) -> list[str]:
         others = tuple((name, value) for name, value in request.headers if name != SUBPROTOCOLS)
         left = ", ".join(part for part in offered if part and part not in tokens)
         request.headers = (*others, (SUBPROTOCOLS, left)) if left else others
-    return tokens
+    return [] if tokens == [SUBPROTOCOL] else tokens  # an empty token is none, as upstream
 
 
 def _decoded(offered: list[str], request: http.Request) -> str:
@@ -88,6 +90,8 @@ def _decoded(offered: list[str], request: http.Request) -> str:
     if len(offered) > 1 or not request.header(SUBPROTOCOLS):
         raise Unauthenticated("Unauthorized")
     encoded = offered[0].removeprefix(SUBPROTOCOL)
+    if set(encoded) & _NOT_URL:
+        raise Unauthenticated("Unauthorized")
     try:
         return base64.b64decode(encoded + "=" * (-len(encoded) % 4), altchars=b"-_", validate=True).decode()
     except ValueError as error:

@@ -80,6 +80,8 @@ def test_an_authorization_header_is_read_as_upstream_reads_it(header: str, name:
         (subprotocol("good"), "401"),
         (f"v4.channel.k8s.io, {subprotocol('good')}, {subprotocol('good')}", "401"),
         (f"v4.channel.k8s.io, {SUBPROTOCOL}***", "401"),
+        (f"v4.channel.k8s.io, {SUBPROTOCOL}Z29vZA==", "401"),
+        (f"v4.channel.k8s.io, {SUBPROTOCOL}", "system:anonymous"),
         (f"v4.channel.k8s.io, {SUBPROTOCOL}_w", "401"),
         ("v4.channel.k8s.io", "system:anonymous"),
     ],
