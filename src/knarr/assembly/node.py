@@ -93,7 +93,7 @@ def kubelet_settings(settings: Settings) -> KubeletSettings:
         cluster_domain=settings.cluster_domain,
         pod_cidr=settings.pod_network,
         cgroup_root=settings.cgroup,
-        memory_rules=_memory_rules(Cgroups()),
+        memory_rules=_memory_rules(Cgroups(), settings.cgroup),
         removes_cgroups=bool(settings.cri),
         backoff=settings.backoff,
         static_pod_dir=settings.static_pod_dir,
@@ -104,11 +104,14 @@ def kubelet_settings(settings: Settings) -> KubeletSettings:
     return configuration.applied(plain, kubelet_configuration(settings.kubelet_config))
 
 
-def _memory_rules(cgroups: Cgroups) -> MemoryRules:
+def _memory_rules(cgroups: Cgroups, group: str) -> MemoryRules:
     """As upstream, where there is cgroup v2: a container dies whole, and nobody swaps unless the user says so."""
     nobody = 0 if cgroups.bounds_swap() else None
     return MemoryRules(
-        is_v2=cgroups.is_v2, kills_together=cgroups.is_v2, swap_capacity=node_status.swap_bytes(), swap_bytes=nobody
+        is_v2=cgroups.is_v2,
+        kills_together=cgroups.is_v2 and cgroups.bounds_memory_of(group),
+        swap_capacity=node_status.swap_bytes(),
+        swap_bytes=nobody,
     )
 
 

@@ -157,6 +157,13 @@ class Cgroups:
         self.create(path)
         (self.root / path.strip("/") / "cgroup.procs").write_text("0")
 
+    def bounds_memory_of(self, path: str) -> bool:
+        """v2 alone: whether the group that exists was given the memory controller (another may hold it in v1)."""
+        try:
+            return "memory" in (self.root / path.strip("/") / "cgroup.controllers").read_text().split()
+        except FileNotFoundError:
+            return False
+
     def bounds_swap(self) -> bool:
         """v2 alone: whether the kernel counts what a group swaps (any group but the root's has the file then)."""
         return self.is_v2 and any(True for _ in self.root.glob("*/memory.swap.max"))

@@ -134,3 +134,12 @@ def test_a_process_enters_a_group_of_version_2_that_is_made_for_it(tmp_path: Pat
     write(tmp_path, cgroup_dot_controllers="memory\n", k__cgroup_dot_controllers="memory\n")
     Cgroups(tmp_path).enter("/k/roles")
     assert (tmp_path / "k" / "roles" / "cgroup.procs").read_text() == "0"
+
+
+def test_version_2_says_whether_a_group_was_given_the_memory_controller(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpu memory pids\n")
+    for name, controllers in (("with", "cpu memory\n"), ("without", "cpu pids\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cgroup.controllers").write_text(controllers)
+    groups = Cgroups(tmp_path)
+    assert [groups.bounds_memory_of(path) for path in ("/with", "/without", "/none")] == [True, False, False]
