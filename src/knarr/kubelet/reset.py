@@ -51,8 +51,9 @@ def acts(
     names = {container.name for container in _resettable(pod)}
     others = [c for c in observed.containers if c.name in names and c.id != cause.id]
     for container in others:
-        if kill_key(container.id) in standing.in_flight or start_key(container.name) in standing.in_flight:
-            continue
+        is_starting = start_key(container.name) in standing.in_flight
+        if kill_key(container.id) in standing.in_flight or (is_starting and not container.is_running):
+            continue  # one that runs may be in a postStart hook that never ends
         if container.is_running:
             yield KillContainer(container.id, container.name, 0, WHY, has_run_hook=True)
         elif _is_told(pod, container, observed):

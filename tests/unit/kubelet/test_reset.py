@@ -12,7 +12,7 @@ from knarr.kinds.lens.pod_status import PodStatus
 from knarr.kubelet.observed import ObservedContainer
 from knarr.kubelet.planned import Act, KillContainer, RemoveContainer
 from knarr.kubelet.pod_plan import pod_plan
-from knarr.kubelet.standing import Standing
+from knarr.kubelet.standing import Standing, start_key
 from tests.unit.kubelet.harness import Node, condition, run
 from tests.unit.kubelet.test_pod_plan import NOW, ended, pod, seen, up
 
@@ -42,6 +42,14 @@ FIRST, SOURCE = ended("first"), ended("w", 88)
 def test_what_runs_is_killed_without_grace_or_hook() -> None:
     kill = KillContainer("a", "a", 0, "Restarting all containers of the pod", has_run_hook=True)
     assert acts([], [], FIRST, up("a"), SOURCE) == (kill,)
+
+
+def test_a_hook_after_the_start_does_not_hold_it_up() -> None:
+    asking = {"name": "w", "image": "i", "restartPolicyRules": RULES}
+    subject = pod(restartPolicy="Never", containers=[{"name": "a", "image": "i"}, asking])
+    standing = Standing(in_flight=frozenset({start_key("a")}))
+    kill = KillContainer("a", "a", 0, "Restarting all containers of the pod", has_run_hook=True)
+    assert pod_plan(subject, seen(up("a"), SOURCE), standing, NOW).acts == (kill,)
 
 
 def test_what_has_ended_goes_once_the_api_knows_and_the_source_last() -> None:
