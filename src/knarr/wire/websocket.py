@@ -35,21 +35,27 @@ class WebSocket:
         self._closed = False
 
     async def pieces(self) -> AsyncIterator[tuple[bool, bytes]]:
-        """(whether a message begins here, content) until the client closes or breaks the protocol."""
-        while self._protocol.state is not State.CLOSED:
-            content = await self._connection.read()
-            if not content:
-                return
-            self._protocol.receive_data(content)
-            for frame in self._protocol.events_received():
-                assert isinstance(frame, Frame)
-                if frame.opcode in (Opcode.BINARY, Opcode.TEXT):
-                    yield True, bytes(frame.data)
-                elif frame.opcode is Opcode.CONT:
-                    yield False, bytes(frame.data)
-            await self._flush()
-            if self._protocol.close_expected():
-                return
+        """(whether a message begins here, content) until the client closes or breaks the protocol; to be asked once."""
+        try:
+            while self._protocol.state is not State.CLOSED:
+                content = await self._connection.read()
+                if not content:
+                    return
+                self._protocol.receive_data(content)
+                for frame in self._protocol.events_received():
+                    assert isinstance(frame, Frame)
+                    if frame.opcode in (Opcode.BINARY, Opcode.TEXT):
+                        yield True, bytes(frame.data)
+                    elif frame.opcode is Opcode.CONT:
+                        yield False, bytes(frame.data)
+                await self._flush()
+                if self._protocol.close_expected():
+                    return
+        finally:
+            # The parser is a generator that holds the protocol, which holds it, and so does the traceback of what broke
+            # the protocol: only the collector would find them.
+            self._protocol.parser.close()
+            self._protocol.parser_exc = None
 
     async def send(self, content: bytes) -> None:
         if self._protocol.state is not State.OPEN:
