@@ -11,13 +11,12 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
-from knarr.apiserver.context import User
+from knarr.apiserver.context import CREDENTIAL_ID, User
 from knarr.base.errors import Unauthenticated
 from knarr.wire import certificate as x509
 from knarr.wire import http
 
 AUTHENTICATED, UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
-CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 SUBPROTOCOLS: Final = "sec-websocket-protocol"
 SUBPROTOCOL: Final = "base64url.bearer.authorization.k8s.io."

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from knarr.apiserver.server import ApiServer
 
 Json = dict[str, Any]
+CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 PARAMETERS_MAX = 10_000
 """Parameters of one query: `exec` has one for each word of its command."""
 
@@ -29,7 +30,8 @@ class User:
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __hash__(self) -> int:
-        return hash(self.name)  # every request looks its user up, and users of one name are few
+        # Every request looks its user up; users of one name, such as the pods of a ServiceAccount, differ in this.
+        return hash((self.name, self.extra.get(CREDENTIAL_ID)))
 
 
 @dataclass(slots=True)

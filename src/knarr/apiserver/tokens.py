@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from knarr.apiserver.authn import AUTHENTICATED, CREDENTIAL_ID
-from knarr.apiserver.context import User
+from knarr.apiserver.authn import AUTHENTICATED
+from knarr.apiserver.context import CREDENTIAL_ID, User
 from knarr.base import ids
 from knarr.store.store import Store
 from knarr.wire import strict_json

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from knarr.apiserver.authn import SUBPROTOCOL, Authenticator
-from knarr.apiserver.context import User
+from knarr.apiserver.context import CREDENTIAL_ID, User
 from knarr.base.errors import Unauthenticated
 from knarr.wire import http
 
@@ -101,3 +101,9 @@ def test_a_token_is_no_longer_among_the_subprotocols_that_are_spoken(name: str |
     asked = request(*UPGRADE, *offered, name=name)
     Authenticator(KNOWN.get).user(asked)
     assert asked.headers == (*UPGRADE, ("sec-websocket-protocol", "v5.channel.k8s.io, v4"))
+
+
+def test_users_of_one_name_and_different_credentials_are_found_apart() -> None:
+    users = [User("system:serviceaccount:a:b", extra={CREDENTIAL_ID: (f"JTI={number}",)}) for number in range(100)]
+    assert len({hash(user) for user in users}) == 100
+    assert hash(users[0]) == hash(User("system:serviceaccount:a:b", extra={CREDENTIAL_ID: ("JTI=0",)}))
