@@ -62,6 +62,14 @@ def recovered(pod: Pod) -> Allocated:
     return Allocated(found, pod=own)
 
 
+def recovered_gift(pod: Pod, observed: ObservedPod) -> dict[str, str]:
+    """What the pod's own cgroup was given since its sandbox was made, as far as the status tells that."""
+    sandbox, told, own = observed.ready_sandbox, pod.status.resources, pod.spec.resources
+    if sandbox is None or not sandbox.resources or told is None or own is None or not same(told, own):
+        return {}
+    return {sandbox.id: resources.pod_fingerprint(pod)}
+
+
 def applied(pod: Pod, allocated: Allocated) -> Pod:
     """The pod as it is to be run: with what is allocated in the place of what is wanted."""
     own = pod.spec.resources

@@ -31,6 +31,7 @@ from knarr.kubelet.planned import PodPlan
 from knarr.kubelet.preparation import PodFiles, Starter, needed
 from knarr.kubelet.probes.prober import Prober
 from knarr.kubelet.reporter import Reporter
+from knarr.kubelet.resizing import recovered_gift
 from knarr.kubelet.shared import Shared
 from knarr.kubelet.standing import SANDBOX, Problem, Standing, Stop, hook_key, kill_key, resize_key, start_key
 
@@ -422,7 +423,9 @@ class PodWorker:
         return self._shared.settings.log_dir(meta.namespace, meta.name, self.uid)
 
     def _recover_backoffs(self) -> None:
-        self._standing = replace(self._standing, backoffs=pod_plan.recovered_backoffs(self.pod, self.observed))
+        backoffs = pod_plan.recovered_backoffs(self.pod, self.observed)
+        resized = {**recovered_gift(self.pod, self.observed), **self._standing.resized}
+        self._standing = replace(self._standing, backoffs=backoffs, resized=resized)
 
     def _tell_back_offs(self, plan: PodPlan) -> None:
         for name, _due in plan.waiting:

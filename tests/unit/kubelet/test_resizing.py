@@ -213,6 +213,7 @@ def test_a_pods_own_resources_are_resized_in_place_and_found_again(tmp_path: Pat
         status = await node.status("web")
         assert (status["resources"], status["allocatedResources"]) == (of_pod("128Mi"), of_pod("128Mi")["requests"])
         assert condition(status, "PodResizePending")["reason"] == "Infeasible"
+        assert [reason for reason, _ in await node.events()].count("ResizeCompleted") == 1
 
     async def pending(node: Node) -> bool:
         return bool(condition(await node.status("web"), "PodResizePending"))
