@@ -95,10 +95,13 @@ class HostProcess:
         loop.add_reader(descriptor, lambda: ended.done() or ended.set_result(None))
         try:
             await ended
+        except asyncio.CancelledError:  # the stage ends, which waits less long for a command than a cluster
+            self.kill()
+            raise
         finally:
             loop.remove_reader(descriptor)
             os.close(descriptor)
-        code = self._child.wait()
+            code = self._child.wait()
         return code if code >= 0 else 128 - code
 
     def resize(self, columns: int, rows: int) -> None:
