@@ -19,6 +19,7 @@ import msgspec
 
 from knarr.base.errors import BadRequest
 from knarr.cri.messages import config, container, enums, image, runtime, sandbox, stats
+from knarr.wire.varint import varint
 
 _MODULES: Final[tuple[ModuleType, ...]] = (config, container, image, runtime, sandbox, stats)
 _VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
@@ -92,14 +93,14 @@ def _encode(message: msgspec.Struct) -> Iterator[bytes]:
         if row.key:
             for key, item in value.items():
                 entry = _one(1, row.key, key) + _one(2, row.type, item)
-                yield _tag(row.number, _LENGTH) + _varint(len(entry)) + entry
+                yield _tag(row.number, _LENGTH) + varint(len(entry)) + entry
         elif not row.is_repeated:
             if value is not None and (value or isinstance(value, msgspec.Struct)):
                 yield _one(row.number, row.type, value)
         elif _is_packable(row.type):
             if value:
                 packed = b"".join(_scalar(row.type, item) for item in value)
-                yield _tag(row.number, _LENGTH) + _varint(len(packed)) + packed
+                yield _tag(row.number, _LENGTH) + varint(len(packed)) + packed
         else:
             for item in value:
                 yield _one(row.number, row.type, item)
@@ -114,7 +115,7 @@ def _one(number: int, kind: str, value: Value) -> bytes:
         content = value
     else:
         return _tag(number, _FIXED64 if kind == "double" else _VARINT) + _scalar(kind, value)
-    return _tag(number, _LENGTH) + _varint(len(content)) + bytes(content)
+    return _tag(number, _LENGTH) + varint(len(content)) + bytes(content)
 
 
 def _is_packable(kind: str) -> bool:
@@ -122,20 +123,11 @@ def _is_packable(kind: str) -> bool:
 
 
 def _scalar(kind: str, value: Value) -> bytes:
-    return struct.pack("<d", value) if kind == "double" else _varint(int(value) & _MASK)
+    return struct.pack("<d", value) if kind == "double" else varint(int(value) & _MASK)
 
 
 def _tag(number: int, wire: int) -> bytes:
-    return _varint(number << 3 | wire)
-
-
-def _varint(value: int) -> bytes:
-    written = bytearray()
-    while value > 127:
-        written.append(value & 127 | 128)
-        value >>= 7
-    written.append(value)
-    return bytes(written)
+    return varint(number << 3 | wire)
 
 
 def _decode(kind: type[msgspec.Struct], content: bytes, depth: int) -> msgspec.Struct:

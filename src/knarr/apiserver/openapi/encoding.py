@@ -8,14 +8,7 @@ from typing import Any
 
 import msgspec
 
-
-def varint(number: int) -> bytes:
-    made = bytearray()
-    while number > 0x7F:
-        made.append(number & 0x7F | 0x80)
-        number >>= 7
-    made.append(number)
-    return bytes(made)
+from knarr.wire.varint import varint
 
 
 def message(number: int, content: bytes) -> bytes:

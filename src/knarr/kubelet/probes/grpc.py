@@ -6,6 +6,7 @@ Spec: the gRPC health checking protocol.
 
 from knarr.kubelet.probes.result import Result
 from knarr.kubelet.probes.target import authority
+from knarr.wire.varint import varint
 
 SERVING = b"\x08\x01"
 """HealthCheckResponse{status: SERVING} in protobuf."""
@@ -31,11 +32,7 @@ async def attempt(host: str, port: int, service: str, timeout_seconds: float) ->
 def check_request(service: str) -> bytes:
     """HealthCheckRequest{service} in protobuf: the length is a varint."""
     name = service.encode()
-    size, length = bytearray(), len(name)
-    while length > 127:
-        size.append(length & 127 | 128)
-        length >>= 7
-    return b"\x0a" + bytes([*size, length]) + name if name else b""
+    return b"\x0a" + varint(len(name)) + name if name else b""
 
 
 def _refusal(error: object, service: str, address: str, seconds: float, codes: object) -> str:
