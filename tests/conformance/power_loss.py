@@ -6,11 +6,16 @@ all of it, or a part, torn in sectors. Directories count as durable; a file syst
 them.
 """
 
+import os
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+
+import pytest
 
 SECTOR = 512
 TRACED = "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat"
@@ -33,6 +38,30 @@ class Act:
     descriptor: int = -1
     offset: int = 0
     """Where pwrite64 writes; the new length of an ftruncate."""
+
+
+@dataclass
+class Recorded:
+    """What a program did to the files below `root`."""
+
+    root: str
+    acts: list[Act]
+
+
+def record(trace: Path, root: Path, program: str, argument: Path) -> Recorded:
+    """Run a Python program under strace; skip the test where nothing may be traced."""
+    done = subprocess.run(
+        [*STRACE, "-o", str(trace), sys.executable, "-c", program, str(argument)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    if "PTRACE" in done.stderr or "ptrace" in done.stderr:
+        pytest.skip(f"strace may not trace here: {done.stderr[:200]}")
+    assert done.returncode == 0, done.stderr
+    return Recorded(str(root), list(read_trace(trace)))
 
 
 @dataclass(slots=True)

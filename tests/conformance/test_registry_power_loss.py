@@ -9,15 +9,11 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from tests.conformance.power_loss import STRACE, Act, Disk, read_trace
+from tests.conformance.power_loss import Act, Disk, Recorded, record
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
@@ -70,29 +66,11 @@ asyncio.run(main())
 """
 
 
-@dataclass
-class Recorded:
-    root: str
-    acts: list[Act]
-
-
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     directory = tmp_path_factory.mktemp("power")
     trace, root = directory / "trace", directory / "store"
-    source = str(Path(__file__).parents[2] / "src")
-    done = subprocess.run(
-        [*STRACE, "-o", str(trace), sys.executable, "-c", PUSHES, str(root)],
-        env={**os.environ, "PYTHONPATH": source},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    if "PTRACE" in done.stderr or "ptrace" in done.stderr:
-        pytest.skip(f"strace may not trace here: {done.stderr[:200]}")
-    assert done.returncode == 0, done.stderr
-    return Recorded(str(root), list(read_trace(trace)))
+    return record(trace, root, PUSHES, root)
 
 
 def faults(recorded: Recorded, losses: int, kept: Callable[[Act], bool] = lambda _: True) -> set[str]:

@@ -10,8 +10,6 @@ import os
 import random
 import shutil
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from knarr.store.sqlite import SqliteStore
-from tests.conformance.power_loss import STRACE, Act, Disk, read_trace
+from tests.conformance.power_loss import Act, Disk, Recorded, record
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed"),
@@ -61,12 +59,6 @@ asyncio.run(main())
 
 
 @dataclass
-class Recorded:
-    root: str
-    acts: list[Act]
-
-
-@dataclass
 class Promised:
     """What the writers were told: per key the acknowledged value and the one that was on its way."""
 
@@ -98,18 +90,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
     directory = tmp_path_factory.mktemp("power")
     trace, root = directory / "trace", directory / "store"
     root.mkdir()
-    done = subprocess.run(
-        [*STRACE, "-o", str(trace), sys.executable, "-c", WRITES, str(root / "knarr.db")],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")},
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    if "PTRACE" in done.stderr or "ptrace" in done.stderr:
-        pytest.skip(f"strace may not trace here: {done.stderr[:200]}")
-    assert done.returncode == 0, done.stderr
-    return Recorded(str(root), list(read_trace(trace)))
+    return record(trace, root, WRITES, root / "knarr.db")
 
 
 async def faults(recorded: Recorded, place: Path, losses: int, kept: Callable[[Act], bool]) -> set[str]:
