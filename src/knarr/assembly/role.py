@@ -113,6 +113,7 @@ async def _work(settings: Settings, role: supervise.Role, report_fd: int | None,
 
         if not settings.api_only:
             group.create_task(supervise.guard(settings, SIBLINGS[role]), name="guard")
+        group.create_task(heap.trim_forever(), name="heap")
         await tasks.start(group, role, begin)
         gc.collect()
         gc.freeze()
