@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.e2e import cni_rules
+
 PLUGINS = Path("/usr/lib/cni")
 START_SECONDS = 20.0
 ENVIRONMENT = {
@@ -46,19 +48,27 @@ disabled_plugins = ["io.containerd.internal.v1.opt"]
 
 @dataclass(slots=True)
 class Containerd:
-    """Started by `start`; `stop` ends it and removes its bridge."""
+    """Started by `start`; `stop` ends it and removes its bridge and rules."""
 
     place: Path
     pause: str
     network: str
     bridge: str = "knarr-e2e-cni"
     running: "subprocess.Popen[bytes] | None" = None
+    had_table: bool = True
+
+    @property
+    def network_name(self) -> str:
+        """The CNI plugins' name for it: of those addresses, so that nobody else's rules are taken for these."""
+        return f"knarr-e2e-{self.network.replace('/', '-')}"
 
     @property
     def socket(self) -> Path:
         return self.place / "sock"
 
     def start(self) -> None:
+        cni_rules.remove(self.network_name)  # of a run that was cut off
+        self.had_table = cni_rules.has_table()
         self._configure()
         self.run()
 
@@ -95,6 +105,13 @@ class Containerd:
         self.running.terminate()
         self.running.wait(20)
         subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True, check=False)
+        cni_rules.remove(self.network_name)
+        if not self.had_table and cni_rules.has_table():
+            cni_rules.remove_table()
+
+    def rules(self) -> list[str]:
+        """What the plugins have written for pods that are there."""
+        return cni_rules.left(self.network_name)
 
     def ctr(self, *words: str) -> str:
         done = self._asks(*words)
@@ -118,7 +135,7 @@ class Containerd:
             },
         }  # fmt: skip
         mapping = {"type": "portmap", "capabilities": {"portMappings": True}}
-        return {"cniVersion": "1.0.0", "name": "knarr-e2e", "plugins": [bridge, mapping]}
+        return {"cniVersion": "1.0.0", "name": self.network_name, "plugins": [bridge, mapping]}
 
 
 def is_installed() -> bool:

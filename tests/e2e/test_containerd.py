@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import cni_rules
 from tests.e2e.cluster import Cluster
 from tests.e2e.containerd import Containerd, is_installed
 from tests.e2e.inventory import inventory
@@ -46,8 +47,10 @@ def deployment(image: str) -> str:
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
     made = Containerd(tmp_path_factory.mktemp("ctr"), f"{REGISTRY}/pause:1", "10.249.128.0/17")
     made.start()
+    had_table = made.had_table
     yield made
     made.stop()
+    assert (made.rules(), cni_rules.has_table()) == ([], had_table)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +68,11 @@ def web(runtime: Containerd, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     runtime.ctr("images", "import", str(archive))
     made.ok(made.kubectl("apply", "-f", "-", text=deployment(f"{REGISTRY}/busybox:1")))
     made.ok(made.kubectl("rollout", "status", "deployment/web", "--timeout=60s"))
+    assert runtime.rules() != []
     yield made
     made.ok(made.knarr("delete", "--yes"))
     assert runtime.containers() == []
+    assert runtime.rules() == []
     assert inventory(made.name) == before
 
 
