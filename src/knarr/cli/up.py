@@ -17,8 +17,9 @@ from knarr.base.errors import KnarrError
 from knarr.cli import kubeconfig, networks, printing, requirements, target
 from knarr.cli.printing import Failure
 
-READY_SECONDS = 60.0
-"""How long a process may take to be ready: a cold disk and a large store, with room to spare."""
+READY_SECONDS = 180.0
+"""How long a process may take to be ready: a cold disk, a large store, an emulated machine (docs/machine.md), with room
+to spare. One that dies says so at once, whatever this is."""
 DISK_FREE_MIN = 200 * 1024 * 1024
 """Bytes that must be free in the state directory: a store, its log, and one small image."""
 
