@@ -93,7 +93,6 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         ("get list patch update watch", "core", "persistentvolumes"),
         ("patch update", "core", "persistentvolumeclaims/status"),
         (READ, "core", "persistentvolumeclaims"),
-        ("get", "core", "services"),
         EVENTS,
     ),
     "ephemeral-volume-controller": (
@@ -116,8 +115,9 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         (READ, "resource.k8s.io", "resourceclaims"),
         (READ, "resource.k8s.io", "resourceslices"),
         (READ, "resource.k8s.io", "deviceclasses"),
-        (READ, "resource.k8s.io", "devicetaintrules"),
         EVENTS,
+        ("patch update", "resource.k8s.io", "devicetaintrules/status"),
+        (READ, "resource.k8s.io", "devicetaintrules"),
     ),
     "generic-garbage-collector": (("delete get list patch update watch", "*", "*"), EVENTS),
     "horizontal-pod-autoscaler": (
@@ -147,6 +147,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         ("patch update", "core", "nodes/status"),
         ("patch update", "core", "pods/status"),
         ("delete get list watch", "core", "pods"),
+        (READ, "coordination.k8s.io", "leases"),
         EVENTS,
     ),
     "persistent-volume-binder": (
@@ -157,9 +158,8 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         ("create delete get list watch", "core", "pods"),
         (READ, _STORAGE, "storageclasses"),
         ("list watch", "core", "nodes"),
-        ("watch", "core", "events"),
-        ("get", "core", "services"),
         EVENTS,
+        ("watch", "core", "events"),
     ),
     "pod-garbage-collector": (
         ("delete list watch", "core", "pods"),
@@ -220,6 +220,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "podcertificaterequestcleaner": (("delete get list watch", _CERTIFICATES, "podcertificaterequests"),),
     "pvc-protection-controller": (
         ("get list update watch", "core", "persistentvolumeclaims"),
+        ("update", "core", "persistentvolumeclaims/status"),
         (READ, "core", "pods"),
         EVENTS,
     ),
@@ -247,7 +248,9 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         ("delete patch", "core", "secrets"),
     ),
     "storage-version-migrator-controller": (
-        ("create list patch watch", "*", "*"),
+        ("list patch", "*", "*"),
+        ("get", "apiextensions.k8s.io", "customresourcedefinitions"),
+        ("patch", "apiextensions.k8s.io", "customresourcedefinitions/status"),
         ("update", "storagemigration.k8s.io", "storageversionmigrations/status"),
     ),
     "selinux-warning-controller": (

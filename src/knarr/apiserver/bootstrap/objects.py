@@ -100,8 +100,11 @@ async def _provide(pipeline: Pipeline, client: ApiClient, obj: Json) -> None:
     if entry is None:
         await _create(client, resource.kind, namespace, obj)
     elif obj["apiVersion"] == roles.API_VERSION:
-        change = roles.lacking(msgspec.json.decode(entry.value), obj)
-        if change:
+        stored = msgspec.json.decode(entry.value)
+        if roles.leads_elsewhere(stored, obj):  # a roleRef cannot be changed
+            await client.delete(resource.kind, namespace, name)
+            await _create(client, resource.kind, namespace, obj)
+        elif change := roles.lacking(stored, obj):
             await client.patch(resource.kind, namespace, name, change)
 
 

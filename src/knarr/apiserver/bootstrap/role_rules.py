@@ -36,6 +36,7 @@ _EDIT: Final[tuple[Rule, ...]] = (
     (WRITE, "policy", "poddisruptionbudgets"),
     (WRITE, "networking.k8s.io", "ingresses networkpolicies"),
     (ALL, _LEASES, "leases"),
+    (WRITE, _DEVICES, "resourceclaims resourceclaimtemplates"),
 )
 _SEEN: Final = "daemonsets daemonsets/status deployments deployments/scale deployments/status"
 _SEEN_SETS: Final = "replicasets replicasets/scale replicasets/status"
@@ -64,7 +65,9 @@ _VIEW: Final[tuple[Rule, ...]] = (
     ),
     (READ, "policy", "poddisruptionbudgets poddisruptionbudgets/status"),
     (READ, "networking.k8s.io", "ingresses ingresses/status networkpolicies"),
+    (READ, _DEVICES, "resourceclaims resourceclaims/status resourceclaimtemplates"),
 )
+_TRUST: Final[Rule] = (READ, _CERTIFICATES, "clustertrustbundles")
 _NODE: Final[tuple[Rule, ...]] = (
     ("create", _AUTHENTICATION, "tokenreviews"),
     ("create", _AUTHORIZATION, "localsubjectaccessreviews subjectaccessreviews"),
@@ -90,7 +93,8 @@ _NODE: Final[tuple[Rule, ...]] = (
     (READ, "node.k8s.io", "runtimeclasses"),
     ("get", _DEVICES, "resourceclaims"),
     ("deletecollection", _DEVICES, "resourceslices"),
-    (READ, _CERTIFICATES, "clustertrustbundles"),
+    _TRUST,
+    ("get", "core", "serviceaccounts"),
     ("create get list watch", _CERTIFICATES, "podcertificaterequests"),
 )
 _MANAGER: Final[tuple[Rule, ...]] = (
@@ -132,6 +136,8 @@ _SCHEDULER: Final[tuple[Rule, ...]] = (
     ("get list patch update watch", _DEVICES, "resourceclaims/status"),
     ("get list patch update watch", "core", "pods/finalizers"),
     (READ, _DEVICES, "resourceslices"),
+    ("create delete", _DEVICES, "resourceclaims"),
+    (READ, _DEVICES, "devicetaintrules"),
 )
 # ClusterRole → its rules.
 RULES: Final[dict[str, tuple[Rule, ...]]] = {
@@ -155,6 +161,7 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient": (
         ("create", _CERTIFICATES, "certificatesigningrequests/selfnodeclient"),
     ),
+    "system:cluster-trust-bundle-discovery": (_TRUST,),
     "system:heapster": ((READ, "core", "events namespaces nodes pods"), (READ, "extensions", "deployments")),
     "system:kube-aggregator": ((READ, "core", "endpoints services"),),
     "system:kube-controller-manager": _MANAGER,
@@ -163,11 +170,8 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
     "system:kubelet-api-admin": (
         (READ, "core", "nodes"),
         ("proxy", "core", "nodes"),
-        (
-            "*",
-            "core",
-            "nodes/configz nodes/healthz nodes/log nodes/metrics nodes/pods nodes/proxy nodes/stats",
-        ),
+        ("*", "core", "nodes/log nodes/metrics nodes/proxy nodes/stats"),
+        ("*", "core", "nodes/configz nodes/healthz nodes/pods"),
     ),
     "system:node": _NODE,
     "system:node-bootstrapper": (("create get list watch", _CERTIFICATES, "certificatesigningrequests"),),
@@ -176,8 +180,8 @@ RULES: Final[dict[str, tuple[Rule, ...]]] = {
         ("list watch", "core", "endpoints services"),
         (READ, "core", "nodes"),
         EVENTS,
-        ("list watch", "discovery.k8s.io", "endpointslices"),
         ("list watch", "networking.k8s.io", "servicecidrs"),
+        ("list watch", "discovery.k8s.io", "endpointslices"),
     ),
     "system:persistent-volume-provisioner": (
         ("create delete get list watch", "core", "persistentvolumes"),

@@ -1,8 +1,8 @@
 """The default roles and their bindings as objects, and what a stored one lacks of them after an upgrade.
 
 Rules are rows: role_rules.py's, and for controllers controller_roles.py's. As upstream, a start restores rules and
-subjects that are missing and leaves what somebody added; `rbac.authorization.kubernetes.io/autoupdate: "false"` on an
-object keeps it as it is. So a cluster made by an older version keeps rules that were wider then; deleting the role
+subjects that are missing, makes a binding anew that names another role, and leaves what somebody added;
+`rbac.authorization.kubernetes.io/autoupdate: "false"` on an object keeps it as it is. So a cluster made by an older version keeps rules that were wider then; deleting the role
 brings the default back at the next start. Spec: "Using RBAC", auto-reconciliation.
 """
 
@@ -41,6 +41,9 @@ LABELS: Final = {
 BINDINGS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "cluster-admin": ("cluster-admin", ("Group:system:masters",)),
     "system:basic-user": ("system:basic-user", ("Group:system:authenticated",)),
+    "system:cluster-trust-bundle-discovery": (
+        "system:cluster-trust-bundle-discovery", ("Group:system:serviceaccounts",),
+    ),
     "system:discovery": ("system:discovery", ("Group:system:authenticated",)),
     "system:kube-controller-manager": ("system:kube-controller-manager", ("User:system:kube-controller-manager",)),
     "system:kube-dns": ("system:kube-dns", ("ServiceAccount:kube-system:kube-dns",)),
@@ -129,9 +132,14 @@ def objects() -> list[Json]:
     return made
 
 
+def leads_elsewhere(stored: Json, default: Json) -> bool:
+    """Whether a stored binding has another role than its default, which a start gives back."""
+    return _is_kept_up(stored) and stored.get("roleRef") != default.get("roleRef")
+
+
 def lacking(stored: Json, default: Json) -> Json:
     """What a merge patch gives back to a stored role or binding of what the default has; {} when nothing is missing."""
-    if (stored["metadata"].get("annotations") or {}).get(AUTOUPDATE, "true") != "true":
+    if not _is_kept_up(stored):
         return {}
     found: Json = {}
     for field in ("rules", "subjects"):
@@ -146,6 +154,11 @@ def lacking(stored: Json, default: Json) -> Json:
         if missing_keys:
             metadata[field] = missing_keys
     return found | ({"metadata": metadata} if metadata else {})
+
+
+def _is_kept_up(stored: Json) -> bool:
+    annotations = stored["metadata"].get("annotations") or {}
+    return bool(annotations.get(AUTOUPDATE, "true") == "true")
 
 
 def _approver(signer: str) -> list[Json]:

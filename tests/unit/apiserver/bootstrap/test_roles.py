@@ -91,6 +91,32 @@ def test_controllers_have_their_own_roles_and_the_manager_no_more_than_it_needs(
     ] == [False, True, True, False, False, True, False]
 
 
+def test_claims_of_devices_are_users_own_and_trust_bundles_are_every_service_accounts_to_read() -> None:
+    resource, certificates = "resource.k8s.io", "certificates.k8s.io"
+    assert [
+        allows("edit", "create", resource, "resourceclaimtemplates"),
+        allows("edit", "update", resource, "resourceclaims/status"),
+        allows("view", "get", resource, "resourceclaims/status"),
+        allows("system:kube-scheduler", "create", resource, "resourceclaims"),
+        allows("system:controller:device-taint-eviction-controller", "patch", resource, "devicetaintrules/status"),
+        allows("system:cluster-trust-bundle-discovery", "list", certificates, "clustertrustbundles"),
+        allows("system:node", "get", "", "serviceaccounts"),
+    ] == [True, False, True, True, True, True, True]
+    binding = named("ClusterRoleBinding", "system:cluster-trust-bundle-discovery")
+    assert [each["name"] for each in binding["subjects"]] == ["system:serviceaccounts"]
+
+
+def test_storage_controllers_read_no_services_and_a_migrator_makes_nothing() -> None:
+    assert [
+        allows("system:controller:expand-controller", "get", "", "services"),
+        allows("system:controller:persistent-volume-binder", "get", "", "services"),
+        allows("system:controller:storage-version-migrator-controller", "create", "", "pods"),
+        allows("system:controller:storage-version-migrator-controller", "patch", "", "pods"),
+        allows("system:controller:pvc-protection-controller", "update", "", "persistentvolumeclaims/status"),
+        allows("system:controller:node-controller", "list", "coordination.k8s.io", "leases"),
+    ] == [False, False, False, True, True, True]
+
+
 def test_metrics_are_read_through_a_role_that_aggregates() -> None:
     assert [allows(role, "list", "metrics.k8s.io", "pods") for role in ("view", "edit", "admin")] == [True] * 3
 
@@ -134,6 +160,19 @@ async def test_a_start_leaves_alone_what_says_so() -> None:
     await _started(pipeline)
     role = await ask("GET", f"{RBAC}/clusterroles/system:basic-user")
     assert role.get("rules") in (None, [])
+
+
+async def test_a_start_makes_a_default_binding_anew_that_leads_to_another_role() -> None:
+    pipeline = Pipeline(ApiServer(MemoryStore()))
+    ask = await _started(pipeline)
+    path = f"{RBAC}/clusterrolebindings/system:basic-user"
+    other = await ask("GET", path)
+    await ask("DELETE", path)
+    other["metadata"] = {"name": "system:basic-user"}
+    other["roleRef"]["name"] = "view"
+    await ask("POST", f"{RBAC}/clusterrolebindings", other)
+    await _started(pipeline)
+    assert (await ask("GET", path))["roleRef"]["name"] == "system:basic-user"
 
 
 async def test_a_second_start_writes_nothing() -> None:
