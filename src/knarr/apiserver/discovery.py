@@ -4,6 +4,8 @@ Made from the kinds' rows, encoded once per document. `answer` is pure: path and
 Spec: apidiscovery.k8s.io/v2 (and v2beta1, which kubectl 1.26 to 1.29 ask for); APIGroupList, APIResourceList.
 """
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -11,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from knarr.apiserver.resources import Resource, Resources
 from knarr.kinds.registry import Kind, Subresource
 
 JSON: Final = "application/json"
@@ -28,9 +31,10 @@ class Discovery:
 
     def __init__(self, kinds: Iterable[Kind], address: str = "127.0.0.1:6443") -> None:
         self._address = address
-        self._groups: dict[str, dict[str, list[Kind]]] = {}
-        for kind in kinds:
-            self._groups.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)
+        self._groups: dict[str, dict[str, list[Resource]]] = {}
+        for resource in Resources(kinds):
+            served = self._groups.setdefault(resource.kind.group, {})
+            served.setdefault(resource.kind.version, []).append(resource)
         self._encoded = lru_cache(maxsize=256)(self._encode)
 
     def answer(self, path: str, accept: str) -> tuple[str, bytes] | None:
@@ -55,7 +59,7 @@ class Discovery:
                 "versions": [
                     {
                         "version": served,
-                        "resources": [_aggregated_resource(kind) for kind in self._groups[name][served]],
+                        "resources": [_aggregated_resource(each.kind) for each in self._groups[name][served]],
                         "freshness": "Current",
                     }
                     for served in preferred(self._groups[name])
@@ -138,9 +142,16 @@ def _aggregated_resource(kind: Kind) -> Document:
     return resource
 
 
-def _resource_list(group_version: str, kinds: Sequence[Kind]) -> Document:
+def _storage_version_hash(stored: Kind) -> str:
+    """Eight bytes that change when objects are stored in another version; upstream's form of them."""
+    name = f"{stored.group}/{stored.version}/{stored.kind}"
+    return base64.b64encode(hashlib.sha256(name.encode()).digest()[:8]).decode()
+
+
+def _resource_list(group_version: str, served: Sequence[Resource]) -> Document:
     resources = []
-    for kind in kinds:
+    for resource in served:
+        kind = resource.kind
         row: dict[str, Any] = {
             "name": kind.plural,
             "singularName": kind.singular,
@@ -152,6 +163,8 @@ def _resource_list(group_version: str, kinds: Sequence[Kind]) -> Document:
             row["shortNames"] = kind.short_names
         if kind.categories:
             row["categories"] = kind.categories
+        if "watch" in kind.verbs:  # what is made for the answer alone is not stored
+            row["storageVersionHash"] = _storage_version_hash(resource.stored)
         resources.append(row)
         for name, each in kind.subresources.items():
             group, version, word = _kind_names(kind, each)

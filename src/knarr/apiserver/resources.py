@@ -5,7 +5,7 @@ Serving an object is a copy with the resourceVersion spliced in behind that head
 Not here: conversions between versions of one kind (conversions.py), the rows themselves (kinds/).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,7 +109,7 @@ class Resources:
             if kind.version not in versions:
                 versions.append(kind.version)
 
-    def __iter__(self) -> "Iterable[Resource]":
+    def __iter__(self) -> Iterator[Resource]:
         return iter(self.by_path.values())
 
     def of(self, group: str, version: str, plural: str) -> Resource:
