@@ -111,18 +111,31 @@ def _memory(usage: Usage, at: int) -> messages.MemoryUsage:
     )
 
 
-def _network(node: Node, record: SandboxRecord, at: int) -> messages.NetworkUsage | None:
-    """A pod's figures are the mirror of the host's side of its link: what the pod sends, the host receives."""
+def link_figures(node: Node, record: SandboxRecord) -> dict[str, int]:
+    """The kernel's counters of a pod's link, by their names; none for a pod without one of its own.
+
+    They are the mirror of the host's side: what the pod sends, the host receives.
+    """
     link = node.network.link(record.id)
     directory = Path("/sys/class/net") / (link or "") / "statistics"
     if link is None or not directory.is_dir():
+        return {}
+    ways = {"rx": "tx", "tx": "rx"}
+    kinds = ("bytes", "errors", "packets", "dropped")
+    return {
+        f"{pod}_{kind}": int((directory / f"{host}_{kind}").read_text()) for pod, host in ways.items() for kind in kinds
+    }
+
+
+def _network(node: Node, record: SandboxRecord, at: int) -> messages.NetworkUsage | None:
+    read = link_figures(node, record)
+    if not read:
         return None
-    read = {name: int((directory / name).read_text()) for name in ("rx_bytes", "rx_errors", "tx_bytes", "tx_errors")}
     usage = messages.NetworkInterfaceUsage(
         name="eth0",
-        rx_bytes=UInt64Value(value=read["tx_bytes"]),
-        rx_errors=UInt64Value(value=read["tx_errors"]),
-        tx_bytes=UInt64Value(value=read["rx_bytes"]),
-        tx_errors=UInt64Value(value=read["rx_errors"]),
+        rx_bytes=UInt64Value(value=read["rx_bytes"]),
+        rx_errors=UInt64Value(value=read["rx_errors"]),
+        tx_bytes=UInt64Value(value=read["tx_bytes"]),
+        tx_errors=UInt64Value(value=read["tx_errors"]),
     )
     return messages.NetworkUsage(timestamp=at, default_interface=usage, interfaces=(usage,))

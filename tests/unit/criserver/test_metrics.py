@@ -1,0 +1,38 @@
+"""The metrics of the CRI: which there are, and what processes tell."""
+
+import os
+import socket
+from pathlib import Path
+
+from knarr.criserver.containers import metrics, process_figures
+from knarr.criserver.containers.process_figures import Processes
+
+
+def test_every_metric_is_described_once_with_help_and_labels() -> None:
+    found = metrics.descriptors().descriptors
+    assert len({one.name for one in found}) == len(found) == 56
+    for one in found:
+        assert one.help.endswith(".")
+        assert set(metrics.CONTAINER_LABELS) < set(one.label_keys) or one.label_keys in (
+            metrics.CONTAINER_LABELS,
+            metrics.POD_LABELS,
+        )
+
+
+def test_open_files_and_sockets_of_a_process_are_counted() -> None:
+    one = process_figures.read([os.getpid()], os.getpid())
+    with socket.socket(), Path("/dev/null").open():
+        other = process_figures.read([os.getpid()], os.getpid())
+    assert (other.descriptors - one.descriptors, other.sockets - one.sockets) == (2, 1)
+    assert one.files_max is not None
+    assert one.files_max > 0
+
+
+def test_a_process_that_is_gone_counts_for_nothing(tmp_path: Path) -> None:
+    assert process_figures.read([7], 7, tmp_path) == Processes()
+
+
+def test_no_limit_of_open_files_is_no_figure(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "limits").write_text("Max open files    unlimited    unlimited    files\n")
+    assert process_figures.read([], 7, tmp_path).files_max is None
