@@ -6,7 +6,7 @@ ending this process leaves them running, `tear_down` (knarr down) ends them.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,7 @@ from knarr.network.bridge import BridgeNetwork
 from knarr.nodeapi import compose as nodeapi
 from knarr.registry import options
 from knarr.registry.service import Registry
+from knarr.runtime import apparmor
 from knarr.runtime.cgroups import Cgroups
 from knarr.runtime.oci_runtime import OciRuntime
 from knarr.wire import http_client, strict_yaml, tls
@@ -126,16 +127,17 @@ def kubelet_configuration(path: str) -> KubeletConfiguration:
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Machinery]:
-    """Images, runtime, network and CRI server, what ran before taken over again."""
+async def opened(settings: Settings, kernel: Callable[[], apparmor.Kernel] = apparmor.read) -> AsyncIterator[Machinery]:
+    """Images, runtime, network and CRI server, what ran before taken over again; `kernel`: what there is of AppArmor,
+    asked aside."""
     images = open_images(settings)
     runtime = compose.oci_runtime(settings.run_dir, settings.cgroup, settings.kubelet_dir)
     network = compose.bridge_network(
         settings.run_dir, ruleset.Names(settings.nft_table, settings.bridge, settings.port), settings.pod_network
     )
     places = Places(settings.criserver_dir, settings.run_dir, settings.cgroup)
-    server, streaming = compose.runtime_server(places, runtime, network, images.store)
-    await network.set_up()
+    armor, _ = await asyncio.gather(asyncio.to_thread(kernel), network.set_up())
+    server, streaming = compose.runtime_server(places, runtime, network, images.store, armor)
     await server.recover()
     await streaming.start()
     client = http_client.Client()
@@ -157,7 +159,7 @@ async def run(settings: Settings, ready: Ready) -> None:
     if not pki.is_complete(settings):
         pki.ensure(settings, SystemClock().now())
     async with (
-        opened(settings) as machinery,
+        opened(settings, apparmor.prepared) as machinery,
         _pod_runtime(settings, machinery) as pods,
         _kubelet(settings, pods) as part,
         asyncio.TaskGroup() as group,

@@ -85,6 +85,17 @@ def _kernel() -> list[Finding]:
     return findings
 
 
+def _apparmor() -> list[Finding]:
+    from knarr.runtime import apparmor  # loaded by those who ask
+
+    if not apparmor.read().is_enabled:
+        return [Finding("ok", "no AppArmor", "the kernel does not enforce it; seccomp and capabilities hold")]
+    if shutil.which(apparmor.PARSER):
+        return [Finding("ok", f"AppArmor, containers run under {apparmor.DEFAULT}")]
+    why = f"{apparmor.PARSER} is missing, so containers run without {apparmor.DEFAULT}; apt-get install apparmor"
+    return [Finding("warn", "AppArmor", why)]
+
+
 def _rights() -> list[Finding]:
     if os.getuid() == 0:
         return [Finding("ok", "root")]
@@ -125,6 +136,7 @@ CHECKS: tuple[Callable[[], list[Finding]], ...] = (
     _runtimes,
     _cgroups,
     _kernel,
+    _apparmor,
     _clients,
     _remnants,
 )

@@ -12,6 +12,7 @@ from knarr.criserver.streaming import StreamingServer
 from knarr.images.image_store import ImageStore
 from knarr.network.bridge import BridgeNetwork
 from knarr.network.ruleset import Names
+from knarr.runtime import apparmor
 from knarr.runtime.cgroups import Cgroups
 from knarr.runtime.oci_runtime import OciRuntime, find_programs
 
@@ -45,9 +46,14 @@ def make_private(run: Path) -> None:
 
 
 def runtime_server(
-    places: Places, runtime: OciRuntime, network: BridgeNetwork, roots: RootFileSystems | ImageStore
+    places: Places,
+    runtime: OciRuntime,
+    network: BridgeNetwork,
+    roots: RootFileSystems | ImageStore,
+    armor: apparmor.Kernel | None = None,
 ) -> tuple[RuntimeServer, StreamingServer]:
-    """The server and its streaming half. `await server.recover()` and `await streaming.start()` before use."""
+    """The server and its streaming half. `await server.recover()` and `await streaming.start()` before use.
+    `armor`: what the kernel does about AppArmor; nobody gets a default profile otherwise."""
     make_private(places.run)
     node = Node(
         places=places,
@@ -58,6 +64,7 @@ def runtime_server(
         roots=ImageRoots(roots) if isinstance(roots, ImageStore) else roots,
         cgroups=Cgroups(),
         events=Events(),
+        armor=armor or apparmor.Kernel(),
     )
     streaming = StreamingServer(runtime, runtime)
     return RuntimeServer(node, streaming), streaming

@@ -17,6 +17,7 @@ from knarr.criserver.records import ContainerRecord, Records, SandboxRecord
 from knarr.criserver.user_namespaces import Users
 from knarr.network.network import Network
 from knarr.oci.image_config import ContainerConfig
+from knarr.runtime import apparmor
 from knarr.runtime.cgroups import Cgroups
 from knarr.runtime.runtime import Monitor, Runtime
 
@@ -93,6 +94,8 @@ class Node:
     roots: RootFileSystems
     cgroups: Cgroups
     events: Events
+    armor: apparmor.Kernel = field(default_factory=apparmor.Kernel)
+    """What the kernel does about AppArmor."""
     locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     """One per sandbox or container while something changes it."""
     watches: dict[str, "asyncio.Task[None]"] = field(default_factory=dict)

@@ -14,6 +14,7 @@ from knarr.cri.messages.enums import MountPropagation, ProfileType, Signal, Supp
 from knarr.criserver.containers import create, guard, profiles, settings, update, users
 from knarr.criserver.sandboxes import files, pause, run
 from knarr.oci.image_config import ContainerConfig as Image
+from knarr.runtime import apparmor
 from knarr.runtime.spec import User
 
 ACCOUNTS = users.Accounts(
@@ -266,14 +267,67 @@ async def test_the_pause_program_sleeps_and_ends_by_a_kill(tmp_path: Path) -> No
     assert await started.wait() == -9
 
 
-def test_an_apparmor_profile_is_kept_or_refused_never_ignored() -> None:
-    local = context(apparmor=c.SecurityProfile(profile_type=ProfileType.Localhost, localhost_ref="web"))
-    assert profiles.apparmor_profile(local, has_apparmor=True) == "web"
-    assert profiles.apparmor_profile(context(apparmor_profile="localhost/web"), has_apparmor=True) == "web"
-    for wanted in (context(), context(apparmor_profile="runtime/default"), context(apparmor_profile="unconfined")):
-        assert profiles.apparmor_profile(wanted, has_apparmor=False) == ""
-    with pytest.raises(Invalid, match="AppArmor"):
-        profiles.apparmor_profile(local, has_apparmor=False)
+NO_ARMOR = apparmor.Kernel()
+
+
+@pytest.fixture
+def armor(tmp_path: Path) -> apparmor.Kernel:
+    """A kernel that enforces AppArmor and has two profiles."""
+    listing = tmp_path / "profiles"
+    listing.write_text("knarr-default (enforce)\nweb (complain)\n/usr/bin/man (enforce)\n")
+    return apparmor.Kernel(True, "knarr-default", listing)
+
+
+def of_type(kind: ProfileType, reference: str = "") -> c.SecurityProfile:
+    return c.SecurityProfile(profile_type=kind, localhost_ref=reference)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({}, "knarr-default"),
+        ({"apparmor": of_type(ProfileType.RuntimeDefault)}, "knarr-default"),
+        ({"apparmor": of_type(ProfileType.Unconfined)}, ""),
+        ({"apparmor": of_type(ProfileType.Localhost, "web")}, "web"),
+        ({"apparmor": of_type(ProfileType.Localhost, "localhost//usr/bin/man")}, "/usr/bin/man"),
+        ({"apparmor": of_type(ProfileType.Unconfined), "apparmor_profile": "localhost/web"}, ""),
+        ({"apparmor_profile": "runtime/default"}, "knarr-default"),
+        ({"apparmor_profile": "unconfined"}, ""),
+        ({"apparmor_profile": "localhost/web"}, "web"),
+        ({"privileged": True}, ""),
+        ({"privileged": True, "apparmor": of_type(ProfileType.RuntimeDefault)}, ""),
+        ({"privileged": True, "apparmor": of_type(ProfileType.Localhost, "web")}, "web"),
+    ],
+)
+def test_a_container_gets_the_apparmor_profile_it_asks_for_or_the_default_one(
+    wanted: dict[str, Any], expected: str, armor: apparmor.Kernel
+) -> None:
+    assert profiles.apparmor_profile(context(**wanted), armor=armor) == expected
+
+
+def test_a_local_apparmor_profile_is_enforced_or_refused_never_ignored(armor: apparmor.Kernel) -> None:
+    with pytest.raises(Invalid, match=r"apparmor profile not found we$"):
+        profiles.apparmor_profile(context(apparmor=of_type(ProfileType.Localhost, "we")), armor=armor)
+    for wanted in (context(apparmor=of_type(ProfileType.Localhost, "web")), context(apparmor_profile="localhost/web")):
+        with pytest.raises(Invalid, match="AppArmor is not enabled"):
+            profiles.apparmor_profile(wanted, armor=NO_ARMOR)
+
+
+def test_without_apparmor_the_default_profile_is_as_good_as_none() -> None:
+    for wanted in (
+        context(),
+        context(apparmor=of_type(ProfileType.RuntimeDefault)),
+        context(apparmor_profile="unconfined"),
+    ):
+        assert profiles.apparmor_profile(wanted, armor=NO_ARMOR) == ""
+
+
+def test_a_default_profile_that_could_not_be_loaded_is_refused_to_who_asks_for_it_and_to_nobody_else() -> None:
+    unloaded = apparmor.Kernel(is_enabled=True)
+    assert profiles.apparmor_profile(context(), armor=unloaded) == ""
+    for wanted in (context(apparmor=of_type(ProfileType.RuntimeDefault)), context(apparmor_profile="runtime/default")):
+        with pytest.raises(Invalid, match="knarr-default could not be loaded"):
+            profiles.apparmor_profile(wanted, armor=unloaded)
 
 
 def test_devices_that_cannot_be_given_are_refused(tmp_path: Path) -> None:

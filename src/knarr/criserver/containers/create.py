@@ -170,7 +170,7 @@ def _found(node: Node, sandbox: SandboxRecord, record: ContainerRecord, root: Ro
         shared_namespaces=shared,
         sandbox_files=_sandbox_files(node, sandbox, root),
         devices=profiles.devices(config),
-        apparmor_profile=profiles.apparmor_profile(context, has_apparmor=profiles.has_apparmor()),
+        apparmor_profile=profiles.apparmor_profile(context, armor=node.armor),
         seccomp_profile=profiles.seccomp_profile(context, frozenset(spec.capabilities(unfiltered))),
         oom_score_adj=limits.oom_score_adj if limits else None,
     )

@@ -1,4 +1,4 @@
-"""Which seccomp profile and which devices a container gets."""
+"""Which seccomp and AppArmor profiles and which devices a container gets."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ from knarr.base.errors import Invalid, NotFound
 from knarr.cri.messages.config import ContainerConfig, LinuxContainerSecurityContext
 from knarr.cri.messages.enums import ProfileType
 from knarr.criserver.containers.settings import security
-from knarr.runtime import seccomp, spec
+from knarr.runtime import apparmor, seccomp, spec
 from knarr.wire import strict_json
 
 _KEYS = ("defaultAction", "defaultErrnoRet", "architectures", "flags", "syscalls")
@@ -32,21 +32,31 @@ def seccomp_profile(context: LinuxContainerSecurityContext, capabilities: frozen
     return seccomp.profile(capabilities)
 
 
-def apparmor_profile(context: LinuxContainerSecurityContext, *, has_apparmor: bool) -> str:
-    """The loaded profile that is asked for, "" for none. Raises Invalid where the kernel could not enforce it."""
+def apparmor_profile(context: LinuxContainerSecurityContext, *, armor: apparmor.Kernel) -> str:
+    """The loaded profile that a container gets, "" for none. Who says nothing gets the default one, if there is one;
+    a privileged container gets none but a Localhost one. Raises Invalid where nobody could enforce what is asked for.
+    """
     wanted = context.apparmor
-    if wanted is not None:
-        name = wanted.localhost_ref if wanted.profile_type is ProfileType.Localhost else ""
+    if wanted is None:
+        kind, reference = _legacy(context.apparmor_profile)
     else:
-        name = context.apparmor_profile.removeprefix("localhost/")
-        name = "" if name in ("runtime/default", "unconfined") else name
-    if name and not has_apparmor:
+        kind, reference = wanted.profile_type, wanted.localhost_ref
+    if kind is ProfileType.Localhost:
+        return _local(reference.removeprefix("localhost/"), armor)
+    if kind is ProfileType.Unconfined or context.privileged:
+        return ""
+    is_asked_for = wanted is not None or bool(context.apparmor_profile)
+    if is_asked_for and armor.is_enabled and not armor.default:
+        raise Invalid(f"AppArmor is enabled on this machine, but the profile {apparmor.DEFAULT} could not be loaded")
+    return armor.default  # without AppArmor RuntimeDefault is as good as Unconfined, as upstream says
+
+
+def _local(name: str, armor: apparmor.Kernel) -> str:
+    if not armor.is_enabled:
         raise Invalid(f"AppArmor is not enabled on this machine, and the profile {name!r} is asked for")
+    if not armor.knows(name):
+        raise Invalid(f"apparmor profile not found {name}")
     return name
-
-
-def has_apparmor() -> bool:
-    return Path("/sys/kernel/security/apparmor/profiles").exists()
 
 
 def devices(config: ContainerConfig) -> list[spec.DeviceNode]:
