@@ -11,7 +11,7 @@ import binascii
 from typing import Any, Final
 
 from knarr.base.errors import BadRequest, Invalid
-from knarr.objects import quantity, times
+from knarr.objects import go_words, quantity, times
 from knarr.objects.schema import ObjectType, Schema
 
 Json = dict[str, Any]
@@ -23,17 +23,23 @@ _ZEROS: Final = {"string": "", "integer": 0, "boolean": False, "quantity": "0", 
 class _Mismatch(Exception):
     """A value of the wrong type; the path grows while the exception climbs. `struct` is the innermost type of it.
 
-    `wanted` is the Go type that it cannot become; "" when `why` says it all."""
+    `wanted` is the Go type that it cannot become; "" when `why` says it all. `not_restored` is what upstream says of
+    the result of a strategic merge patch instead."""
 
-    def __init__(self, why: str, wanted: str = "") -> None:
+    def __init__(self, why: str, wanted: str = "", not_restored: str = "") -> None:
         self.why = why
         self.wanted = wanted
+        self.not_restored = not_restored or why
         self.path: list[str] = []
         self.struct = ""
 
 
 class WrongType(BadRequest):
-    """A value that its field cannot hold."""
+    """A value that its field cannot hold. `not_restored` says it of the result of a strategic merge patch."""
+
+    def __init__(self, message: str, not_restored: str) -> None:
+        super().__init__(message)
+        self.not_restored = not_restored
 
 
 def decoded(schema: Schema, kind: str, version: str, obj: Json) -> Json:
@@ -45,7 +51,8 @@ def decoded(schema: Schema, kind: str, version: str, obj: Json) -> Json:
         why = fault.why
         if fault.wanted:
             why += f" into Go struct field {fault.struct}.{'.'.join(names)} of type {fault.wanted}"
-        raise WrongType(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}') from fault
+        message = f'{kind} in version "{version}" cannot be handled as a {kind}: {why}'
+        raise WrongType(message, fault.not_restored) from fault
 
 
 def _struct(kind: ObjectType, value: Json) -> Json:
@@ -141,7 +148,7 @@ def _rare(field: Schema, item: Any) -> Any:
         case "int-or-string":
             if item.__class__ is str or (item.__class__ is int and -(2**31) <= item < 2**31):
                 return item
-            raise _no_integer(item, "int32")
+            raise _unmarshalled(_no_integer(item, "int32"))
         case "string" | "duration":
             if item.__class__ is not str:
                 raise _mismatch(item, "string")
@@ -194,7 +201,7 @@ def _quantity(item: Any) -> str:
 
 def _time(item: Any, layout: str) -> str:
     if not isinstance(item, str):
-        raise _mismatch(item, "string")
+        raise _unmarshalled(_mismatch(item, "string"))
     try:
         return times.canonical(item, layout)
     except Invalid as error:
@@ -208,7 +215,8 @@ def _bytes(item: Any) -> str:
         base64.b64decode(item, validate="\n" not in item and "\r" not in item)
     except (binascii.Error, ValueError) as error:
         at = next((i for i, c in enumerate(item) if not (c.isascii() and (c.isalnum() or c in "+/="))), len(item))
-        raise _Mismatch(f"illegal base64 data at input byte {at}") from error
+        why = f"illegal base64 data at input byte {at}"
+        raise _Mismatch(why, not_restored=f"error decoding from json: {why}") from error
     return item
 
 
@@ -236,13 +244,19 @@ def _mismatch(item: Any, wanted: str) -> _Mismatch:
             found = "array"
         case _:
             found = "object"
-    return _Mismatch(f"json: cannot unmarshal {found}", wanted)
+    return _Mismatch(f"json: cannot unmarshal {found}", wanted, go_words.not_restored(item, wanted))
+
+
+def _unmarshalled(fault: _Mismatch) -> _Mismatch:
+    """The fault of a type that reads its JSON itself, wherever that comes from."""
+    fault.not_restored = f"{fault.why} into Go value of type {fault.wanted}"
+    return fault
 
 
 def _no_integer(item: Any, wanted: str) -> _Mismatch:
     """A number that does not fit is told as it was written, while a line can hold it."""
     if isinstance(item, int | float) and not isinstance(item, bool) and abs(item) < _SHOWN_MAX:
-        return _Mismatch(f"json: cannot unmarshal number {item}", wanted)
+        return _Mismatch(f"json: cannot unmarshal number {item}", wanted, go_words.not_restored(item, wanted))
     return _mismatch(item, wanted)
 
 

@@ -12,6 +12,7 @@ from tests.unit.apiserver.conftest import Asker
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
+STRATEGIC = "application/strategic-merge-patch+json"
 APPLY, MERGE, JSON = "application/apply-patch+yaml", "application/merge-patch+json", "application/json-patch+json"
 
 
@@ -82,6 +83,33 @@ async def test_a_patch_that_makes_a_wrong_type_is_invalid(ask: Asker) -> None:
     assert merged["message"].startswith(' "" is invalid: patch: Invalid value: "{')
     assert "json: cannot unmarshal string into Go struct field" in merged["message"]
     assert merged["details"]["causes"][0]["field"] == "patch"
+    assert r"\"replicas\":\"many\"" in by_json["message"]  # what the patch makes, not the patch
+
+
+async def test_a_strategic_patch_that_makes_a_wrong_type_is_told_in_its_own_words(ask: Asker) -> None:
+    await deployment(ask)
+    wrong = {
+        "map[metadata:map[labels:invalid]]": "cannot restore map from string",
+        "map[spec:map[replicas:many]]": "unrecognized type: int32",
+        "map[spec:map[paused:1 replicas:2]]": "unrecognized type: bool",
+        "map[spec:map[selector:[a 1.5 <nil>]]]": "cannot restore struct from: slice",
+        "map[spec:map[template:map[spec:map[nodeName:1]]]]": "cannot convert int64 to string",
+        "map[spec:map[strategy:map[rollingUpdate:map[maxSurge:true]]]]": (
+            "json: cannot unmarshal bool into Go value of type int32"
+        ),
+    }
+    patches = [
+        {"metadata": {"labels": "invalid"}},
+        {"spec": {"replicas": "many"}},
+        {"spec": {"replicas": 2, "paused": 1}},
+        {"spec": {"selector": ["a", 1.5, None]}},
+        {"spec": {"template": {"spec": {"nodeName": 1}}}},
+        {"spec": {"strategy": {"rollingUpdate": {"maxSurge": True}}}},
+    ]
+    told = [await ask("PATCH", f"{DEPLOYMENTS}/web", patch, media=STRATEGIC) for patch in patches]
+    assert [(each["code"], each["message"]) for each in told] == [
+        (422, f' "" is invalid: patch: Invalid value: "{shown}": {why}') for shown, why in wrong.items()
+    ]
 
 
 async def test_unknown_and_duplicate_fields_are_told_in_one_answer(ask: Asker) -> None:

@@ -39,10 +39,17 @@ async def _patch(context: RequestContext) -> http.Response:
         return await _apply(context)
     patch.check_media(context, media)
     value = bodies.json_value(context, await bodies.read(context))
+    made: Json = {}
+
+    def changed(old: Json) -> Json:
+        nonlocal made
+        made = patch.patched_value(media, TYPE_NAME, scale_of(context, old), value)
+        return made
+
     try:
-        return await _write(context, lambda old: patch.patched_value(media, TYPE_NAME, scale_of(context, old), value))
+        return await _write(context, changed)
     except WrongType as error:
-        raise patch.undecodable(value, error) from error
+        raise patch.undecodable(media, value, made, error) from error
 
 
 async def _apply(context: RequestContext) -> http.Response:

@@ -11,7 +11,7 @@ from knarr.apiserver.resources import Json
 from knarr.apiserver.verbs import apply
 from knarr.base.errors import Cause
 from knarr.kinds import schemas
-from knarr.objects import managed, patches
+from knarr.objects import go_words, managed, patches
 from knarr.objects.decoding import WrongType
 from knarr.wire import http
 
@@ -30,10 +30,17 @@ def patch(context: RequestContext, subresource: str = "") -> Awaitable[http.Resp
 async def _patch(context: RequestContext, media: str, subresource: str) -> http.Response:
     check_media(context, media)
     value = bodies.json_value(context, await bodies.read(context))
+    made: Json = {}
+
+    def changed(old: Json) -> Json:
+        nonlocal made
+        made = _patched(context, media, old, value)
+        return made
+
     try:
-        written = await writing.change(context, lambda old: _patched(context, media, old, value), subresource)
+        written = await writing.change(context, changed, subresource)
     except WrongType as error:
-        raise undecodable(value, error) from error
+        raise undecodable(media, value, made, error) from error
     return await presenting.written(context, written)
 
 
@@ -46,11 +53,15 @@ def check_media(context: RequestContext, media: str) -> None:
         raise status.invalid("PatchOptions", "meta.k8s.io", "", [fault])
 
 
-def undecodable(patch: Any, error: WrongType) -> status.Refusal:
-    """Upstream's answer to a patch that makes an object of a wrong type."""
-    text = msgspec.json.encode(patch).decode()
+def undecodable(media: str, patch: Any, made: Json, error: WrongType) -> status.Refusal:
+    """Upstream's answer to a patch that makes an object of a wrong type: a strategic one is shown, and of the others
+    what they make."""
+    if media == STRATEGIC:
+        text, why = go_words.printed(patch), error.not_restored
+    else:
+        text, why = msgspec.json.encode(made).decode(), str(error)
     shown = text if len(text) <= SHOWN_MAX else text[:SHOWN_MAX] + "…"
-    fault = Cause("patch", "FieldValueInvalid", f"Invalid value: {msgspec.json.encode(shown).decode()}: {error}")
+    fault = Cause("patch", "FieldValueInvalid", f"Invalid value: {msgspec.json.encode(shown).decode()}: {why}")
     return status.invalid("", "", "", [fault])
 
 
