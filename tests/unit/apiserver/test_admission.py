@@ -86,6 +86,20 @@ async def test_an_update_of_a_service_keeps_what_it_has(ask: Any) -> None:
     assert updated["spec"]["ports"] == made["spec"]["ports"]
 
 
+async def test_a_service_with_an_address_gets_no_other_wherever_that_may_be(ask: Any) -> None:
+    await ask("POST", SERVICES, service("a", clusterIP="None"))
+    await ask("POST", SERVICES, service("b", clusterIP="10.96.7.7"))
+    told = [
+        await ask("PUT", f"{SERVICES}/a", service("a", clusterIP="10.1.1.1")),
+        await ask("PUT", f"{SERVICES}/a", service("a", clusterIP="10.96.7.8")),
+        await ask("PUT", f"{SERVICES}/b", service("b", clusterIP="None")),
+    ]
+    assert [each["message"] for each in told] == [
+        f'Service "{name}" is invalid: spec.clusterIPs[0]: Invalid value: ["{wanted}"]: may not change once set'
+        for name, wanted in (("a", "10.1.1.1"), ("a", "10.96.7.8"), ("b", "None"))
+    ]
+
+
 async def test_a_quota_refuses_what_goes_past_it_even_at_once(ask: Any) -> None:
     quota = {
         "apiVersion": "v1",

@@ -106,7 +106,11 @@ def allocate(context: RequestContext, obj: Json, old: Json | None) -> Json:
         return {**obj, "spec": spec}
     key = context.resource.key(context.route.namespace, obj["metadata"].get("name", ""))
     faults: list[Cause] = []
-    _address(context, spec, key, faults)
+    before = (old or {}).get("spec") or {}
+    if _is_moved(spec, before):
+        _name_once(spec, before)  # validation refuses it, whatever address it is to have
+    else:
+        _address(context, spec, key, faults)
     if service_types.needs_health_port(spec) and (health := spec.get("healthCheckNodePort")):
         _hold(context, health, key)  # before ports are chosen, none of which is to be this one
     if kind in ("NodePort", "LoadBalancer") and spec.get("allocateLoadBalancerNodePorts") is not False:
@@ -136,6 +140,18 @@ def _inherited(spec: Json, old: Json) -> Json:
             for port in spec.get("ports") or ()
         ]
     return spec
+
+
+def _is_moved(spec: Json, before: Json) -> bool:
+    """Whether an update names another address than the Service has."""
+    had = before.get("clusterIP", "") if before.get("type") != "ExternalName" else ""
+    return bool(had) and spec.get("clusterIP", had) != had
+
+
+def _name_once(spec: Json, before: Json) -> None:
+    """A client that knows but the one address means the list as well."""
+    if spec.get("clusterIPs") == before.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
 
 
 def _address(context: RequestContext, spec: Json, key: str, faults: list[Cause]) -> None:
