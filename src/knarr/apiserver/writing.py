@@ -7,7 +7,7 @@ Not here: what a verb wants changed (verbs/*.py), how long a deletion waits (del
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from knarr.apiserver import assigned, managed, status, strategy
 from knarr.apiserver.admission import chain
@@ -24,6 +24,8 @@ VERSION_REQUIRED = errors.Cause(
     "metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0x0: must be specified for an update"
 )
 RACES_MAX = 100
+NO_VERSION: Final = "0"
+"""A resourceVersion that names none: what is written with it is written over whatever is there."""
 GENERATED_NAMES_MAX = 8
 
 
@@ -60,6 +62,8 @@ def checked_kind(context: RequestContext, obj: Json) -> Json:
         metadata = {**metadata, "namespace": given}
     elif metadata.get("namespace"):
         raise BadRequest("namespace is not allowed on this type")
+    if metadata.get("resourceVersion") == NO_VERSION:
+        metadata = {key: value for key, value in metadata.items() if key != "resourceVersion"}
     return {**obj, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
 
 

@@ -162,3 +162,15 @@ async def test_a_refusal_is_short_even_if_thousands_of_fields_are_wrong(ask: Any
 
 async def test_a_query_of_too_many_parameters_is_a_bad_request(ask: Any) -> None:
     assert (await ask("GET", f"{CONFIGMAPS}?{'a&' * 20_000}"))["code"] == 400
+
+
+async def test_version_zero_names_none(ask: Any) -> None:
+    body = {"metadata": {"name": "c", "resourceVersion": "0"}}
+    made = await ask("POST", CONFIGMAPS, body)
+    replaced = await ask("PUT", f"{CONFIGMAPS}/c", {**body, "data": {"a": "1"}})
+    patched = await ask("PATCH", f"{CONFIGMAPS}/c", {**body, "data": {"a": "2"}}, media="application/merge-patch+json")
+    assert [each.get("data") for each in (made, replaced, patched)] == [None, {"a": "1"}, {"a": "2"}]
+    lease = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
+    await ask("POST", lease, {"metadata": {"name": "l"}})
+    refused = await ask("PUT", f"{lease}/l", {"metadata": {"name": "l", "resourceVersion": "0"}})
+    assert "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update" in refused["message"]

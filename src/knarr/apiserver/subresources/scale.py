@@ -105,7 +105,7 @@ def scaled(context: RequestContext, obj: Json, scale: Json) -> Json:
     replicas = _replicas(context, scale)
     metadata = dict(obj["metadata"])
     asked = (scale.get("metadata") or {}).get("resourceVersion")
-    if asked:
+    if asked and asked != writing.NO_VERSION:
         metadata["resourceVersion"] = asked
     else:
         metadata.pop("resourceVersion", None)
