@@ -8,16 +8,18 @@ Pure halves: `reference`, `body`. Spec: "Event v1 core".
 import asyncio
 import collections
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
-from knarr.base import ids, logs
+from knarr.base import logs
 from knarr.base.clock import Clock, Instant, rfc3339
-from knarr.base.errors import KnarrError, NotFound
+from knarr.base.errors import AlreadyExists, KnarrError, NotFound
 from knarr.base.tasks import Ready
 from knarr.client.client import Client, Json
 from knarr.kinds.core_config import EVENT
 from knarr.kinds.lens.meta import ObjectMeta
 from knarr.kinds.registry import Kind
+from knarr.objects import names
 
 _log = logs.log("events")
 QUEUE_MAX: Final = 1000
@@ -26,6 +28,9 @@ REMEMBERED_MAX: Final = 4096
 """How many recent events are remembered for counting, as upstream's correlator does."""
 MESSAGE_MAX: Final = 1024
 """Characters of a message that the API accepts."""
+TRIES_MAX: Final = 64
+"""Names tried for one Event: as many tellers as may speak of one object in one microsecond."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 EventType = Literal["Normal", "Warning"]
 
@@ -65,13 +70,25 @@ def reference(kind: Kind, metadata: ObjectMeta, field_path: str = "") -> Json:
     return {key: value for key, value in found.items() if value}
 
 
-def body(note: Note, host: str, suffix: str) -> Json:
+def moment(note: Note) -> int:
+    """When it was noted, in nanoseconds since 1970."""
+    return (note.at - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def name(note: Note, nanoseconds: int) -> str:
+    """The object's name and a moment in hexadecimal, as upstream names them: readers that sort by whole seconds
+    (`kubectl describe`) keep the order of a list for what happened in one second, and lists are ordered by name."""
+    suffix = f".{nanoseconds:x}"
+    return str(note.regarding["name"])[: names.SUBDOMAIN_MAX - len(suffix)].rstrip(".-") + suffix
+
+
+def body(note: Note, host: str, nanoseconds: int) -> Json:
     """The Event to create for a note; about a cluster-scoped object it goes to the namespace `default`."""
     source = {"component": note.component} | ({"host": host} if host else {})
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": f"{note.regarding['name']}.{suffix}", "namespace": namespace(note)},
+        "metadata": {"name": name(note, nanoseconds), "namespace": namespace(note)},
         "involvedObject": note.regarding,
         "type": note.type,
         "reason": note.reason,
@@ -100,6 +117,7 @@ class EventRecorder:
         self._notes: collections.deque[Note] = collections.deque(maxlen=QUEUE_MAX)
         self._more = asyncio.Event()
         self._recorded: collections.OrderedDict[tuple[str, ...], Recorded] = collections.OrderedDict()
+        self._last = 0
 
     def record(self, regarding: Json, event_type: EventType, reason: str, message: str, component: str = "") -> None:
         """Note an event, in the name of another component where one is given; returns at once."""
@@ -140,9 +158,21 @@ class EventRecorder:
                 return
             except NotFound:
                 pass  # Its hour is over; tell it anew.
-        created = body(note, self._host, ids.hex_id()[:16])
-        await self._client.create(EVENT, namespace(note), created)
-        self._recorded[key] = Recorded(namespace(note), created["metadata"]["name"], 1)
+        self._recorded[key] = Recorded(namespace(note), await self._create(note), 1)
         self._recorded.move_to_end(key)
         while len(self._recorded) > REMEMBERED_MAX:
             self._recorded.popitem(last=False)
+
+    async def _create(self, note: Note) -> str:
+        """Create the note's Event, a nanosecond later where another teller's has the name; its name."""
+        self._last = max(moment(note), self._last + 1)
+        for tries_left in reversed(range(TRIES_MAX)):
+            created = body(note, self._host, self._last)
+            try:
+                await self._client.create(EVENT, namespace(note), created)
+                break
+            except AlreadyExists:
+                if not tries_left:
+                    raise
+                self._last += 1
+        return str(created["metadata"]["name"])
