@@ -1,6 +1,7 @@
 """What only the durable store promises: survival, one owner, no write after a failure."""
 
 import asyncio
+import contextlib
 import sys
 from pathlib import Path
 
@@ -59,6 +60,22 @@ async def test_a_foreign_database_is_refused_untouched(tmp_path: Path) -> None:
     path.write_bytes(b"no database at all, but long enough to be one" * 100)
     with pytest.raises(Invalid):
         SqliteStore(path)
+
+
+async def test_the_index_of_an_older_store_makes_room_for_one_that_still_refuses_a_fork(tmp_path: Path) -> None:
+    path = tmp_path / "knarr.db"
+    store = SqliteStore(path)
+    first = await store.write("/a", b"1", expect=0)
+    await store.close()
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
+        connection.execute("DROP INDEX step_chain; CREATE UNIQUE INDEX step_once ON step(key, previous)")
+    store = SqliteStore(path)
+    last = await store.write("/a", b"2", expect=first)
+    await store.close()
+    with contextlib.closing(apsw.Connection(str(path))) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master WHERE type='index'").get == "step_chain"
+        with pytest.raises(apsw.ConstraintError):
+            connection.execute("INSERT INTO step VALUES (?, '/a', 'another 2', 1, ?)", (last + 1, first))
 
 
 async def test_after_a_failed_commit_nothing_is_acknowledged_any_more(tmp_path: Path) -> None:
