@@ -19,6 +19,8 @@ Verdict = Literal["ok", "warn", "fail"]
 # Floors: below them the runtime has a published escape; knarr guards root file systems itself, an update is better.
 FLOORS = {"crun": (1, 28), "runc": (1, 3, 6)}
 
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -39,8 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
     return printing.EXIT_MISSING if any(finding.verdict in bad for finding in findings) else 0
 
 
+def _path() -> str:
+    """Where root finds programs: a plain user's PATH need not have them all, and `knarr up` runs as root."""
+    return os.pathsep.join((os.environ.get("PATH", os.defpath), *SBIN))
+
+
 def _programs() -> list[Finding]:
-    lacking = requirements.missing()
+    lacking = requirements.missing(_path())
     found = [Finding("ok", " or ".join(need.programs)) for need in requirements.REQUIREMENTS if need not in lacking]
     return found + [
         Finding("fail", " or ".join(need.programs), f"{need.purpose}; apt-get install {need.package}")
@@ -90,7 +97,7 @@ def _apparmor() -> list[Finding]:
 
     if not apparmor.read().is_enabled:
         return [Finding("ok", "no AppArmor", "the kernel does not enforce it; seccomp and capabilities hold")]
-    if shutil.which(apparmor.PARSER):
+    if shutil.which(apparmor.PARSER, path=_path()):
         return [Finding("ok", f"AppArmor, containers run under {apparmor.DEFAULT}")]
     why = f"{apparmor.PARSER} is missing, so containers run without {apparmor.DEFAULT}; apt-get install apparmor"
     return [Finding("warn", "AppArmor", why)]

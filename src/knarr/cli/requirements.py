@@ -23,8 +23,9 @@ REQUIREMENTS = (
 )
 
 
-def missing() -> list[Requirement]:
-    return [need for need in REQUIREMENTS if not any(shutil.which(program) for program in need.programs)]
+def missing(path: str | None = None) -> list[Requirement]:
+    """What is in none of the path's directories (PATH's)."""
+    return [need for need in REQUIREMENTS if not any(shutil.which(program, path=path) for program in need.programs)]
 
 
 def check() -> None:
