@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from knarr.apiserver import bootstrap_tokens, expiry
 from knarr.apiserver.audit import policy
@@ -15,6 +16,7 @@ from knarr.apiserver.audit.log import AuditLog
 from knarr.apiserver.audit.pipeline import AuditedPipeline
 from knarr.apiserver.authn import Authenticator
 from knarr.apiserver.bootstrap import objects as bootstrap
+from knarr.apiserver.bootstrap import upkeep as service_upkeep
 from knarr.apiserver.context import User
 from knarr.apiserver.fairness import upkeep
 from knarr.apiserver.fairness.gate import Gate
@@ -99,12 +101,7 @@ async def opened(
         server.ready_checks["store"] = store.trouble
         server.ready_checks["etcd"] = store.trouble  # by the name that upstream's probes ask for
         pipeline = _pipeline(server, settings)
-        await bootstrap.run(
-            pipeline,
-            service_address=bootstrap.first_address(settings.service_network),
-            port=settings.port,
-            address="" if settings.api_only else pki.gateway(settings),
-        )
+        await bootstrap.run(pipeline, **_lead(settings))
         server.gate = Gate(store)
         server.metric_lines.append(server.gate.lines)
         try:
@@ -164,6 +161,8 @@ async def _run_parts(control: Control, settings: Settings, directory: Path, read
         await tasks.start(group, "priority and fairness", gate.run)
         producer = ApiClient(InProcessTransport(control.pipeline.handle_as, bootstrap.LOOPBACK), upkeep.PRODUCER)
         await tasks.start(group, "upkeep of flow schemas", lambda up: upkeep.run(control.store, producer, up))
+        lead = _lead(settings)
+        await tasks.start(group, "upkeep of the Service", lambda up: service_upkeep.run(control.pipeline, up, **lead))
         await tasks.start(group, "controllers", controllers.run)
         await tasks.start(group, "scheduler events", recorder.run)
         await tasks.start(group, "scheduler", scheduler.run)
@@ -173,6 +172,22 @@ async def _run_parts(control: Control, settings: Settings, directory: Path, read
         await tasks.start(group, "event expiry", lambda started: expiry.run(control.store, started))
         started.set()
         ready()
+
+
+class _Lead(TypedDict):
+    """Where the `kubernetes` Service is and leads to."""
+
+    service_address: str
+    port: int
+    address: str
+
+
+def _lead(settings: Settings) -> _Lead:
+    return {
+        "service_address": bootstrap.first_address(settings.service_network),
+        "port": settings.port,
+        "address": "" if settings.api_only else pki.gateway(settings),
+    }
 
 
 def _storage_lines(database: Path) -> list[str]:

@@ -41,7 +41,7 @@ def objects(service_address: str, port: int) -> list[Json]:
     ):
         made.append(_object("scheduling.k8s.io/v1", "PriorityClass", name) | {"value": value, "description": purpose})
     made += configuration.objects()
-    made.append(_service(service_address, port))
+    made.append(service(service_address, port))
     return made
 
 
@@ -50,17 +50,17 @@ def _object(api_version: str, kind: str, name: str, namespace: str = "") -> Json
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
-def _service(address: str, port: int) -> Json:
-    service = _object("v1", "Service", "kubernetes", "default")
-    service["metadata"]["labels"] = {"component": "apiserver", "provider": "kubernetes"}
-    service["spec"] = {
+def service(address: str, port: int) -> Json:
+    made = _object("v1", "Service", "kubernetes", "default")
+    made["metadata"]["labels"] = {"component": "apiserver", "provider": "kubernetes"}
+    made["spec"] = {
         "clusterIP": address,
         "clusterIPs": [address],
         "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": port}],
         "sessionAffinity": "None",
         "type": "ClusterIP",
     }
-    return service
+    return made
 
 
 def endpoints(address: str, port: int) -> list[Json]:
@@ -89,26 +89,26 @@ async def run(pipeline: Pipeline, *, service_address: str, port: int, address: s
     for some in ([obj for obj in wanted if obj["kind"] == "Namespace"], wanted):
         await asyncio.gather(*(_provide(pipeline, client, obj) for obj in some))
     for obj in endpoints(address, port) if address else ():
-        await _lead(client, _resource(pipeline, obj).kind, obj)
+        await _lead(client, resource(pipeline, obj).kind, obj)
 
 
 async def _provide(pipeline: Pipeline, client: ApiClient, obj: Json) -> None:
     """Create what is not there; give a role or binding back what it lacks."""
-    resource = _resource(pipeline, obj)
+    found = resource(pipeline, obj)
     name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
-    entry = pipeline.server.store.get(resource.key(namespace, name))
+    entry = pipeline.server.store.get(found.key(namespace, name))
     if entry is None:
-        await _create(client, resource.kind, namespace, obj)
+        await _create(client, found.kind, namespace, obj)
     elif obj["apiVersion"] == roles.API_VERSION:
         stored = msgspec.json.decode(entry.value)
         if roles.leads_elsewhere(stored, obj):  # a roleRef cannot be changed
-            await client.delete(resource.kind, namespace, name)
-            await _create(client, resource.kind, namespace, obj)
+            await client.delete(found.kind, namespace, name)
+            await _create(client, found.kind, namespace, obj)
         elif change := roles.lacking(stored, obj):
-            await client.patch(resource.kind, namespace, name, change)
+            await client.patch(found.kind, namespace, name, change)
 
 
-def _resource(pipeline: Pipeline, obj: Json) -> Resource:
+def resource(pipeline: Pipeline, obj: Json) -> Resource:
     group, _, version = obj["apiVersion"].rpartition("/")
     return pipeline.server.resources.by_kind[group, version, obj["kind"]]
 

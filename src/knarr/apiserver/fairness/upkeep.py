@@ -2,25 +2,19 @@
 
 As upstream: what is deleted comes back; a mandatory object gets its specification back whatever was written; a
 suggested one while its annotation `apf.kubernetes.io/autoupdate-spec` is true, or it has none and was never changed.
-Upstream looks every minute, this at every change, though not twice in a second. Not here: what the objects do to
-requests (gate.py).
+Upstream looks every minute, this at every change (../keeping.py). Not here: what the objects do to requests (gate.py).
 """
 
 import asyncio
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final
 
-import msgspec
-
+from knarr.apiserver import keeping
 from knarr.apiserver.fairness import configuration
-from knarr.base import logs
-from knarr.base.errors import AlreadyExists, Conflict, Expired, KnarrError, NotFound
 from knarr.base.tasks import Ready
 from knarr.client.client import Client
 from knarr.kinds.flowcontrol import FLOWSCHEMA, PRIORITYLEVELCONFIGURATION
 from knarr.kinds.registry import Kind
-from knarr.store.store import Change, Store, Watcher
+from knarr.store.store import Store
 
 Json = dict[str, Any]
 PRODUCER: Final = "api-priority-and-fairness-config-producer-v1"
@@ -28,16 +22,7 @@ PREFIXES: Final[dict[str, Kind]] = {
     "/registry/flowschemas/": FLOWSCHEMA,
     "/registry/prioritylevelconfigurations/": PRIORITYLEVELCONFIGURATION,
 }
-REST_SECONDS: Final = 1.0
-"""Between two restorations of one object, lest two who disagree write as fast as they can."""
-RETRY_SECONDS: Final = 60.0
-"""After a restoration that failed; upstream looks that often."""
 _TRUE, _FALSE = ("1", "t", "T", "TRUE", "true", "True"), ("0", "f", "F", "FALSE", "false", "False")
-_log = logs.log("apiserver")
-
-
-class _Outcome(Enum):
-    KEPT, WRITTEN, FAILED = range(3)
 
 
 def restored(stored: Json, default: Json) -> Json | None:
@@ -62,86 +47,23 @@ async def run(
     client: Client,
     ready: Ready,
     *,
-    rest_seconds: float = REST_SECONDS,
-    retry_seconds: float = RETRY_SECONDS,
+    rest_seconds: float = keeping.REST_SECONDS,
+    retry_seconds: float = keeping.RETRY_SECONDS,
 ) -> None:
     """Keep the objects of both kinds until cancelled."""
     async with asyncio.TaskGroup() as group:
         for prefix, kind in PREFIXES.items():
-            keeper = _Keeper(store, client, prefix, kind, rest_seconds, retry_seconds)
+            objects = (each for each in configuration.objects() if each["kind"] == kind.kind)
+            defaults: dict[str, Json] = {each["metadata"]["name"]: each for each in objects}
+            keeper = keeping.Keeper(
+                store,
+                client,
+                prefix,
+                kind,
+                defaults,
+                restored,
+                rest_seconds=rest_seconds,
+                retry_seconds=retry_seconds,
+            )
             group.create_task(keeper.run(), name=f"upkeep of {prefix}")
         ready()
-
-
-@dataclass(frozen=True, slots=True)
-class _Keeper:
-    """Keeps the objects of one kind."""
-
-    store: Store
-    client: Client
-    prefix: str
-    kind: Kind
-    rest_seconds: float
-    retry_seconds: float
-
-    async def run(self) -> None:
-        objects = (each for each in configuration.objects() if each["kind"] == self.kind.kind)
-        defaults: dict[str, Json] = {each["metadata"]["name"]: each for each in objects}
-        while True:
-            watcher = self.store.watch(self.prefix, self.store.revision)
-            try:
-                await self._follow(watcher, defaults)
-            except Expired:
-                continue
-            except StopAsyncIteration:
-                return
-            finally:
-                watcher.close()
-
-    async def _follow(self, watcher: Watcher, defaults: dict[str, Json]) -> None:
-        """Look at every object, and again when it changes; `due` and `rests` say when, and when not before."""
-        now = asyncio.get_running_loop().time
-        due, rests = dict.fromkeys(defaults, 0.0), dict.fromkeys(defaults, 0.0)
-        while True:
-            for name in [name for name, moment in due.items() if moment <= now()]:
-                del due[name]
-                outcome = await self._restore(defaults[name])
-                if outcome is not _Outcome.KEPT:
-                    rests[name] = now() + self.rest_seconds
-                if outcome is _Outcome.FAILED:
-                    due[name] = now() + self.retry_seconds
-            for change in await _batch(watcher, min(due.values(), default=None)):
-                name = change.key.removeprefix(self.prefix)
-                if name in rests:
-                    due[name] = rests[name]
-
-    async def _restore(self, default: Json) -> "_Outcome":
-        kind, name = self.kind, default["metadata"]["name"]
-        entry = self.store.get(self.prefix + name)
-        try:
-            if entry is None:
-                await self.client.create(kind, "", default)
-                _log.info("%s %s was created again", kind.kind, name)
-                return _Outcome.WRITTEN
-            wanted = restored(msgspec.json.decode(entry.value), default)
-            if wanted is None:
-                return _Outcome.KEPT
-            body = {**wanted, "metadata": {**wanted["metadata"], "resourceVersion": str(entry.modified)}}
-            await self.client.update(kind, "", name, body)
-            _log.info("%s %s was given back its default", kind.kind, name)
-        except (AlreadyExists, Conflict, NotFound):
-            return _Outcome.KEPT  # somebody was quicker; that change comes as well
-        except KnarrError as error:
-            _log.error("%s %s could not be restored %s", kind.kind, name, logs.fields(error=error))
-            return _Outcome.FAILED
-        return _Outcome.WRITTEN
-
-
-async def _batch(watcher: Watcher, until: float | None) -> list[Change]:
-    """The next changes; none once that moment of the loop has come."""
-    alarm = None if until is None else asyncio.get_running_loop().call_at(until, watcher.nudge)
-    try:
-        return await watcher.batch()
-    finally:
-        if alarm is not None:
-            alarm.cancel()
