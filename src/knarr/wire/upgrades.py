@@ -40,7 +40,7 @@ RunPort = Callable[[channels.PortStreams], Awaitable[None]]
 def remote_command(request: http.Request, wanted: channels.Wanted, run: Run) -> http.Response:
     """The response to an exec or attach request; `run` must call `finish` on its streams."""
     if is_websocket(request):
-        offered = _offered(request)
+        offered = offered_protocols(request)
         name = next((name for name in offered if name in WEBSOCKET), None)
         if name is None and offered:
             return http_head.plain(400, f"none of the protocols {', '.join(offered)} is supported")
@@ -58,7 +58,7 @@ def remote_command(request: http.Request, wanted: channels.Wanted, run: Run) -> 
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
 
-        return _accept_websocket(request, name, run_websocket)
+        return accept_websocket(request, name, run_websocket)
     if not is_spdy(request):
         return _not_an_upgrade(request)
     names = request.header_all("x-stream-protocol-version")
@@ -76,15 +76,15 @@ def remote_command(request: http.Request, wanted: channels.Wanted, run: Run) -> 
 def port_forward(request: http.Request, ports: Sequence[int], run: RunPort) -> http.Response:
     """The response to a port-forward request; `ports` are the query's (only the older WebSocket form has any)."""
     if is_websocket(request):
-        offered = _offered(request)
+        offered = offered_protocols(request)
         if PORT_FORWARD_TUNNEL in offered:
-            return _accept_websocket(request, PORT_FORWARD_TUNNEL, _tunnelled(run))
+            return accept_websocket(request, PORT_FORWARD_TUNNEL, _tunnelled(run))
         name = next((name for name in offered if name.startswith("v4.") and name in WEBSOCKET), None)
         if name is None and offered:
             return http_head.plain(400, f"none of the protocols {', '.join(offered)} is supported")
         if not 0 < len(ports) <= PORTS_MAX:
             return http_head.plain(400, "query parameter ports is required")
-        return _accept_websocket(
+        return accept_websocket(
             request, name, _channelled(run, ports, is_base64=WEBSOCKET[name][1] if name else False)
         )
     if not is_spdy(request):
@@ -143,11 +143,11 @@ def _split(values: Sequence[str]) -> list[str]:
     return [part.strip() for value in values for part in value.split(",") if part.strip()]
 
 
-def _offered(request: http.Request) -> list[str]:
+def offered_protocols(request: http.Request) -> list[str]:
     return _split(request.header_all("sec-websocket-protocol"))
 
 
-def _accept_websocket(request: http.Request, name: str | None, upgraded: http.Upgraded) -> http.Response:
+def accept_websocket(request: http.Request, name: str | None, upgraded: http.Upgraded) -> http.Response:
     key = request.header("sec-websocket-key")
     try:
         is_valid = len(base64.b64decode(key, validate=True)) == 16

@@ -13,7 +13,7 @@ from knarr.apiserver.subresources import connecting
 from knarr.base import clock
 from knarr.base.errors import BadRequest, Cause, DeadlineExceeded, Unavailable
 from knarr.objects import faults
-from knarr.wire import http, parameters
+from knarr.wire import http, parameters, upgrades, websocket_reading
 
 PASSED: Final = ("sinceSeconds", "sinceTime", "tailLines", "limitBytes", "stream")
 ALL: Final = "All"
@@ -46,6 +46,8 @@ async def log(context: RequestContext) -> http.Response:
     except (Unavailable, DeadlineExceeded) as error:
         raise connecting.dialing(error) from error
     if response.status == 200:
+        if upgrades.is_websocket(context.request):
+            return await websocket_reading.content(context.request, response.body())
         return http.Response(200, TEXT, response.body())
     message = (await response.read(MESSAGE_BYTES_MAX)).decode(errors="replace").strip()
     if response.status == 404:

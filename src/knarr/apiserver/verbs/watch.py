@@ -17,7 +17,7 @@ from knarr.apiserver.selecting import Selection
 from knarr.base.errors import Expired
 from knarr.base.ids import Revision
 from knarr.store.store import Change, Watcher
-from knarr.wire import http
+from knarr.wire import http, upgrades, websocket_reading
 
 BOOKMARK_SECONDS = 60.0
 TIMEOUT_SECONDS = 1800
@@ -87,6 +87,8 @@ async def watch(context: RequestContext) -> http.Response:
         body = _events(_opened(context, form, float(seconds)))
     except Expired as error:
         body = _refusal(error)  # the answer is 200 and the 410 an event, as upstream: that is where clients look for it
+    if upgrades.is_websocket(context.request):
+        return await websocket_reading.lines(context.request, body)
     kind = (
         "application/json"
         if form.form == "json"
