@@ -22,6 +22,9 @@ from knarr.kinds.lens.sets import ControllerRevision
 from knarr.kinds.registry import Kind
 
 HASH: Final = "controller-revision-hash"
+"""The label of pods that tells their revision."""
+# Kind → the label of its revisions that tells their hash.
+REVISION_HASH: Final = {"DaemonSet": HASH, "StatefulSet": "controller.kubernetes.io/hash"}
 DEFAULT_LIMIT: Final = 10
 
 
@@ -100,7 +103,7 @@ def hash_of(name: str, root_name: str) -> str:
 def _creation(kind: Kind, root: Any, name: str, number: int, wanted: Json) -> Action:
     meta: ObjectMeta = root.metadata
     labels = {**(wanted["spec"]["template"].get("metadata") or {}).get("labels", {})}
-    labels[HASH] = hash_of(name, meta.name)
+    labels[REVISION_HASH[kind.kind]] = hash_of(name, meta.name)
     body = {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",

@@ -9,7 +9,7 @@ from knarr.client.cache import Cache
 from knarr.client.client import Json
 from knarr.controllers import history
 from knarr.controllers.controller import Create, Delete, Patch
-from knarr.controllers.statefulset import sync
+from knarr.controllers.statefulset import identity, sync
 from knarr.controllers.statefulset.identity import Version
 from knarr.kinds.core_pod import POD
 from knarr.kinds.core_storage import PERSISTENTVOLUMECLAIM
@@ -19,11 +19,11 @@ from knarr.kinds.lens.pod_status import PodCondition, PodStatus
 from knarr.kinds.lens.sets import StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-NEW, OLD = Version("new", {}), Version("old", {})
+NEW, OLD = Version("db-new", {}), Version("db-old", {})
 CLAIM: Json = {"metadata": {"name": "work"}, "spec": {}}
 
 
-def pod(number: int, *, ready: bool = True, phase: str = "Running", version: str = "new", ends: bool = False) -> Pod:
+def pod(number: int, *, ready: bool = True, phase: str = "Running", version: str = "db-new", ends: bool = False) -> Pod:
     name = f"db-{number}"
     labels = {history.HASH: version, "statefulset.kubernetes.io/pod-name": name}
     return Pod(
@@ -86,7 +86,7 @@ def test_a_condemned_pod_that_is_not_ready_waits_for_those_before_it() -> None:
 
 
 def test_an_update_waits_for_the_pod_that_is_ending() -> None:
-    rolling = picture(pod(0, version="old", ready=False), pod(1, version="old", ends=True), replicas=2)
+    rolling = picture(pod(0, version="db-old", ready=False), pod(1, version="db-old", ends=True), replicas=2)
     assert list(sync.updates(rolling)) == []
 
 
@@ -105,3 +105,26 @@ def test_ready_pods_count_until_they_are_gone() -> None:
     found = history.History((), "db-new", (), None)
     counts = sync.status(picture(pod(0), pod(1, ends=True), replicas=1), found)
     assert (counts["replicas"], counts["readyReplicas"], counts["updatedReplicas"]) == (2, 2, 1)
+
+
+def test_pods_tell_the_name_of_their_revision_as_the_status_does() -> None:
+    root = picture(replicas=1).stateful_set
+    labels = identity.pod_body(root, NEW, 0, ())["metadata"]["labels"]
+    found = history.History((), "db-new", (), None)
+    counts = sync.status(picture(pod(0), replicas=1), found)
+    assert labels[history.HASH] == counts["updateRevision"] == counts["currentRevision"] == "db-new"
+
+
+def test_a_name_that_leaves_no_room_is_left_out_of_the_label() -> None:
+    name = "d" * 60
+    root = msgspec.structs.replace(
+        picture(replicas=1).stateful_set, metadata=ObjectMeta(name=name, namespace="a", uid="s")
+    )
+    body = identity.pod_body(root, Version(f"{name}-new", {}), 0, ())
+    assert body["metadata"]["labels"][history.HASH] == "new"
+    assert identity.version_of(msgspec.convert(body, Pod), name) == f"{name}-new"
+
+
+def test_pods_that_tell_a_hash_alone_are_not_updated_again() -> None:
+    counts = sync.status(picture(pod(0, version="new"), replicas=1), history.History((), "db-new", (), None))
+    assert (counts["updatedReplicas"], counts["currentReplicas"]) == (1, 1)

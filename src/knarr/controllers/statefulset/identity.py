@@ -17,6 +17,8 @@ from knarr.kinds.lens.sets import StatefulSet
 
 POD_NAME: Final = "statefulset.kubernetes.io/pod-name"
 POD_INDEX: Final = "apps.kubernetes.io/pod-index"
+LABEL_MAX: Final = 63
+"""How long a label's value may be."""
 
 
 class _Spec(msgspec.Struct, rename="camel"):
@@ -32,7 +34,7 @@ _decoder = msgspec.json.Decoder(_Claims)
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One revision of the pods: its hash label's value and its template."""
+    """One revision of the pods: its name, which a label of theirs tells, and its template."""
 
     name: str
     template: Json
@@ -44,8 +46,16 @@ def ordinal(pod: Pod, set_name: str) -> int | None:
     return int(number) if parent == set_name and number.isascii() and number.isdigit() else None
 
 
-def version_of(pod: Pod) -> str:
-    return pod.metadata.labels.get(history.HASH, "")
+def version_of(pod: Pod, set_name: str) -> str:
+    """The name of the pod's revision. A label without a dash is a lone hash (see `_mark`)."""
+    label = pod.metadata.labels.get(history.HASH, "")
+    return label if "-" in label else f"{set_name}-{label}"
+
+
+def _mark(revision: str, set_name: str) -> str:
+    """The label's value: as upstream the revision's whole name, which operators compare with status.updateRevision.
+    Upstream cannot make the pods of a set whose name leaves no room for that; here they tell the hash alone."""
+    return revision if len(revision) <= LABEL_MAX else history.hash_of(revision, set_name)
 
 
 def claim_templates(raw: bytes | None) -> Sequence[Json]:
@@ -72,7 +82,7 @@ def pod_body(stateful_set: StatefulSet, version: Version, number: int, volume_cl
     """The pod for one ordinal at one revision."""
     meta = stateful_set.metadata
     name = f"{meta.name}-{number}"
-    marks = {history.HASH: version.name, POD_NAME: name, POD_INDEX: str(number)}
+    marks = {history.HASH: _mark(version.name, meta.name), POD_NAME: name, POD_INDEX: str(number)}
     owner = claims.controller_reference(STATEFULSET, meta)
     body = templates.pod(version.template, owner, name=name, labels=marks)
     spec = dict(body["spec"])

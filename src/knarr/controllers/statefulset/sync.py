@@ -85,9 +85,7 @@ def plan(stateful_set: StatefulSet, view: View, now: Instant) -> Plan:
             templates_of = picture.volume_claims
             actions += retention.actions(stateful_set, pod, templates_of, view, is_condemned=is_condemned)
         actions += steps(picture, view)
-        live = {f"{meta.name}-{identity.version_of(pod)}" for pod in claim.mine} | {
-            stateful_set.status.current_revision
-        }
+        live = {identity.version_of(pod, meta.name) for pod in claim.mine} | {stateful_set.status.current_revision}
         actions += history.surplus(found, live, stateful_set.spec.revision_history_limit)
     return Plan(
         actions,
@@ -106,16 +104,16 @@ def pictured(
     if update_template is None:  # About to be created.
         created = next(one for one in found.actions if isinstance(one, Create))
         update_template = created.body["data"]
-    update = _version(found.update, update_template, name)
+    update = _version(found.update, update_template)
     before = found.named(stateful_set.status.current_revision)
-    current = _version(before.metadata.name, before.data, name) if before is not None else update
+    current = _version(before.metadata.name, before.data) if before is not None else update
     return Picture(stateful_set, by_ordinal, current, update, volume_claims, now)
 
 
-def _version(name: str, content: Json | None, set_name: str) -> Version:
+def _version(name: str, content: Json | None) -> Version:
     template = dict((content or {}).get("spec", {}).get("template", {}))
     template.pop("$patch", None)
-    return Version(history.hash_of(name, set_name), template)
+    return Version(name, template)
 
 
 def steps(picture: Picture, view: View) -> Sequence[Action]:
@@ -180,7 +178,7 @@ def updates(picture: Picture) -> Sequence[Action]:
         if pod is None or number - picture.start < partition:
             continue
         is_up = picture.is_healthy(pod) and picture.is_available(pod)
-        if identity.version_of(pod) == picture.update.name:
+        if identity.version_of(pod, picture.stateful_set.metadata.name) == picture.update.name:
             if not is_up and most == 1:
                 return actions  # One after the other: the next waits for this one.
             continue
@@ -264,9 +262,9 @@ def status(picture: Picture, found: history.History) -> Json:
     every = list(picture.by_ordinal.values())
     alive = [pod for pod in every if pod.metadata.deletion_timestamp is None]
     ready = sum(is_running_and_ready(pod) for pod in every)
-    current = sum(identity.version_of(pod) == picture.current.name for pod in alive)
-    updated = sum(identity.version_of(pod) == picture.update.name for pod in alive)
-    current_revision = f"{set_name}-{picture.current.name}"
+    versions = [identity.version_of(pod, set_name) for pod in alive]
+    current, updated = versions.count(picture.current.name), versions.count(picture.update.name)
+    current_revision = picture.current.name
     is_rolling = stateful_set.spec.update_strategy.type != "OnDelete"
     if is_rolling and updated == ready == len(every) == picture.replicas:
         current_revision, current = update_revision, updated
