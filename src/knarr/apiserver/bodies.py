@@ -93,19 +93,17 @@ def unsupported(media: str, supported: str) -> Refusal:
 
 def json_value(context: RequestContext, content: bytes) -> Any:
     """Strictly decoded JSON; duplicate fields are refused or warned of as fieldValidation says."""
-    if not _reports_duplicates(context):
-        return strict_json.decode(content)
-    return _reported(context, content, strict_json)
-
-
-def _reported(context: RequestContext, content: bytes, decoder: Any) -> Any:
-    value, duplicates = decoder.decode_reporting(content)
-    if not _reports_duplicates(context):
-        return value
-    context.duplicates = tuple(f'duplicate field "{path}"' for path in duplicates)
-    if context.route.subresource not in WHOLE:
-        report(context, [])
+    value, duplicates = _json_reporting(context, content)
+    _note(context, duplicates)
     return value
+
+
+def _note(context: RequestContext, duplicates: tuple[str, ...]) -> None:
+    """Keep the paths of fields that a body has twice until they are told."""
+    if duplicates:
+        context.duplicates = tuple([f'duplicate field "{path}"' for path in duplicates])
+        if context.route.subresource not in WHOLE:
+            report(context, [])
 
 
 def _reports_duplicates(context: RequestContext) -> bool:
@@ -143,14 +141,22 @@ def _strict_text(context: RequestContext, faults: list[str]) -> str:
 def yaml_value(context: RequestContext, content: bytes) -> Any:
     if content.startswith(b"{"):  # JSON is YAML, most clients send it, and it is read thirty times as fast
         try:
-            value = strict_json.decode(content)
+            value, duplicates = _json_reporting(context, content)
         except BadRequest:
             pass  # flow style, or wrong in a way that the YAML reader says better
         else:
-            return _reported(context, content, strict_json) if _reports_duplicates(context) else value
+            _note(context, duplicates)
+            return value
     from knarr.wire import strict_yaml
 
-    return _reported(context, content, strict_yaml)
+    value, duplicates = strict_yaml.decode_reporting(content)
+    _note(context, duplicates if _reports_duplicates(context) else ())
+    return value
+
+
+def _json_reporting(context: RequestContext, content: bytes) -> tuple[Any, tuple[str, ...]]:
+    """The value, and the fields that occur twice where they are told."""
+    return strict_json.decode_reporting(content) if _reports_duplicates(context) else (strict_json.decode(content), ())
 
 
 def protobuf_value(content: bytes) -> Any:
@@ -163,4 +169,8 @@ def _protobuf_decoder() -> "protobuf.Decoder":
     from knarr.kinds import registry
     from knarr.wire import protobuf
 
-    return protobuf.Decoder(registry.facts("types")["types"])
+    types = registry.facts("types")["types"]
+    eviction = types[EVICTION]
+    # The one kind of a version that is gone: as upstream, pods/eviction reads it still, for clients older than 1.22.
+    older = {**eviction, "kinds": [*eviction["kinds"], ("policy", "v1beta1", "Eviction")]}
+    return protobuf.Decoder({**types, EVICTION: older})

@@ -6,6 +6,7 @@ is 1 to 9999, in UTC too.
 Not here: the moments of this program (base/clock.py).
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -22,6 +23,7 @@ _WRITTEN: Final[Mapping[str, re.Pattern[str]]] = {
     SECONDS: re.compile(f"{_DAY}Z", re.ASCII),
     MICROSECONDS: re.compile(rf"{_DAY}\.\d{{6}}Z", re.ASCII),
 }
+_WRITTEN_MAX: Final = len("2006-01-02T15:04:05.000000Z")
 # A part of the layout: its text there, what it looks like, its least and greatest value, what a value out of them is
 # called. The day's bounds depend on the month.
 _Part = tuple[str, re.Pattern[str], int, int, str]
@@ -44,9 +46,15 @@ _ZONE: Final = re.compile(r"Z|([+-])(\d\d):(\d\d)", re.ASCII)
 
 def canonical(text: str, layout: str) -> str:
     """The time as Go writes it back. Raises Invalid in Go's words."""
-    if _WRITTEN[layout].fullmatch(text):
+    if len(text) <= _WRITTEN_MAX and _is_written(text, layout):
         return text
     return _Reading(text, layout).time()
+
+
+@functools.lru_cache(1024)
+def _is_written(text: str, layout: str) -> bool:
+    """Whether Go would write the text itself; kept, for each write reads the same few times of its object again."""
+    return _WRITTEN[layout].fullmatch(text) is not None
 
 
 class _Reading:
