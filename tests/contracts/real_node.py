@@ -52,8 +52,14 @@ def busybox_root(directory: Path) -> Path:
     return directory
 
 
-def image(root: Path) -> Root:
-    config = ContainerConfig(env=("PATH=/bin", "FROM_IMAGE=yes"), cmd=("/bin/sh",), working_dir="/work")
+def image(root: Path, *volumes: str) -> Root:
+    """`volumes` are those that it declares."""
+    config = ContainerConfig(
+        env=("PATH=/bin", "FROM_IMAGE=yes"),
+        cmd=("/bin/sh",),
+        working_dir="/work",
+        volumes={volume: {} for volume in volumes},
+    )
     return Root(root, "sha256:busybox", "sha256:busybox", config)
 
 
@@ -63,7 +69,8 @@ async def opened(directory: Path) -> AsyncIterator[RuntimeServer]:
     places = Places(directory / "state", directory / "run", f"/{NAME}")
     runtime = compose.oci_runtime(places.run, places.cgroup)
     network = compose.bridge_network(places.run, Names(NAME, BRIDGE), PODS)
-    roots = DirectoryRoots({"busybox": image(directory / "root")})
+    root = directory / "root"
+    roots = DirectoryRoots({"busybox": image(root), "declaring": image(root, "/tmp", "var/new")})
     server, streaming = compose.runtime_server(places, runtime, network, roots)
     await network.set_up()
     await server.recover()

@@ -16,6 +16,7 @@ from knarr.cri.messages import container as m
 from knarr.cri.messages import runtime as r
 from knarr.cri.messages import sandbox as s
 from knarr.cri.messages import stats as st
+from knarr.cri.messages.enums import NamespaceMode
 from knarr.cri.protocol import RuntimeService
 from knarr.wire import http
 from knarr.wire.http_client import Client, Target
@@ -159,6 +160,34 @@ async def test_a_port_forward_url_reaches_the_pod(pod: Pod) -> None:
             if b"page" in content:
                 break
     assert b"200 OK" in content
+
+
+async def test_a_pod_in_the_hosts_network_is_forwarded_to_through_it(pod: Pod) -> None:
+    on_host = c.LinuxSandboxSecurityContext(
+        namespace_options=c.NamespaceOption(network=NamespaceMode.NODE, pid=NamespaceMode.CONTAINER)
+    )
+    config = c.PodSandboxConfig(
+        metadata=c.PodSandboxMetadata(name="host", namespace="default", uid="h"),
+        linux=c.LinuxPodSandboxConfig(security_context=on_host),
+    )
+    identity = (await pod.service.run_pod_sandbox(s.RunPodSandboxRequest(config=config))).pod_sandbox_id
+
+    async def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        writer.close()
+
+    content = b""
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server, asyncio.timeout(SECONDS):
+        port = server.sockets[0].getsockname()[1]
+        url = (await pod.service.port_forward(s.PortForwardRequest(pod_sandbox_id=identity, port=(port,)))).url
+        async with websocket(f"{url}?ports={port}") as socket:
+            async for message in socket:
+                assert isinstance(message, bytes)
+                content += message[1:] if message[0] == 0 else b""
+                if b"hello" in content:
+                    break
+    assert content.endswith(b"hello")
+    await pod.service.remove_pod_sandbox(s.RemovePodSandboxRequest(pod_sandbox_id=identity))
 
 
 async def test_figures_are_told_by_container_and_by_pod(pod: Pod) -> None:

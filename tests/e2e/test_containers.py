@@ -53,10 +53,9 @@ class Machine:
     async def start(self, sandbox: str, script: str, name: str = "main", **more: object) -> str:
         config = c.ContainerConfig(
             metadata=c.ContainerMetadata(name=name),
-            image=c.ImageSpec(image="busybox"),
             command=("/bin/sh", "-c", script),
             log_path=f"{name}.log",
-            **{"linux": security(), **more},  # type: ignore[arg-type]  # the caller's words
+            **{"image": c.ImageSpec(image="busybox"), "linux": security(), **more},  # type: ignore[arg-type]  # the caller's words
         )
         request = m.CreateContainerRequest(pod_sandbox_id=sandbox, config=config, sandbox_config=self.pod("pod"))
         identity = (await self.server.create_container(request)).container_id
@@ -141,6 +140,7 @@ async def test_a_pod_has_the_default_confinement(machine: Machine) -> None:
         await machine.sandbox(),
         "grep -E 'CapEff|CapBnd|Seccomp:|NoNewPrivs' /proc/self/status; ls /dev;"
         " echo x > /proc/sys/kernel/hostname; echo $?; unshare -m true; echo $?; echo 1 > /sys/kernel/x; echo $?",
+        linux=security(seccomp=c.SecurityProfile(profile_type=ProfileType.RuntimeDefault)),  # as the kubelet says
     )
     lines = text.splitlines()
     assert [line for line in lines if line.startswith("Cap")] == [
@@ -314,7 +314,8 @@ async def test_a_port_of_the_host_leads_to_the_pod_while_it_is_there(machine: Ma
 
 
 async def test_an_exec_is_confined_like_its_container(machine: Machine) -> None:
-    identity = await machine.start(await machine.sandbox(), "sleep 60", linux=security(no_new_privs=True))
+    confined = security(no_new_privs=True, seccomp=c.SecurityProfile(profile_type=ProfileType.RuntimeDefault))
+    identity = await machine.start(await machine.sandbox(), "sleep 60", linux=confined)
     script = "grep -E 'CapEff|CapBnd|Seccomp:|NoNewPrivs' /proc/self/status; ls -d /sys/fs/cgroup/*memory*"
     found = (await machine.exec(identity, script)).stdout.decode().split()
     assert found[:8] == [
@@ -389,12 +390,13 @@ async def test_volumes_are_mounted_where_links_of_the_image_lead(machine: Machin
 
 
 async def test_an_image_can_be_a_volume(machine: Machine) -> None:
-    volume = c.Mount(container_path="/image", image=c.ImageSpec(image="busybox"), image_sub_path="bin")
+    image = c.ImageSpec(image="busybox")
+    volume = c.Mount(container_path="/image", image=image, image_sub_path="bin", readonly=True)
     text = await machine.output(
         await machine.sandbox(), "ls /image | grep -cx busybox; touch /image/x 2>/dev/null; echo $?", mounts=(volume,)
     )
     assert text == "1\n1"
-    missing = c.Mount(container_path="/image", image=c.ImageSpec(image="busybox"), image_sub_path="none")
+    missing = replace(volume, image_sub_path="none")
     with pytest.raises(NotFound, match="none"):
         await machine.start(await machine.sandbox(), "true", mounts=(missing,))
 

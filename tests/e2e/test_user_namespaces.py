@@ -63,7 +63,7 @@ async def test_volumes_keep_their_owners_and_get_new_ones_as_the_pod_sees_them(m
     mounts = (
         c.Mount(container_path="/v", host_path=str(volume)),
         c.Mount(container_path="/one", host_path=str(volume / "old"), readonly=True),
-        c.Mount(container_path="/image", image=c.ImageSpec(image="busybox"), image_sub_path="etc"),
+        c.Mount(container_path="/image", image=c.ImageSpec(image="busybox"), image_sub_path="etc", readonly=True),
         c.Mount(
             container_path="/late", host_path=str(volume), propagation=MountPropagation.PROPAGATION_HOST_TO_CONTAINER
         ),

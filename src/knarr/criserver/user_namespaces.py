@@ -62,7 +62,18 @@ def of_sandbox(config: PodSandboxConfig) -> IdMappings | None:
 
 
 def _mappings(asked: Sequence[IDMapping]) -> tuple[IdMapping, ...]:
-    return tuple(IdMapping(each.container_id, each.host_id, each.length) for each in asked)
+    """Raises Invalid for ranges that are empty or in each other's way, and for none that holds root."""
+    found = tuple(IdMapping(each.container_id, each.host_id, each.length) for each in asked)
+    for start in ("container_id", "host_id"):
+        ranges = sorted((getattr(each, start), each.length) for each in found)
+        ends = [first + length for first, length in ranges]
+        if any(length == 0 for _, length in ranges) or any(
+            end > following for end, (following, _) in zip(ends, ranges[1:], strict=False)
+        ):
+            raise Invalid(f"mappings of a user namespace are empty or overlap in {start}")
+    if not any(each.container_id == 0 for each in found):
+        raise Invalid("container ID 0 has no mapping in the user namespace")
+    return found
 
 
 def are_possible(directory: Path) -> bool:

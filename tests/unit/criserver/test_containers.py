@@ -203,7 +203,10 @@ def test_the_working_directory_is_made_inside_the_root(tmp_path: Path) -> None:
 
 
 def test_profiles_are_default_unconfined_or_a_file(tmp_path: Path) -> None:
-    found = profiles.seccomp_profile(context(), frozenset())
+    assert profiles.seccomp_profile(context(), frozenset()) is None
+    default = c.SecurityProfile(profile_type=ProfileType.RuntimeDefault)
+    assert profiles.seccomp_profile(context(seccomp=default, privileged=True), frozenset()) is None
+    found = profiles.seccomp_profile(context(seccomp=default), frozenset())
     assert found is not None
     assert found["defaultAction"] == "SCMP_ACT_ERRNO"
     off = context(seccomp=c.SecurityProfile(profile_type=ProfileType.Unconfined))

@@ -43,6 +43,16 @@ def test_the_hosts_own_is_none_of_the_pods() -> None:
     [
         (asked(mode=NamespaceMode.CONTAINER), "unsupported user namespace mode: CONTAINER"),
         (asked(uids=()), "needs mappings"),
+        (asked(uids=(IDMapping(container_id=1, host_id=1000, length=9),)), "container ID 0 has no mapping"),
+        (asked(uids=(IDMapping(container_id=0, host_id=1000, length=0),)), "empty or overlap"),
+        (
+            asked(uids=tuple(IDMapping(container_id=0, host_id=host, length=9) for host in (1000, 2000))),
+            "overlap in container_id",
+        ),
+        (
+            asked(uids=tuple(IDMapping(container_id=inside, host_id=1000, length=9) for inside in (0, 9))),
+            "overlap in host_id",
+        ),
         (NamespaceOption(network=NamespaceMode.NODE, userns_options=asked().userns_options), "host's network"),
         (NamespaceOption(pid=NamespaceMode.NODE, userns_options=asked().userns_options), "host's pid"),
         (NamespaceOption(ipc=NamespaceMode.NODE, userns_options=asked().userns_options), "host's ipc"),

@@ -20,7 +20,7 @@ from knarr.cri.messages.config import ContainerConfig, Mount, NamespaceOption
 from knarr.cri.messages.container import CreateContainerRequest, CreateContainerResponse
 from knarr.cri.messages.enums import ContainerEventType, NamespaceMode, Signal
 from knarr.criserver import user_namespaces
-from knarr.criserver.containers import guard, profiles, remove, settings, status, users, volumes
+from knarr.criserver.containers import declared_volumes, guard, profiles, remove, settings, status, users, volumes
 from knarr.criserver.node import Node, Root, now
 from knarr.criserver.records import ContainerRecord, SandboxRecord
 from knarr.criserver.sandboxes import loss, pause, run
@@ -107,7 +107,9 @@ async def _build(node: Node, sandbox: SandboxRecord, record: ContainerRecord) ->
     guard.check(root.path)
     context = settings.security(config)
     user = users.user(context, root.config.user, users.read_accounts(root.path))
-    config = replace(config, mounts=await _mounts(node, record, root, pods))
+    wanted, record = await _mounts(node, record, root, pods)
+    declared = declared_volumes.mounts(config, root, (mount.container_path for mount in wanted), pods)
+    config = replace(config, mounts=(*declared, *wanted))
     rendered = settings.render(config, root.config, _found(node, sandbox, replace(record, config=config), root, user))
     if pods is None:
         guard.make_directory(root.path, rendered.cwd, user.uid, user.gid)
@@ -130,17 +132,23 @@ async def _build(node: Node, sandbox: SandboxRecord, record: ContainerRecord) ->
     )
 
 
-async def _mounts(node: Node, record: ContainerRecord, root: Root, pods: Users | None) -> tuple[Mount, ...]:
-    """The mounts with their targets resolved in the root, and image volumes as directories of the host."""
+async def _mounts(
+    node: Node, record: ContainerRecord, root: Root, pods: Users | None
+) -> tuple[tuple[Mount, ...], ContainerRecord]:
+    """The mounts with their targets resolved in the root, and image volumes as directories of the host. The record says
+    which images those are (KEP-5365)."""
     is_privileged = settings.security(record.config).privileged
-    found = []
+    found, told = [], []
     for mount in record.config.mounts:
-        if mount.image is not None and mount.image.image:
-            mount = await volumes.mounted(node, record.id, mount, pods)
         target = guard.resolve(root.path, mount.container_path)
         guard.check_target(target, is_privileged=is_privileged)
-        found.append(_from_host(mount, target))
-    return tuple(found)
+        place = mount
+        if mount.image is not None and mount.image.image:
+            place, image_id = await volumes.mounted(node, record.id, mount, pods)
+            mount = replace(mount, image=replace(mount.image, image_ref=image_id))
+        told.append(mount)
+        found.append(_from_host(place, target))
+    return tuple(found), replace(record, config=replace(record.config, mounts=tuple(told)))
 
 
 def _from_host(mount: Mount, target: str) -> Mount:

@@ -19,8 +19,14 @@ _KEYS = ("defaultAction", "defaultErrnoRet", "architectures", "flags", "syscalls
 
 
 def seccomp_profile(context: LinuxContainerSecurityContext, capabilities: frozenset[str]) -> Mapping[str, Any] | None:
-    """The OCI profile; None is unconfined. Who says nothing gets RuntimeDefault."""
+    """The OCI profile; None is unconfined.
+
+    Nothing said is unconfined and so is a privileged container, as with other runtimes (the CRI validation suite). A
+    kubelet always says something: ours, of a container that asks for nothing, RuntimeDefault.
+    """
     wanted = context.seccomp
+    if context.privileged or (wanted is None and not context.seccomp_profile_path):
+        return None
     if wanted is None:
         kind, reference = _legacy(context.seccomp_profile_path)
     else:

@@ -18,9 +18,16 @@ from knarr.criserver.user_namespaces import Users
 _VOLUME: Final = "-volume-"
 
 
-async def mounted(node: Node, container: ContainerId, mount: Mount, users: Users | None) -> Mount:
-    """The mount with the image's file system, or a directory in it, as its place on the host."""
+async def mounted(node: Node, container: ContainerId, mount: Mount, users: Users | None) -> tuple[Mount, str]:
+    """The mount with the image's file system, or a directory in it, as its place on the host; and the image's id.
+
+    Raises Invalid for a mount that could not be one of an image.
+    """
     assert mount.image is not None
+    if mount.host_path:
+        raise Invalid("a mount has an image or a host path, not both")
+    if not mount.readonly:
+        raise Invalid(f"mount {mount.container_path}: an image volume must be read-only")
     held = _directory(node, container)
     held.mkdir(parents=True, exist_ok=True)
     held.chmod(0o711)
@@ -30,9 +37,7 @@ async def mounted(node: Node, container: ContainerId, mount: Mount, users: Users
     place = root.path / inside.lstrip("/")
     if not place.exists():
         raise NotFound(f"image volume {mount.image.image}: there is no {mount.image_sub_path!r} in it")
-    if mount.host_path:
-        raise Invalid("a mount has an image or a host path, not both")
-    return replace(mount, host_path=str(place), readonly=True)
+    return replace(mount, host_path=str(place)), root.image_id
 
 
 async def remove(node: Node, container: ContainerId) -> None:
