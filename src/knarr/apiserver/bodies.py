@@ -22,6 +22,7 @@ BODY_BYTES_MAX = 3 * 1024 * 1024
 SUPPORTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 STRICT_FAULTS_MAX = 100
 """Unknown and duplicate fields that are told, as upstream's decoder."""
+EVICTION = "io.k8s.api.policy.v1.Eviction"
 Json = dict[str, Any]
 WHOLE = frozenset(("", "status", "approval", "finalize", "ephemeralcontainers", "resize"))
 """Subresources whose body is the object itself: its unknown fields are told together with the duplicate ones."""

@@ -26,12 +26,14 @@ class Accepted:
 
 
 # The forms besides the plain one that this server can make.
-OFFERED = {"PartialObjectMetadata", "PartialObjectMetadataList", "Table"}
+OFFERED = frozenset(("PartialObjectMetadata", "PartialObjectMetadataList", "Table"))
+UNTABLED = OFFERED - {"Table"}
+"""Those of what has no columns, such as a review."""
 JSON = Accepted("json")
 
 
 @lru_cache(256)
-def accepted(header: str) -> Accepted:
+def accepted(header: str, offered: frozenset[str] = OFFERED) -> Accepted:
     """The first acceptable form; raises a 406 Refusal when there is none."""
     if not header:
         return JSON
@@ -44,7 +46,7 @@ def accepted(header: str) -> Accepted:
                 return JSON
             if (
                 wanted in _AS
-                and wanted in OFFERED
+                and wanted in offered
                 and given.get("g") == "meta.k8s.io"
                 and given.get("v") in ("v1", "v1beta1")
             ):

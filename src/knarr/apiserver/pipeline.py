@@ -12,6 +12,7 @@ from knarr.apiserver import (
     authorising,
     components,
     impersonation,
+    negotiation,
     nonresource,
     options,
     reviews,
@@ -135,6 +136,8 @@ def _asked(context: RequestContext, resource: Resource) -> Awaitable[http.Respon
         raise status.method_not_allowed()
     if not route.is_connected:
         options.check(context)
+        if context.request.method != "GET":
+            negotiation.accepted(context.request.header("accept"))  # who cannot be answered changes nothing
     if route.subresource:
         return subresources.answer(context)
     row = UNSTORED.get((resource.group, resource.plural))

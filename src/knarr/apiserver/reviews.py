@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from knarr.apiserver import answers, bodies, status, writing
+from knarr.apiserver import answers, bodies, negotiation, status, writing
 from knarr.apiserver.access import Attributes
 from knarr.apiserver.context import Json, RequestContext, User
 from knarr.apiserver.tokens import ISSUER
@@ -17,7 +17,8 @@ Answer = Callable[[RequestContext, Json], Json]
 
 
 async def answer(context: RequestContext) -> http.Response:
-    """Answer a create of a review."""
+    """Answer a create of a review. Raises a 406 Refusal for who wants a Table of it."""
+    negotiation.accepted(context.request.header("accept"), negotiation.UNTABLED)
     obj = writing.checked_kind(context, await bodies.object_body(context))
     bodies.report(context, walks.unknown_fields(context.resource.kind, obj))
     obj = walks.decoded(context.resource.kind, obj)

@@ -102,6 +102,15 @@ async def test_an_eviction_asks_the_budget(ask: Any) -> None:
     assert (await ask("GET", f"{budgets}/b"))["status"]["disruptionsAllowed"] == 0
 
 
+async def test_an_eviction_of_an_old_client_is_read(ask: Any) -> None:
+    await ask("POST", PODS, pod("p"))
+    message = b"\n\x03\n\x01p"  # metadata {name: "p"}
+    content = b"k8s\x00\n\x1a\n\x0epolicy/v1beta1\x12\x08Eviction\x12" + bytes([len(message)]) + message
+    evicted = await ask("POST", f"{PODS}/p/eviction", content, media="application/vnd.kubernetes.protobuf")
+    assert evicted["status"] == "Success"
+    assert (await ask("GET", f"{PODS}/p"))["code"] == 404
+
+
 async def test_an_evicted_pod_says_why_it_ends(ask: Any) -> None:
     await ask("POST", PODS, pod("p"))
     held = {"metadata": {"finalizers": ["example.com/x"]}}
@@ -176,6 +185,8 @@ async def test_a_list_as_partial_metadata_carries_no_more(ask: Any) -> None:
 
 async def test_what_cannot_be_answered_is_refused_as_status(ask: Any) -> None:
     assert (await ask("GET", CONFIGMAPS, accept="text/html"))["code"] == 406
+    assert (await ask("POST", CONFIGMAPS, {"metadata": {"name": "late"}}, accept="text/html"))["code"] == 406
+    assert (await ask("GET", f"{CONFIGMAPS}/late"))["code"] == 404, "who cannot be answered changes nothing"
     assert (await ask("POST", CONFIGMAPS, b"<x/>", media="text/xml"))["code"] == 415
     assert (await ask("PATCH", f"{CONFIGMAPS}/c", b"{}", media="application/json"))["code"] == 415
     assert (await ask("PUT", CONFIGMAPS, {}))["code"] == 405
@@ -186,6 +197,14 @@ async def test_what_cannot_be_answered_is_refused_as_status(ask: Any) -> None:
     assert (await ask("POST", CONFIGMAPS, b"[" * 100_000))["code"] == 400
     big = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "x" * 1_600_000}}
     assert (await ask("POST", CONFIGMAPS, big))["code"] in (413, 422)
+
+
+async def test_a_review_has_no_columns(ask: Any) -> None:
+    reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    asked = {"spec": {"nonResourceAttributes": {"verb": "get", "path": "/"}}}
+    table = "application/json;as=Table;v=v1;g=meta.k8s.io"
+    assert (await ask("POST", reviews, asked, accept=table))["code"] == 406
+    assert (await ask("POST", reviews, asked, accept=f"{table},application/json"))["status"]["allowed"]
 
 
 async def test_deletecollection_deletes_what_the_selector_chooses(ask: Any) -> None:
