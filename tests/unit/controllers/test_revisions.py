@@ -42,3 +42,9 @@ def test_history_keeps_the_limit_and_sets_with_pods() -> None:
     deployment = Deployment(spec=DeploymentSpec(revision_history_limit=1))
     old = [replica_set(f"web-{n}", {revisions.REVISION: str(n)}, replicas=int(n == 2)) for n in (3, 1, 2, 4)]
     assert [one.metadata.name for one in revisions.surplus(deployment, old)] == ["web-1", "web-3"]
+
+
+def test_a_revision_may_have_all_64_bits() -> None:
+    old = [replica_set("web-a", {revisions.REVISION: "3546343826724305832"}), replica_set("web-b", {})]
+    assert revisions.next_revision(old) == 3546343826724305833
+    assert revisions.next_revision([replica_set("web-a", {revisions.REVISION: str(1 << 63)})]) == 1

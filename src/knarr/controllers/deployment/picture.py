@@ -16,8 +16,8 @@ DESIRED: Final = "deployment.kubernetes.io/desired-replicas"
 MAX: Final = "deployment.kubernetes.io/max-replicas"
 REVISION: Final = "deployment.kubernetes.io/revision"
 REVISION_HISTORY: Final = "deployment.kubernetes.io/revision-history"
-DIGITS_MAX = 18
-"""So many always fit 64 bits; from 4,300 on int() itself refuses."""
+DIGITS_MAX = 19
+"""More never fit 64 bits; from 4,300 on int() itself refuses."""
 
 Sizes = dict[str, int]
 """Name of a set → the replicas it should have; sets that keep theirs may be absent."""
@@ -88,9 +88,12 @@ def size(replica_set: ReplicaSet) -> int:
 
 
 def number(replica_set: ReplicaSet, annotation: str) -> int | None:
-    """An annotation as a number; None where it is absent, no number, or longer than any."""
+    """An annotation as a number; None where it is absent, no number, or more than 64 bits hold."""
     text = replica_set.metadata.annotations.get(annotation, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX else None
+    if not (text.isascii() and text.isdigit() and len(text) <= DIGITS_MAX):
+        return None
+    found = int(text)
+    return found if found < 1 << 63 else None
 
 
 def revision(replica_set: ReplicaSet) -> int:
