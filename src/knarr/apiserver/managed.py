@@ -9,6 +9,7 @@ from knarr.apiserver import bodies, options
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
 from knarr.base.clock import rfc3339
+from knarr.base.errors import TooLarge
 from knarr.kinds import schemas
 from knarr.objects import managed
 from knarr.objects.managed import Writer
@@ -31,6 +32,17 @@ def updated(context: RequestContext, new: Json, old: Json) -> Json:
     return _tracked(context, new, old)
 
 
+def fitting(context: RequestContext, obj: Json, bytes_max: int) -> bytes:
+    """The stored bytes of an object. One that grew too large by the list of its owners is stored without it, as
+    upstream, but after an apply, which lives by it. Raises TooLarge."""
+    value = context.resource.encode(obj)
+    if len(value) > bytes_max and not _is_apply(context):
+        value = context.resource.encode(managed.without_managed(obj))
+    if len(value) > bytes_max:
+        raise TooLarge(f"the object is {len(value)} bytes; the limit is {bytes_max}")
+    return value
+
+
 def writer(context: RequestContext) -> Writer:
     return Writer(
         context.field_manager[: options.MANAGER_MAX], context.resource.kind.api_version, context.route.subresource
@@ -38,9 +50,13 @@ def writer(context: RequestContext) -> Writer:
 
 
 def _tracked(context: RequestContext, new: Json, old: Json | None) -> Json:
-    if context.route.verb == "patch" and bodies.media_type(context) == APPLY:
+    if _is_apply(context):
         return new
     if context.route.verb in ("delete", "deletecollection"):
         return new
     now = rfc3339(context.server.clock.now())
     return managed.tracked(schemas.of(context.resource.stored), new, old, writer(context), now)
+
+
+def _is_apply(context: RequestContext) -> bool:
+    return context.route.verb == "patch" and bodies.media_type(context) == APPLY

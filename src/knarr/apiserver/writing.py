@@ -16,6 +16,7 @@ from knarr.apiserver.resources import Json, Resource
 from knarr.base import errors
 from knarr.base.errors import BadRequest
 from knarr.base.ids import Revision
+from knarr.objects import managed as tracking
 from knarr.store.store import Entry
 
 OBJECT_BYTES_MAX = 1_572_864
@@ -62,6 +63,8 @@ def checked_kind(context: RequestContext, obj: Json) -> Json:
         metadata = {**metadata, "namespace": given}
     elif metadata.get("namespace"):
         raise BadRequest("namespace is not allowed on this type")
+    if metadata.get("managedFields") == []:  # which decoding would drop
+        metadata = {**metadata, "managedFields": tracking.RESET}
     if metadata.get("resourceVersion") == NO_VERSION:
         metadata = {key: value for key, value in metadata.items() if key != "resourceVersion"}
     return {**obj, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
@@ -136,7 +139,7 @@ async def _create_now(context: RequestContext, resource: Resource, prepared: Jso
     faults = strategy.create_faults(resource, prepared)
     if faults:
         raise status.invalid(resource.kind.kind, resource.group, name, faults)
-    value = checked_size(resource.encode(prepared))
+    value = managed.fitting(context, prepared, OBJECT_BYTES_MAX)
     key = resource.key(context.route.namespace, name)
     if server.store.get(key) is not None:
         raise status.already_exists(resource.qualified, name)
@@ -148,12 +151,6 @@ async def _create_now(context: RequestContext, resource: Resource, prepared: Jso
     except errors.Conflict as error:
         raise status.already_exists(resource.qualified, name) from error
     return Written(resource, value, revision, is_new=True)
-
-
-def checked_size(value: bytes) -> bytes:
-    if len(value) > OBJECT_BYTES_MAX:
-        raise errors.TooLarge(f"the object is {len(value)} bytes; the limit is {OBJECT_BYTES_MAX}")
-    return value
 
 
 Changed = Callable[[Json], Json]
@@ -214,7 +211,7 @@ async def _changed(context: RequestContext, entry: Entry, pair: tuple[Json, Json
     faults = strategy.update_faults(resource, new, old, subresource)
     if faults:
         raise status.invalid(resource.kind.kind, resource.group, context.route.name, faults)
-    value = checked_size(resource.encode(new))
+    value = managed.fitting(context, new, OBJECT_BYTES_MAX)
     if value == entry.value or (len(value) == len(entry.value) and _is_same(new, old)):
         return Written(resource, entry.value, entry.modified)
     chain.validated(context, new, old)

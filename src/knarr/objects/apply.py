@@ -35,6 +35,7 @@ class Conflicts(errors.Conflict):
 
     def __init__(self, found: Sequence[tuple[Entry, str]]) -> None:
         super().__init__(_message(found))
+        self.found = found
         self.causes = tuple(Cause(path, "FieldManagerConflict", f"conflict with {_named(e)}") for e, path in found)
 
 
@@ -90,10 +91,11 @@ def merged(schema: Schema, live: Json | None, applied: Applied) -> Json:
         held = [_before_first_apply(schema, live, applied)]
     try:
         made = _merged(schema, live, held, applied)
-    except Conflicts:
-        if applied.writer.manager != KUBECTL or applied.is_forced:
+    except Conflicts as conflicts:
+        if applied.writer.manager != KUBECTL:
             raise
-        made = _migrated(schema, live, held, applied)
+        _check_migrated(schema, live, conflicts)
+        made = _merged(schema, live, held, applied._replace(is_forced=True))
     return _with_last_applied(made, live, applied)
 
 
@@ -174,16 +176,26 @@ def _check_conflicts(others: Sequence[Entry], changed: Fields) -> None:
         raise Conflicts(found)
 
 
-def _migrated(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> Json:
-    """Apply by kubectl over its own client-side apply: what that applied last is no conflict. Raises Conflicts."""
+def _check_migrated(schema: Schema, live: Json, conflicts: Conflicts) -> None:
+    """Raises those Conflicts of an apply by kubectl that are about more than what its client applied last."""
+    allowed = frozenset(fields.paths(_last_applied(schema, live)))
+    left = [(entry, path) for entry, path in conflicts.found if path not in allowed]
+    if left:
+        raise Conflicts(left)
+
+
+def _last_applied(schema: Schema, live: Json) -> Fields:
+    """The fields of kubectl's annotation that still have the values it gave them."""
     text = (live["metadata"].get("annotations") or {}).get(LAST_APPLIED, "")
     try:
         last = msgspec.json.decode(text)
-        allowed = fields.of(schema, managed.without_stripped(last))
-    except (*strict_json.UNREADABLE, AttributeError):
-        allowed = {}
-    eased = [Entry(e.writer, e.operation, e.time, fields.difference(e.fields, allowed)) for e in held]
-    return _merged(schema, live, [entry for entry in eased if entry.fields], applied)
+        if last.get("apiVersion") != live.get("apiVersion"):
+            return {}
+        last = managed.without_stripped(last)
+        changed, removed = fields.compare(schema, last, managed.without_stripped(live))
+        return fields.difference(fields.difference(fields.of(schema, last), changed), removed)
+    except (*strict_json.UNREADABLE, AttributeError, TypeError):  # an annotation is anybody's to write
+        return {}
 
 
 def _with_last_applied(made: Json, live: Json, applied: Applied) -> Json:

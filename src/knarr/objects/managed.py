@@ -21,6 +21,10 @@ STRIPPED: Final = frozenset(
 )
 
 
+RESET: Final[list[Json]] = [{}]
+"""The list of a client that wants it forgotten, as an empty one also does."""
+
+
 class Writer(NamedTuple):
     """Who writes: a manager, in a version of the API, through a subresource ("" = the object itself).
 
@@ -96,8 +100,9 @@ def tracked(schema: Schema, new: Json, old: Json | None, writer: Writer, now: st
     """The new object with the managedFields that this write leaves. `old` is None for a creation."""
     if old is None:
         return _first(schema, new, writer, now)
-    given = new["metadata"].get("managedFields")
     live = old["metadata"].get("managedFields")
+    # As upstream: who writes a part of the object writes no list.
+    given = live if writer.subresource else new["metadata"].get("managedFields")
     if not live and not given:
         return new  # tracking begins with the first apply
     if given is not None and _is_reset(given):
@@ -148,7 +153,7 @@ def _first(schema: Schema, new: Json, writer: Writer, now: str) -> Json:
 
 def _is_reset(given: Any) -> bool:
     """`[]` or `[{}]`: the client wants the list forgotten."""
-    return given in ([], [{}])
+    return given in ([], RESET)
 
 
 def _is_well_formed(given: Any) -> bool:

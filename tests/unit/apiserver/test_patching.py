@@ -195,3 +195,28 @@ async def test_a_zero_that_takes_the_place_of_anothers_value_is_a_conflict(ask: 
     await ask("PATCH", f"{DEPLOYMENTS}/web?fieldManager=a", held, media=APPLY)
     refused = await ask("PATCH", f"{DEPLOYMENTS}/web?fieldManager=b", {**held, "spec": {"paused": False}}, media=APPLY)
     assert refused["message"] == 'Apply failed with 1 conflict: conflict with "a": .spec.paused'
+
+
+async def test_an_empty_list_of_owners_forgets_them(ask: Asker) -> None:
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
+    await ask("PATCH", f"{CONFIGMAPS}/c?fieldManager=a", config, media=APPLY)
+
+    await ask("PUT", f"{CONFIGMAPS}/c", {**config, "metadata": {"name": "c", "managedFields": []}})
+    found = await ask("PATCH", f"{CONFIGMAPS}/c", {"data": {"a": "2"}}, media=MERGE)
+    refused = await ask(
+        "PATCH", f"{CONFIGMAPS}/c?fieldManager=a",
+        {**config, "metadata": {"name": "c", "managedFields": []}}, media=APPLY,
+    )  # fmt: skip
+
+    assert (found["data"], "managedFields" in found["metadata"]) == ({"a": "2"}, False)
+    assert refused["message"] == "metadata.managedFields must be nil"
+
+
+async def test_an_object_that_its_owners_make_too_large_goes_without_them(ask: Asker) -> None:
+    data = {f"a-key-so-long-that-the-list-of-owners-grows-as-large-as-what-it-is-about-{n}": "A" for n in range(9999)}
+    made = await ask("POST", CONFIGMAPS, {"metadata": {"name": "c"}, "data": data})
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}
+    refused = await ask("PATCH", f"{CONFIGMAPS}/c?fieldManager=a", config, media=APPLY)
+
+    assert (len(made["data"]), "managedFields" in made["metadata"]) == (9999, False)
+    assert refused["code"] == 413  # the apply would own what was there before

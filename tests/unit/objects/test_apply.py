@@ -162,12 +162,42 @@ def test_kubectl_takes_over_what_it_applied_on_the_client_side() -> None:
     taken = applied(live, deployment("x:2"), "kubectl")
     assert container(taken)["image"] == "x:2"
     assert '"x:2"' in taken["metadata"]["annotations"][apply.LAST_APPLIED]
+    client_side = next(each for each in taken["metadata"]["managedFields"] if each["operation"] == "Update")
+    owned = client_side["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"]['k:{"name":"c"}']
+    assert ("f:image" in owned, "f:name" in owned) == (False, True)  # it loses what changed and no more
+
+
+def test_kubectl_takes_over_nothing_that_has_another_value_by_now() -> None:
+    config = deployment()
+    annotations = {
+        apply.LAST_APPLIED: msgspec.json.encode({**config, "spec": {**config["spec"], "replicas": 3}}).decode()
+    }
+    scaled = {
+        **config,
+        "spec": {**config["spec"], "replicas": 100},
+        "metadata": {"name": "web", "annotations": annotations},
+    }
+    live = updated(None, walks.defaulted(DEPLOYMENT, scaled), "somebody")
+    wanted = deployment("x:2")
+    with pytest.raises(Conflicts) as refused:
+        applied(live, {**wanted, "spec": {**wanted["spec"], "replicas": 5}}, "kubectl")
+    del wanted["spec"]["replicas"]
+    assert [path for _, path in refused.value.found] == [".spec.replicas"]
+    assert container(applied(live, wanted, "kubectl"))["image"] == "x:2"
 
 
 def test_a_reset_forgets_all_owners() -> None:
     live = applied(None, deployment(), "a")
     reset = {**live, "metadata": {**live["metadata"], "managedFields": [{}]}}
     assert "managedFields" not in updated(live, reset, "b")["metadata"]
+
+
+def test_a_write_of_a_part_writes_no_list_of_owners() -> None:
+    live = applied(None, deployment(), "a")
+    stranger = [{"manager": "x", "operation": "Update", "apiVersion": "apps/v1", "fieldsV1": {"f:spec": {}}}]
+    given = {**live, "metadata": {**live["metadata"], "managedFields": stranger}, "status": {"replicas": 1}}
+    written = updated(live, given, "controller", "status")
+    assert [each["manager"] for each in written["metadata"]["managedFields"]] == ["a", "controller"]
 
 
 def test_at_most_ten_updaters_are_remembered_by_name() -> None:

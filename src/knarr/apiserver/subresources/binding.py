@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 
-from knarr.apiserver import answers, bodies, status, writing
+from knarr.apiserver import answers, bodies, managed, status, writing
 from knarr.apiserver.admission import chain, topology
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
@@ -52,7 +52,7 @@ async def _write(context: RequestContext, wanted: writing.Changed) -> None:
             raise status.not_found(resource.qualified, context.route.name)
         old = resource.decode_entry(entry)
         new = topology.pod_labels(context, wanted(old), old)
-        value = writing.checked_size(resource.encode(new))
+        value = managed.fitting(context, new, writing.OBJECT_BYTES_MAX)
         chain.validated(context, new, old)
         if context.is_dry_run:
             return
