@@ -51,8 +51,14 @@ def _searching(claim: PersistentVolumeClaim, view: View) -> Plan:
     status = None if claim.status.phase else {"phase": "Pending"}
     if waits:
         return Plan(status=status, events=[EventNote("Normal", "WaitForFirstConsumer", WAITING)], why=WAITING)
-    if storage_class is None or storage_class.provisioner in ("", volumes.NO_PROVISIONER):
+    name = volumes.class_name(claim)
+    if not name:
         return Plan(status=status, events=[EventNote("Normal", "FailedBinding", NO_VOLUME)], why=NO_VOLUME)
+    if storage_class is None or storage_class.provisioner in ("", volumes.NO_PROVISIONER):
+        why = f'storageclass.storage.k8s.io "{name}" not found'
+        if storage_class is not None:
+            why = f"no volume plugin matched name: {volumes.NO_PROVISIONER}"
+        return Plan(status=status, events=[EventNote("Warning", "ProvisioningFailed", why)], why=why)
     why = (
         f"Waiting for a volume to be created either by the external provisioner '{storage_class.provisioner}' or "
         "manually by the system administrator. If volume creation is delayed, please verify that the provisioner is "
@@ -146,7 +152,7 @@ def volumes_of(claim: PersistentVolumeClaim, view: View) -> Sequence[Key]:
 
 
 CLAIMS: Final = Controller(
-    "persistentvolume-binder",
+    "persistentvolume-controller",
     kind=PERSISTENTVOLUMECLAIM,
     plan=plan_claim,
     watches={PERSISTENTVOLUME: claims_of, STORAGECLASS: unbound_claims},

@@ -93,7 +93,8 @@ def name_unresolved(container: Container) -> Finding | None:
         container,
         _NO_NAME,
         f"{container.title} ends because a host name does not resolve",
-        "check that a Service of that name exists in the namespace: kubectl get services",
+        "if it is a Service's: knarr has no cluster DNS yet, so use a pod's address (kubectl get pods -o wide); "
+        "if it is not: check the name, and this machine's DNS",
     )
 
 

@@ -14,6 +14,7 @@ from knarr.diagnosis import (
     deletion,
     ending,
     jobs,
+    not_yet,
     pods,
     probing,
     pulling,
@@ -119,4 +120,6 @@ AFTER_PODS = (
     SubjectRule(jobs.unfinished, ("Job",), is_last=True),
     SubjectRule(cluster.unwell, is_last=True),
     SubjectRule(cluster.awaited, is_last=True),
+    SubjectRule(not_yet.no_ingress_controller, ("Ingress",), is_last=True),
+    SubjectRule(not_yet.stored_only, is_last=True),
 )

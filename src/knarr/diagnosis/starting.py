@@ -118,6 +118,9 @@ def volume_source(scene: Scene, pod: Json) -> Finding | None:
     if claim is not None:
         step = f"create the claim, or mend claimName: kubectl get pvc -n {scenes.namespace(pod)}"
         return Finding(f"{where} needs the claim {claim[1]!r}, which does not exist", evidence(said), step)
+    if "does not mount volumes of type" in said:
+        step = "until then put an emptyDir or a hostPath volume in its place"
+        return Finding(f"{where} is of a type that knarr does not mount yet", evidence(said), step)
     return Finding(f"{where} cannot be set up", evidence(said), "mend what the message names; kubectl describe pod")
 
 

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from knarr.apiserver import answers, routes
 from knarr.apiserver.context import RequestContext
-from knarr.kinds import warnings
+from knarr.kinds import not_yet, warnings
 from knarr.wire import http
 
 from .conftest import ADMIN, Asker
@@ -79,3 +81,36 @@ async def test_a_refusal_comes_with_the_warnings_that_were_given_before_it(ask: 
         '299 - "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]"'
     ]
     assert warned(wrong) == ['299 - "unknown field \\"spek\\""']
+
+
+async def test_who_makes_what_is_only_stored_is_told_so_once(ask: Asker) -> None:
+    services = "/api/v1/namespaces/default/services"
+    service: Any = {"metadata": {"name": "web"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}}
+    created = await ask.send("POST", services, service)
+    changed = await ask.send(
+        "PATCH", f"{services}/web", {"spec": {"selector": {"app": "x"}}}, media="application/merge-patch+json"
+    )
+    assert (created.status, changed.status) == (201, 200)
+    (text,) = warned(created)
+    assert text.startswith('299 - "knarr does not route Services yet')
+    assert warned(changed) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "lack"),
+    [
+        ("Service", {"type": "ExternalName", "externalName": "example.com"}, "knarr has no cluster DNS yet"),
+        ("Service", {"clusterIP": "None"}, "knarr has no cluster DNS yet"),
+        ("Service", {"clusterIP": "10.96.0.9"}, "knarr does not route Services yet"),
+        ("HorizontalPodAutoscaler", {}, "knarr has no autoscaler yet"),
+        ("MutatingWebhookConfiguration", {}, "knarr does not call admission webhooks yet"),
+    ],
+)
+def test_what_is_lacking_depends_on_kind_and_spec(kind: str, spec: dict[str, Any], lack: str) -> None:
+    found = not_yet.of(kind, {"spec": spec})
+    assert found is not None
+    assert found.lack.startswith(lack)
+
+
+def test_nothing_is_lacking_of_a_kind_that_does_all_it_says() -> None:
+    assert not_yet.of("Deployment", {}) is None

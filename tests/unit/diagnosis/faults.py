@@ -93,7 +93,14 @@ CONFIGURATION = (
     Fault("no Secret for a volume", mount('secret "key" not found'), "volume_source", "Secret 'key'"),
     Fault("no key for a volume", mount("references non-existent config key: k"), "volume_source", "the key 'k'"),
     Fault("no claim for a volume", mount('persistentvolumeclaim "db" not found'), "volume_source", "claim 'db'"),
-    Fault("volume of no known type", mount("is of a type"), "volume_source", "cannot be set up", "is of a type"),
+    Fault("any other volume", mount("no such device"), "volume_source", "cannot be set up", "no such device"),
+    Fault(
+        "volume of a type that is not there yet",
+        mount("knarr does not mount volumes of type persistentVolumeClaim yet: use emptyDir or hostPath"),
+        "volume_source",
+        "volume 'v' is of a type that knarr does not mount yet",
+        "persistentVolumeClaim",
+    ),
     Fault("runs as root", config("container has runAsNonRoot and image will run as root"), "runs_as_root", "as root"),
     Fault("any other refusal", config("invalid mount"), "not_made", "cannot be created", "invalid mount"),
     Fault(

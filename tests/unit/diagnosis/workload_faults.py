@@ -43,6 +43,11 @@ def labelled(app: str, *, ready: bool = True) -> Json:
     return pod(RUNNING, ready=ready, name=f"{app}-1", meta={"labels": {"app": app}}, container=ports)
 
 
+def addressed(address: str) -> Json:
+    found = labelled("web")
+    return {**found, "status": {**found["status"], "podIP": address}}
+
+
 def cron(**spec: Any) -> Json:
     return made("CronJob", spec={"schedule": "* * * *", **spec}, status={})
 
@@ -172,6 +177,15 @@ SERVICES = (
     Fault(
         "ingress to nowhere", scene(made("Ingress", spec=ingress(80).subject["spec"])), "no_backend", "does not exist"
     ),
+    Fault("ingress that nobody serves", ingress(80), "no_ingress_controller", "no ingress controller", "class: none"),
+    Fault(
+        "service that is not routed",
+        service(addressed("10.244.0.9"), port=8080),
+        "stored_only",
+        "does not route Services yet",
+        "its ready pods: 10.244.0.9",
+    ),
+    Fault("policy that is only stored", scene(made("NetworkPolicy")), "stored_only", "keeps nothing out"),
 )
 CLUSTER = (
     Fault(

@@ -150,6 +150,12 @@ def test_an_fs_group_may_read_what_is_projected_and_write_what_is_empty(tmp_path
     path = volumes.prepare(subject, subject.spec.volumes[0], INPUTS)
     assert path is not None
     assert (path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (3000, 0o2777)
+    subject = pod({"emptyDir": {"medium": "Memory"}}, securityContext={"fsGroup": 3000})
+    memory = PodVolumes(tmp_path / "other", tmp_path / "memory").prepare(subject, subject.spec.volumes[0], INPUTS)
+    assert memory is not None
+    mode = stat.S_IMODE(memory.stat().st_mode)
+    mounting.unmount_all(memory)
+    assert mode == 0o3777, "sticky, as a tmpfs is"
     atomic.write(tmp_path / "v", {"a": File(b"1", 0o400)}, gid=3000)
     found = (tmp_path / "v" / "a").stat()
     assert (found.st_gid, stat.S_IMODE(found.st_mode)) == (3000, 0o440)
@@ -225,7 +231,7 @@ def test_a_host_path_may_be_made(tmp_path: Path) -> None:
 
 def test_a_volume_that_is_not_there_yet_says_so(tmp_path: Path) -> None:
     subject = pod({"persistentVolumeClaim": {"claimName": "x"}})
-    with pytest.raises(Unimplemented, match='volume "v"'):
+    with pytest.raises(Unimplemented, match="type persistentVolumeClaim yet"):
         PodVolumes(tmp_path, tmp_path).prepare(subject, subject.spec.volumes[0], INPUTS)
 
 

@@ -1,8 +1,8 @@
-"""Warnings about what is written, once it is valid. The texts are kinds/warnings.py's."""
+"""Warnings about what is written, once it is valid. The texts are kinds/warnings.py's and kinds/not_yet.py's."""
 
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.resources import Json
-from knarr.kinds import warnings
+from knarr.kinds import not_yet, warnings
 
 
 def tell(context: RequestContext, obj: Json, old: Json | None) -> Json:
@@ -10,4 +10,7 @@ def tell(context: RequestContext, obj: Json, old: Json | None) -> Json:
     if context.route.subresource or (old is not None and old.get("spec") == obj.get("spec")):
         return obj
     context.warnings += warnings.of(context.resource.stored, obj, is_new=old is None)
+    lack = not_yet.of(context.resource.stored.kind, obj) if old is None else None
+    if lack is not None:
+        context.warnings.append(f"{lack.lack}; {lack.instead}")
     return obj

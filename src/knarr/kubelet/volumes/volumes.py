@@ -54,7 +54,10 @@ class PodVolumes:
             return self.directory(volume)
         if volume.image is not None:
             return None
-        raise Unimplemented(f'volume "{volume.name}" is of a type that knarr does not have yet')
+        kind = (
+            "persistentVolumeClaim" if volume.persistent_volume_claim else "ephemeral" if volume.ephemeral else "this"
+        )
+        raise Unimplemented(f"knarr does not mount volumes of type {kind} yet: use emptyDir or hostPath")
 
     def mounts(self, pod: Pod, container: AnyContainer, env: dict[str, str]) -> list[Mount]:
         """The CRI mounts of a container's volumeMounts; all volumes must have been prepared."""
@@ -105,6 +108,12 @@ def fs_group(pod: Pod) -> int | None:
 
 def _absolute(path: str) -> str:
     return path if path.startswith("/") else os.path.join("/", path)
+
+
+def _type(volume: Volume) -> str:
+    if volume.persistent_volume_claim is not None:
+        return "persistentVolumeClaim"
+    return "ephemeral" if volume.ephemeral is not None else "like this one"
 
 
 def _sub_path(mount: VolumeMount, env: dict[str, str]) -> str:
