@@ -36,7 +36,7 @@ from knarr.kubelet.configuration import KubeletConfiguration
 from knarr.kubelet.kubelet import Kubelet
 from knarr.kubelet.memory_rules import MemoryRules
 from knarr.kubelet.server import KubeletServer
-from knarr.kubelet.settings import KubeletSettings
+from knarr.kubelet.settings import DECLARED_FEATURES, OWN_STREAMS, KubeletSettings
 from knarr.network import ruleset
 from knarr.network.bridge import BridgeNetwork
 from knarr.nodeapi import compose as nodeapi
@@ -101,6 +101,7 @@ def kubelet_settings(settings: Settings) -> KubeletSettings:
         image_dir=settings.images_dir,
         clusters_dir=settings.data_dir.parent,
         subordinate_ids=(Path("/etc/subuid"), Path("/etc/subgid")),
+        declared_features=DECLARED_FEATURES if settings.cri else tuple(sorted((*DECLARED_FEATURES, OWN_STREAMS))),
     )
     return configuration.applied(plain, kubelet_configuration(settings.kubelet_config))
 

@@ -12,7 +12,7 @@ import msgspec
 
 from knarr.base import durations
 from knarr.base.errors import Invalid
-from knarr.kubelet import eviction, image_gc, quantities
+from knarr.kubelet import eviction, image_gc, quantities, restarts
 from knarr.kubelet.eviction import SIGNALS, Threshold
 from knarr.kubelet.memory_rules import MemoryRules
 from knarr.kubelet.settings import KubeletSettings
@@ -29,6 +29,12 @@ class MemorySwap(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     swap_behavior: str = ""
 
 
+class CrashLoopBackOffConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """How long a container that fails again and again waits at most."""
+
+    max_container_restart_period: str = ""
+
+
 class KubeletConfiguration(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Fields in upstream's words; None and empty: the kubelet's own default."""
 
@@ -40,9 +46,11 @@ class KubeletConfiguration(msgspec.Struct, frozen=True, kw_only=True, rename="ca
     pod_pids_limit: int | None = None
     single_process_oom_kill: bool | None = msgspec.field(default=None, name="singleProcessOOMKill")
     memory_swap: MemorySwap = MemorySwap()
+    crash_loop_back_off: CrashLoopBackOffConfig = CrashLoopBackOffConfig()
     container_log_max_size: str = ""
     container_log_max_files: int | None = None
     image_minimum_gc_age: str = msgspec.field(default="", name="imageMinimumGCAge")
+    image_maximum_gc_age: str = msgspec.field(default="", name="imageMaximumGCAge")
     image_gc_high_threshold_percent: int | None = msgspec.field(default=None, name="imageGCHighThresholdPercent")
     image_gc_low_threshold_percent: int | None = msgspec.field(default=None, name="imageGCLowThresholdPercent")
     eviction_hard: dict[str, str] = {}
@@ -77,6 +85,7 @@ def applied(settings: KubeletSettings, wanted: KubeletConfiguration) -> KubeletS
         "unsafe_sysctls": wanted.allowed_unsafe_sysctls or None,
         "image_policy": _image_policy(wanted),
         "thresholds": _thresholds(wanted),
+        "restart_seconds_max": _restart_seconds(wanted.crash_loop_back_off.max_container_restart_period),
     }
     period = wanted.eviction_pressure_transition_period
     changes["pressure_transition_seconds"] = seconds("evictionPressureTransitionPeriod", period) if period else None
@@ -96,9 +105,13 @@ def shown(settings: KubeletSettings) -> dict[str, object]:
         "podPidsLimit": settings.pod_pids_max,
         "singleProcessOOMKill": not settings.memory_rules.kills_together,
         "memorySwap": {"swapBehavior": LIMITED_SWAP} if settings.memory_rules.swap_bytes else {},
+        "crashLoopBackOff": {
+            "maxContainerRestartPeriod": f"{restarts.rule(settings.backoff, settings.restart_seconds_max).cap:g}s"
+        },
         "containerLogMaxSize": str(settings.container_log_bytes_max),
         "containerLogMaxFiles": settings.container_log_files_max,
         "imageMinimumGCAge": f"{settings.image_policy.age_seconds:g}s",
+        "imageMaximumGCAge": f"{settings.image_policy.age_seconds_max:g}s",
         "imageGCHighThresholdPercent": settings.image_policy.high,
         "imageGCLowThresholdPercent": settings.image_policy.low,
         "evictionHard": hard,
@@ -145,9 +158,22 @@ def _image_policy(wanted: KubeletConfiguration) -> image_gc.Policy:
     if not 0 <= low < high <= 100:
         text = f"imageGCHighThresholdPercent {high} must be above imageGCLowThresholdPercent {low}, both of 0 to 100"
         raise Invalid(f"kubelet configuration: {text}")
-    if not wanted.image_minimum_gc_age:
-        return replace(policy, high=high, low=low)
-    return image_gc.Policy(high, low, seconds("imageMinimumGCAge", wanted.image_minimum_gc_age))
+    least = seconds("imageMinimumGCAge", wanted.image_minimum_gc_age or f"{policy.age_seconds:g}s")
+    most = seconds("imageMaximumGCAge", wanted.image_maximum_gc_age or "0s")
+    if 0 < most <= least:
+        text = f"imageMaximumGCAge {most:g}s must be greater than imageMinimumGCAge {least:g}s"
+        raise Invalid(f"kubelet configuration: {text}")
+    return image_gc.Policy(high, low, least, most)
+
+
+def _restart_seconds(text: str) -> float | None:
+    if not text:
+        return None
+    field = "crashLoopBackOff.maxContainerRestartPeriod"
+    found = seconds(field, text)
+    if not 1 <= found <= 300:
+        raise Invalid(f"kubelet configuration: {field}: {text!r} is not between 1s and 300s")
+    return found
 
 
 def _thresholds(wanted: KubeletConfiguration) -> tuple[Threshold, ...]:

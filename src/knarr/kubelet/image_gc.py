@@ -23,11 +23,12 @@ CHECK_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Percentages of the disk in use, and how old an image must be."""
+    """Percentages of the disk in use, how old an image must be, and how long nobody may have used it (0: for ever)."""
 
     high: int = 85
     low: int = 80
     age_seconds: float = 120.0
+    age_seconds_max: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,21 @@ def to_remove(
     return sorted(old, key=lambda image: (_last_used(seen[image.id]), seen[image.id].first))
 
 
+def forgotten(idle: Iterable[Image], seen: Mapping[str, Seen], now: Instant, policy: Policy) -> list[Image]:
+    """Those of the images that may go that nobody used for longer than the policy lets them stay. What was before this
+    kubelet looked first does not count, as upstream."""
+    if not policy.age_seconds_max:
+        return []
+    last = {image.id: seen[image.id].used or seen[image.id].first for image in idle}
+    return [image for image in idle if (now - last[image.id]).total_seconds() > policy.age_seconds_max]
+
+
 def _last_used(seen: Seen) -> float:
     return seen.used.timestamp() if seen.used is not None else 0.0
 
 
 class ImageCollector:
-    """`free` removes unused images until so many bytes are freed."""
+    """`free` removes unused images until so many bytes are freed, `forget` those that nobody used for too long."""
 
     def __init__(self, images: ImageService, runtime: RuntimeService, clock: Clock, policy: Policy) -> None:
         self._images = images
@@ -96,11 +106,23 @@ class ImageCollector:
         for image in to_remove(images, self._seen, in_use, self._clock.now(), age_seconds=least):
             if freed >= wanted:
                 break
-            try:
-                await self._images.remove_image(RemoveImageRequest(image=ImageSpec(image=image.id)))
-            except (KnarrError, OSError) as error:
-                _log.warning("image was not removed %s", logs.fields(image=image.id, error=error))
-                continue
-            _log.info("image removed %s", logs.fields(image=image.id, names=",".join(image.repo_tags), size=image.size))
-            freed += image.size
+            freed += await self._remove(image)
         return freed
+
+    async def forget(self) -> None:
+        """Look, and remove what nobody has used for too long, however empty the disk is."""
+        images, in_use = await self.look()
+        now = self._clock.now()
+        idle = to_remove(images, self._seen, in_use, now, age_seconds=self.policy.age_seconds)
+        for image in forgotten(idle, self._seen, now, self.policy):
+            await self._remove(image)
+
+    async def _remove(self, image: Image) -> int:
+        """The bytes that it was; 0 when the image service refused."""
+        try:
+            await self._images.remove_image(RemoveImageRequest(image=ImageSpec(image=image.id)))
+        except (KnarrError, OSError) as error:
+            _log.warning("image was not removed %s", logs.fields(image=image.id, error=error))
+            return 0
+        _log.info("image removed %s", logs.fields(image=image.id, names=",".join(image.repo_tags), size=image.size))
+        return image.size

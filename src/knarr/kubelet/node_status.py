@@ -154,6 +154,7 @@ def status(
         "images": image_list(images),
         "conditions": conditions(health, now),
         **_offers(health.said),
+        "declaredFeatures": list(settings.declared_features),
     }
 
 

@@ -175,13 +175,14 @@ class Relief:
                 self._end(worker.uid, why)
 
     async def _collect_images(self) -> None:
-        """Every five minutes: note which images are used, and let unused ones go from a disk that is too full."""
+        """Every five minutes: note which images are used, let go what nobody has used for too long, and unused ones
+        from a disk that is too full."""
         tools, settings = self._tools, self._settings
         now = tools.clock.now()
         if (now - self._images_at).total_seconds() < image_gc.CHECK_SECONDS:
             return
         self._images_at = now
-        await tools.images.look()
+        await tools.images.forget()
         disk = node_signals.signals(settings.root_dir, settings.image_dir).get("imagefs.available")
         wanted = image_gc.excess(disk, tools.images.policy) if disk is not None else 0
         if not wanted:

@@ -5,6 +5,7 @@ container that ran for ten minutes starts over (docs: Pod lifecycle, container r
 shortens all three. Not here: image pull back-off, which uses the same numbers (images.py).
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 from knarr.base.backoff import Backoff, BackoffRule
@@ -15,6 +16,15 @@ RULES = {
     "standard": BackoffRule(first=10, cap=300, reset_after=600),
     "dev": BackoffRule(first=1, cap=10, reset_after=60),
 }
+
+
+def rule(name: str, seconds_max: float | None = None) -> BackoffRule:
+    """The rule of that name, which waits at most so long, the first time too. When a container starts over does not
+    change with it."""
+    found = RULES[name]
+    if seconds_max is None:
+        return found
+    return replace(found, first=min(found.first, seconds_max), cap=min(found.cap, seconds_max))
 
 
 def restarts(container: Container | EphemeralContainer, policy: str, exit_code: int) -> bool:

@@ -5,15 +5,27 @@ Vocabulary: `root_dir` holds one folder per pod (volumes, termination messages),
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from knarr.kubelet import eviction, image_gc
 from knarr.kubelet.eviction import Threshold
 from knarr.kubelet.memory_rules import MemoryRules
 
+DECLARED_FEATURES: Final = (
+    "GuaranteedQoSPodCPUResize",
+    "InPlacePodLevelResourcesVerticalScaling",
+    "RestartAllContainersOnContainerExits",
+)
+"""What a node of this version tells that it can, by upstream's names and in their order: features that are on, and that
+kubelets of a mixed cluster may lack. Spec: docs "Node Declared Features"."""
+OWN_STREAMS: Final = "ExtendWebSocketsToKubelet"
+"""One more with our own runtime: exec, attach and port-forward reach the kubelet as WebSockets."""
+
 
 @dataclass(frozen=True, slots=True)
 class KubeletSettings:
-    """`backoff` names a row of restarts.RULES; `cgroup_root` is the parent of all pod cgroups.
+    """`backoff` names a row of restarts.RULES, which `restart_seconds_max` bounds; `cgroup_root` is the parent of all
+    pod cgroups.
 
     `static_pod_dir` holds the files of static pods. `removes_cgroups`: a foreign runtime makes a pod's cgroup and
     leaves it behind; our own removes it itself. `image_dir` is on the images' file system. `pod_pids_max`: upstream
@@ -33,6 +45,7 @@ class KubeletSettings:
     cgroup_root: str = ""
     removes_cgroups: bool = False
     backoff: str = "standard"
+    restart_seconds_max: float | None = None
     version: str = "v1.37.0"
     unsafe_sysctls: tuple[str, ...] = ()
     pod_pids_max: int = 16384
@@ -49,6 +62,7 @@ class KubeletSettings:
     api_wait_seconds: float = 30.0
     clusters_dir: Path | None = None
     subordinate_ids: tuple[Path, ...] = ()
+    declared_features: tuple[str, ...] = DECLARED_FEATURES
 
     @property
     def memory_root(self) -> Path:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from knarr.base.backoff import Backoff
 from knarr.base.errors import Invalid
 from knarr.cri.memory import memory_image
 from knarr.cri.messages.image import Image
 from knarr.kinds.lens.pod import Pod
-from knarr.kubelet import configuration, eviction, image_gc, local_storage
+from knarr.kubelet import configuration, eviction, image_gc, local_storage, restarts
 from knarr.kubelet.eviction import Signal, Threshold
 from knarr.kubelet.image_gc import Policy, Seen
 from knarr.kubelet.local_storage import PodDisk
@@ -135,6 +136,39 @@ def test_an_image_in_use_is_known_by_any_of_its_names(tmp_path: Path) -> None:
     run(tmp_path, story)
 
 
+def test_images_that_nobody_used_for_too_long_go_from_an_empty_disk_too() -> None:
+    def ago(minutes: float) -> Any:
+        return NOW - timedelta(minutes=minutes)
+
+    idle = [Image(id=name) for name in ("never", "new", "used", "long-ago")]
+    seen = {
+        "never": Seen(ago(61)),
+        "new": Seen(ago(59)),
+        "used": Seen(ago(600), ago(59)),
+        "long-ago": Seen(ago(600), ago(61)),
+    }
+    found = image_gc.forgotten(idle, seen, NOW, Policy(age_seconds_max=3600))
+    assert [one.id for one in found] == ["never", "long-ago"]
+    assert image_gc.forgotten(idle, seen, NOW, Policy()) == []
+
+
+def test_an_unused_image_is_forgotten_and_a_used_one_is_not(tmp_path: Path) -> None:
+    async def story(node: Node, _: asyncio.TaskGroup) -> None:
+        node.images.images["idle:v1"] = memory_image("idle:v1")
+        await node.create("web", {})
+        await node.reached("web", "Running")
+        collector = image_gc.ImageCollector(node.images, node.runtime, node.clock, Policy(age_seconds_max=600))
+        await collector.forget()
+        await asyncio.sleep(599)
+        await collector.forget()
+        assert {"web:v1", "idle:v1"} <= set(node.images.images)
+        await asyncio.sleep(2)
+        await collector.forget()
+        assert set(node.images.images) == {"web:v1"}
+
+    run(tmp_path, story)
+
+
 SETTINGS = KubeletSettings("n1", Path("/k"), Path("/l"))
 
 
@@ -148,6 +182,8 @@ def test_a_configuration_file_changes_what_it_names() -> None:
         "evictionMinimumReclaim": {"memory.available": "50Mi"},
         "evictionPressureTransitionPeriod": "30s",
         "imageGCHighThresholdPercent": 90,
+        "imageMaximumGCAge": "12h",
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "5s"},
         "podPidsLimit": 100,
         "containerLogMaxSize": "1Mi",
         "allowedUnsafeSysctls": ["kernel.msg*"],
@@ -158,11 +194,30 @@ def test_a_configuration_file_changes_what_it_names() -> None:
         Threshold("nodefs.available", share=0.05),
         Threshold("memory.available", amount=1 << 30, reclaim=50 * MEGABYTE, grace_seconds=90),
     )
-    assert (found.image_policy, found.pressure_transition_seconds) == (Policy(90, 80), 30)
+    assert (found.image_policy, found.pressure_transition_seconds) == (Policy(90, 80, 120, 43200), 30)
     assert (found.pod_pids_max, found.container_log_bytes_max, found.max_pods) == (100, MEGABYTE, 110)
     shown = configuration.shown(found)
     assert shown["evictionHard"] == {"memory.available": str(200 * MEGABYTE), "nodefs.available": "5%"}
     assert shown["allowedUnsafeSysctls"] == ["kernel.msg*"]
+    assert (shown["imageMaximumGCAge"], shown["imageMinimumGCAge"]) == ("43200s", "120s")
+    assert shown["crashLoopBackOff"] == {"maxContainerRestartPeriod": "5s"}
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "delays"),
+    [
+        ("standard", None, [10, 20, 40, 80, 160, 300, 300]),
+        ("standard", 60, [10, 20, 40, 60, 60, 60, 60]),
+        ("standard", 5, [5, 5, 5, 5, 5, 5, 5]),
+        ("dev", 300, [1, 2, 4, 8, 10, 10, 10]),
+    ],
+)
+def test_restarts_wait_at_most_as_long_as_is_said_the_first_time_too(
+    name: str, most: float | None, delays: list[float]
+) -> None:
+    rule = restarts.rule(name, most)
+    assert [Backoff(failures).delay(rule) for failures in range(1, 8)] == delays
+    assert rule.reset_after == restarts.RULES[name].reset_after
 
 
 def test_an_empty_file_changes_nothing() -> None:
@@ -182,6 +237,11 @@ def test_an_empty_file_changes_nothing() -> None:
         ({"evictionHard": {"memory.available": "much"}}, "is not a quantity"),
         ({"evictionSoft": {"memory.available": "1Gi"}}, "evictionSoftGracePeriod: there is none for memory.available"),
         ({"imageGCHighThresholdPercent": 70}, "must be above imageGCLowThresholdPercent 80"),
+        ({"imageMaximumGCAge": "2m"}, "imageMaximumGCAge 120s must be greater than imageMinimumGCAge 120s"),
+        ({"imageMaximumGCAge": "-1s"}, "imageMaximumGCAge: '-1s' is negative"),
+        ({"crashLoopBackOff": {"maxContainerRestartPeriod": "0s"}}, "'0s' is not between 1s and 300s"),
+        ({"crashLoopBackOff": {"maxContainerRestartPeriod": "301s"}}, "'301s' is not between 1s and 300s"),
+        ({"crashLoopBackOff": {"maxRestarts": 3}}, "unknown field `maxRestarts`"),
         ({"imageMinimumGCAge": "soon"}, "'soon' is not a duration"),
         ({"imageMinimumGCAge": "-5s"}, "imageMinimumGCAge: '-5s' is negative"),
         ({"evictionPressureTransitionPeriod": "-1s"}, "evictionPressureTransitionPeriod: '-1s' is negative"),

@@ -255,6 +255,8 @@ def test_a_node_says_what_its_runtime_can(tmp_path: Path) -> None:
     features = {"recursiveReadOnlyMounts": True, "userNamespaces": False}
     assert found["runtimeHandlers"] == [{"name": "", "features": features}]
     assert found["features"] == {"supplementalGroupsPolicy": True}
+    assert "RestartAllContainersOnContainerExits" in found["declaredFeatures"]
+    assert found["declaredFeatures"] == sorted(found["declaredFeatures"])
     silent = node_status.status(settings, MACHINE, "knarr://1", [], health=Health(), now=NOW)
     assert not {"runtimeHandlers", "features"} & silent.keys()
 
