@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
+from knarr.base import tasks
 from knarr.base.clock import Instant
 from knarr.base.errors import Invalid, KnarrError
 from knarr.cri.messages import config
@@ -184,12 +185,18 @@ class Starter:
         except (KnarrError, OSError) as error:
             raise self._failed(container, "CreateContainerError", error) from error
         self._tell(container.name, "Normal", "Created", "Container created")
+        # The pod may end, or be deleted, meanwhile: it must be known first whether a container runs that is to be told
+        # and to get its grace.
+        await tasks.to_its_end(self._begin(container, created.container_id))
+        return created.container_id
+
+    async def _begin(self, container: AnyContainer, container_id: str) -> None:
+        request = cri_container.StartContainerRequest(container_id=container_id)
         try:
-            await runtime.start_container(cri_container.StartContainerRequest(container_id=created.container_id))
+            await self._shared.runtime.start_container(request)
         except (KnarrError, OSError) as error:
             raise self._failed(container, "RunContainerError", error) from error
         self._tell(container.name, "Normal", "Started", "Container started")
-        return created.container_id
 
     def _mounts(
         self, pod: Pod, container: AnyContainer, attempt: int, variables: dict[str, str], ips: tuple[str, ...]
