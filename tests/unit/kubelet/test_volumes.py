@@ -154,7 +154,7 @@ def test_an_fs_group_may_read_what_is_projected_and_write_what_is_empty(tmp_path
     memory = PodVolumes(tmp_path / "other", tmp_path / "memory").prepare(subject, subject.spec.volumes[0], INPUTS)
     assert memory is not None
     mode = stat.S_IMODE(memory.stat().st_mode)
-    mounting.unmount_all(memory)
+    mounting.unmount(memory)
     assert mode == 0o3777, "sticky, as a tmpfs is"
     atomic.write(tmp_path / "v", {"a": File(b"1", 0o400)}, gid=3000)
     found = (tmp_path / "v" / "a").stat()

@@ -23,5 +23,7 @@ def prepare(directory: Path, source: EmptyDirVolumeSource, *, gid: int | None, m
     if not exists:
         if gid is not None:
             os.chown(directory, -1, gid)
-        os.chmod(directory, 0o2777 if gid is not None else 0o777)
+        # A tmpfs is sticky as the kernel makes it, and upstream leaves that; directories of a subPath take it over.
+        sticky = 0o1000 if source.medium == "Memory" else 0
+        os.chmod(directory, (0o2777 if gid is not None else 0o777) | sticky)
     return directory
