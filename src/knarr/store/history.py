@@ -99,7 +99,7 @@ class History:
         keys, entries = self._range(prefix, after), self._entries
         if at is None or at >= self.revision:
             chosen = keys[:limit] if limit else keys
-            return Listing(tuple([entries[key] for key in chosen]), self.revision, len(keys) - len(chosen))
+            return Listing(tuple(map(entries.__getitem__, chosen)), self.revision, len(keys) - len(chosen))
         undone: dict[str, Entry | None] = {}
         for step in self.after(at):
             if step.key.startswith(prefix) and step.key > after and step.key not in undone:

@@ -112,8 +112,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _took_known(self, message: bytes) -> bool:
         """Begin a request whose head came before, without the parser: it stands where the next message begins."""
-        request = self._server.heads.request(message, self._peer)
-        if request is not None:
+        if (request := self._server.heads.request(message, self._peer)) is not None:
             self._begin(Exchange(), request, None)
         return request is not None
 
@@ -344,9 +343,10 @@ class ServerConnection(asyncio.BufferedProtocol):
             if response.status not in http_head.NO_BODY and not http_request.has(response.headers, "content-length"):
                 extra = f"content-length: {len(body)}\r\n{extra}"
             head = http_head.response_head(response.status, response.headers, extra)
-            self._transport.write(head + body if request.method != "HEAD" else head)
-            if self._drained is not None:
-                await self._until_drained()
+            for piece in http_head.pieces(head, body if request.method != "HEAD" else b""):
+                self._transport.write(piece)
+                if self._drained is not None:
+                    await self._until_drained()
             return
         await self._stream(exchange, request, response, body, extra)
 

@@ -6,12 +6,15 @@ something to send.
 
 import http as standard
 import time
+from collections.abc import Sequence
 from email.utils import formatdate
 from typing import Final
 
 from knarr.wire.http import Headers, Response
 
 REASONS: Final = {status.value: status.phrase for status in standard.HTTPStatus}
+PIECE_BYTES: Final = 256 * 1024
+"""What is written at once: a transport holds twice as much before it wants a pause."""
 NO_BODY: Final = frozenset({204, 304})
 _STATUS_LINES: Final = {code: f"HTTP/1.1 {code} {phrase}\r\n" for code, phrase in REASONS.items()}
 _date: tuple[int, str] = (0, "")
@@ -33,6 +36,17 @@ def response_head(status: int, headers: Headers, extra: str = "") -> bytes:
     if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
         raise ValueError("a response header contains a line break")
     return f"{line}date: {date()}\r\n{fields}{extra}\r\n".encode()
+
+
+def pieces(head: bytes, body: bytes) -> Sequence[bytes | memoryview]:
+    """A message in the pieces in which it is written. The client reads the first of a long one while the next ones are
+    encrypted, and all of them are in the same memory on their way."""
+    if len(body) <= PIECE_BYTES:
+        return (head + body,)
+    rest = memoryview(body)
+    return head + body[:PIECE_BYTES], *(
+        rest[at : at + PIECE_BYTES] for at in range(PIECE_BYTES, len(body), PIECE_BYTES)
+    )
 
 
 def request_head(method: str, path: str, query: str, headers: Headers) -> bytes:

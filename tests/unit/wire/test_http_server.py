@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from knarr.wire import http
+from knarr.wire import http, http_head
 from knarr.wire.connection import dial
 from knarr.wire.http_server import Limits, Server
 
@@ -325,6 +325,20 @@ async def test_a_client_that_never_reads_is_given_up(tmp_path: Path) -> None:
         async with asyncio.timeout(5):
             await ended.wait()
         connection.close()
+
+
+@pytest.mark.parametrize("more", [-1, 0, 1, 2 * http_head.PIECE_BYTES, 20 * http_head.PIECE_BYTES + 7])
+async def test_a_long_answer_goes_in_pieces_and_arrives_whole(tmp_path: Path, more: int) -> None:
+    body = random.Random(more).randbytes(http_head.PIECE_BYTES + more)
+
+    async def handler(_request: http.Request) -> http.Response:
+        return http.Response(200, (), body)
+
+    async with serving(handler, tmp_path):
+        assert body_of(await exchange(tmp_path, GET)) == body
+    pieces = http_head.pieces(b"head", body)
+    assert b"".join(pieces) == b"head" + body
+    assert max(map(len, pieces)) <= http_head.PIECE_BYTES + len(b"head")
 
 
 async def test_damaged_requests_are_answered_or_dropped_and_harm_nobody(tmp_path: Path) -> None:
