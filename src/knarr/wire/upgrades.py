@@ -84,9 +84,7 @@ def port_forward(request: http.Request, ports: Sequence[int], run: RunPort) -> h
             return http_head.plain(400, f"none of the protocols {', '.join(offered)} is supported")
         if not 0 < len(ports) <= PORTS_MAX:
             return http_head.plain(400, "query parameter ports is required")
-        return accept_websocket(
-            request, name, _channelled(run, ports, is_base64=WEBSOCKET[name][1] if name else False)
-        )
+        return accept_websocket(request, name, _channelled(run, ports, is_base64=WEBSOCKET[name][1] if name else False))
     if not is_spdy(request):
         return _not_an_upgrade(request)
     names = request.header_all("x-stream-protocol-version")
