@@ -5,10 +5,11 @@ since one build may make images for several.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Final
 
-from knarr.base.errors import KnarrError
-from knarr.builder.dockerfile.faults import Place, fault
+from knarr.base.errors import KnarrError, NotFound
+from knarr.builder.dockerfile.faults import Place, close, fault
 from knarr.builder.evaluate import SCRATCH
 from knarr.builder.graph import SCRATCH as SCRATCH_NAME
 from knarr.builder.output import Filesystem, StageResult
@@ -23,17 +24,38 @@ Fetch = Callable[[Reference, Platform], Awaitable[Image]]
 """Brings an image that is not here."""
 
 
+NEAR: Final = 0.75
+"""How alike two names are at least, of 1, for one to be a mistyped other: nginx:1.91 and nginx:1.19 are."""
+
+
+def absent(reference: Reference, error: KnarrError, known: Iterable[str]) -> str:
+    """Why an image cannot be had that is not here, and which of the known names may have been meant. Pure."""
+    wanted = reference.familiar.removesuffix(":latest")
+    near = close(wanted, (name.removesuffix(":latest") for name in known), NEAR)
+    meant = f"; did you mean {near}?" if near else ""
+    return f"it is not here, and {reference.domain} does not give it: {error}{meant}"
+
+
 class Bases:
     """The images of one build. `pulls`: the registry is asked even for an image that is here."""
 
     def __init__(
-        self, images: ImageStore, fetch: Fetch, report: Report, numbers: Iterator[int], *, pulls: bool
+        self,
+        images: ImageStore,
+        fetch: Fetch,
+        report: Report,
+        numbers: Iterator[int],
+        *,
+        pulls: bool,
+        stages: Iterable[str] = (),
     ) -> None:
+        """`stages` are the names that the Dockerfile's stages have: one mistyped is taken for an image's."""
         self._images = images
         self._fetch = fetch
         self._report = report
         self._numbers = numbers
         self._pulls = pulls
+        self._stages = tuple(stages)
         self._found: dict[tuple[str, Platform], asyncio.Task[StageResult]] = {}
 
     async def image(self, text: str, place: Place, wanted: Platform, group: asyncio.TaskGroup) -> StageResult:
@@ -71,9 +93,15 @@ class Bases:
         image = store.find(text)
         name = store.find_name(text)
         is_own = name is not None and name.is_own
-        if image is None or (self._pulls and not is_own):
-            image = await self._fetched(reference, wanted)
-        return image
+        if image is not None and (is_own or not self._pulls):
+            return image
+        try:
+            return await self._fetched(reference, wanted)
+        except KnarrError as error:
+            if image is not None:
+                raise
+            here = (name.parsed.familiar for name in self._images.names)
+            raise NotFound(absent(reference, error, [*self._stages, *here])) from error
 
     async def _fetched(self, reference: Reference, wanted: Platform) -> Image:
         number = next(self._numbers)

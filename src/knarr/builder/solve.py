@@ -163,12 +163,13 @@ async def _build(
     warnings = await aside(request, Warnings, dockerfile, request)
     warnings.tell(report)
     numbers = itertools.count(1)
+    stages = [stage.name for stage in dockerfile.stages if stage.name]
     running = Running(
         tools=tools,
         request=request,
         report=report,
         need=need,
-        bases=Bases(tools.images, fetch, report, numbers, pulls=request.pulls),
+        bases=Bases(tools.images, fetch, report, numbers, pulls=request.pulls, stages=stages),
         numbers=numbers,
         imported=await cache_exchange.imported(request.cache_from, imports, report),
         steps=asyncio.Semaphore(STEPS_AT_ONCE),

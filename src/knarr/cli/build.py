@@ -141,7 +141,7 @@ def _dockerfile(arguments: argparse.Namespace, root: str) -> tuple[str, str, str
         with open(path, encoding="utf-8") as file:
             return file.read(), os.path.basename(path), path
     except FileNotFoundError as error:
-        todo = "check the path after -f" if arguments.file else "write one, or name it with -f"
+        todo = "check the path after -f" if arguments.file else _instead(root)
         raise Failure(f"there is no {path}", "a build needs a Dockerfile", todo, EXIT_USAGE) from error
     except IsADirectoryError as error:
         raise Failure(f"{path} is not a Dockerfile", "it is a directory", "name a file with -f", EXIT_USAGE) from error
@@ -149,6 +149,14 @@ def _dockerfile(arguments: argparse.Namespace, root: str) -> tuple[str, str, str
         raise Failure(f"{path} is not a Dockerfile", "it is not text", "name another with -f", EXIT_USAGE) from error
     except PermissionError as error:
         raise Failure(f"{path} cannot be read", "its mode forbids it", "chmod it, or use sudo", EXIT_USAGE) from error
+
+
+def _instead(root: str) -> str:
+    """What to do where a directory has no Dockerfile: perhaps it has one by another name."""
+    near = sorted(name for name in os.listdir(root) if name.casefold().startswith(("dockerfile", "containerfile")))
+    if not near:
+        return "write one, or name it with -f"
+    return f"there is {near[0]}: name it with -f {os.path.join(root, near[0])}, or call it Dockerfile"
 
 
 def _pairs(flag: str, given: list[str], fallback: Any) -> dict[str, str]:

@@ -6,7 +6,9 @@ import os
 import subprocess
 from typing import Any
 
+from knarr.base.errors import KnarrError, NotFound, Unavailable
 from knarr.cli import node_client, printing
+from knarr.cli.printing import Failure
 from knarr.cli.transfer_progress import Progress
 
 
@@ -32,6 +34,8 @@ def _transferred(arguments: argparse.Namespace, verb: str, image: str, wanted: d
     progress = Progress(is_quiet=arguments.quiet)
     try:
         done: dict[str, Any] = node_client.result(node_client.call(arguments, "POST", f"/{verb}", body), progress.see)
+    except (Unavailable, NotFound) as error:
+        raise refused(verb, image, error, arguments.name) from error
     finally:
         progress.end()
     if not arguments.quiet:
@@ -39,6 +43,33 @@ def _transferred(arguments: argparse.Namespace, verb: str, image: str, wanted: d
         more = f" with {count} {'referrer' if count == 1 else 'referrers'}" if wanted.get("referrers") else ""
         printing.say(f"{verb}ed {done['name']}{more}")
     return done
+
+
+def refused(verb: str, image: str, error: KnarrError, cluster: str) -> Failure:
+    """What a registry that is not reached, or that does not have the image, means to who typed the name."""
+    from knarr.oci import reference
+
+    found = reference.parse(image)
+    if isinstance(error, NotFound):
+        if verb == "push":
+            todo = "check the name; knarr images lists the images here"
+        else:
+            todo = f"check name and tag; curl http://{found.domain}/v2/_catalog lists what a registry without TLS has"
+        return Failure(str(error), todo=todo, code=printing.EXIT_MISSING)
+    todo = f"see that {found.domain} runs, and that this machine reaches it"
+    if found.domain == reference.DEFAULT_DOMAIN and not image.startswith(reference.DEFAULT_DOMAIN):
+        own = f"{_own_registry(cluster)}/{found.familiar}"
+        todo = f"a name without a registry means {found.domain}; for the cluster's own: knarr {verb} {own}"
+        if verb == "push":
+            todo += f", after knarr tag {found.familiar} {own}"
+    return Failure(f"the registry {found.domain} is not reached", str(error), todo, printing.EXIT_NOT_RUNNING)
+
+
+def _own_registry(cluster: str) -> str:
+    from knarr.assembly import settings
+
+    fresh = settings.default(cluster, is_root=os.getuid() == 0)
+    return f"localhost:{(settings.load(fresh.data_dir) or fresh).registry_port}"
 
 
 def _credentials(image: str) -> dict[str, Any]:

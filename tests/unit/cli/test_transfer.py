@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from knarr.base.errors import KnarrError, NotFound, Unavailable
+from knarr.cli import transfer
+
 SOURCE = str(Path(__file__).parents[3] / "src")
 ASK = "import json, sys; from knarr.cli import transfer; print(json.dumps(transfer._credentials(sys.argv[1])))"
 HELPER = """#!/bin/sh
@@ -54,3 +57,26 @@ def test_what_the_helper_does_not_know_the_file_may(home: Path) -> None:
 @pytest.mark.parametrize("config", [[], {}, {"auths": []}])
 def test_a_configuration_without_credentials_gives_none(home: Path, config: object) -> None:
     assert not credentials(home, config, "vault.example/web").get("auths")
+
+
+def test_a_name_without_a_registry_that_is_not_reached_is_shown_the_clusters_own() -> None:
+    error = Unavailable("registry-1.docker.io:443: Name or service not known")
+    failure = transfer.refused("push", "web", error, "a-cluster-nobody-made")
+    assert (failure.what, failure.why) == ("the registry docker.io is not reached", str(error))
+    assert failure.todo == (
+        "a name without a registry means docker.io; for the cluster's own: knarr push localhost:5000/web:latest, after "
+        "knarr tag web:latest localhost:5000/web:latest"
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "image", "error", "todo"),
+    [
+        ("push", "localhost:9/web", Unavailable("refused"), "see that localhost:9 runs, and that this machine reaches"),
+        ("pull", "docker.io/web", Unavailable("refused"), "see that docker.io runs"),
+        ("pull", "localhost:9/web", NotFound("MANIFEST_UNKNOWN"), "curl http://localhost:9/v2/_catalog"),
+        ("push", "localhost:9/web", NotFound("image is not here"), "knarr images lists the images here"),
+    ],
+)
+def test_what_to_do_depends_on_the_registry_that_was_named(verb: str, image: str, error: KnarrError, todo: str) -> None:
+    assert todo in transfer.refused(verb, image, error, "a-cluster-nobody-made").todo
