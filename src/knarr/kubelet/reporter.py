@@ -1,8 +1,9 @@
 """Keeps the API's picture of one pod and writes the pod's status to it, only when it differs.
 
-A static pod's status goes to its mirror: the reporter then holds the file's pod with the mirror's status, and writes
-nothing while there is no mirror. A status is held back for a moment while a start is under way: what follows at once
-needs no write of its own. What the status says is pod_status.py's; when a write may begin is the worker's.
+A static pod's status goes to its mirror: the reporter then holds the file's pod with the mirror's status. While there
+is no mirror, or nobody takes the status, it holds what it would write: a static pod goes on without an API. A status is
+held back for a moment while a start is under way: what follows at once needs no write of its own. What the status says
+is pod_status.py's; when a write may begin is the worker's.
 """
 
 from datetime import timedelta
@@ -11,10 +12,11 @@ import msgspec
 from msgspec.structs import replace
 
 from knarr.base.clock import Instant
-from knarr.base.errors import NotFound
+from knarr.base.errors import KnarrError, NotFound
 from knarr.client.client import Json
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
+from knarr.kinds.lens.pod_status import PodStatus
 from knarr.kubelet import ending, pod_status
 from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.shared import Shared
@@ -33,6 +35,7 @@ class Reporter:
         self.is_static = is_static
         self._api_uid = "" if is_static else pod.metadata.uid
         self._status: Json = {} if is_static else _status_of(raw)
+        self._wanted: Json = {}
         self._held_since: Instant | None = None
 
     def update(self, pod: Pod, raw: bytes) -> bool:
@@ -71,7 +74,7 @@ class Reporter:
 
     def patch(self, pod: Pod, observed: ObservedPod, standing: Standing, now: Instant) -> Json | None:
         """What to write now of the pod as it is run; None if the API says it already, or if more is about to follow."""
-        if not self._api_uid or _is_collected(pod, observed):
+        if _is_collected(pod, observed) or not (self._api_uid or self.is_static):
             return None
         shared = self._shared
         wanted = pod_status.pod_status(
@@ -83,14 +86,24 @@ class Reporter:
             host_ip=shared.settings.node_ip,
             can_recurse=shared.can_recurse,
         )
+        if not self._api_uid:
+            self._keep(wanted)
+            return None
         wanted = pod_status.with_final_ends(pod, self._status, wanted)
         patch = pod_status.status_patch(self._status, wanted, self._api_uid)
         if patch is not None and _is_starting(standing):
             self._held_since = self._held_since or now
             if now < self._held_since + HOLD:
                 return None
-        self._held_since = None
+        self._held_since, self._wanted = None, wanted
         return patch
+
+    def _keep(self, wanted: Json) -> None:
+        """Let the static pod have the status that no API takes."""
+        if pod_status.status_patch(self._wanted, wanted, "") is None:
+            return
+        self._wanted = wanted
+        self.pod = replace(self.pod, status=msgspec.convert(wanted, PodStatus))
 
     async def write(self, patch: Json) -> None:
         """Write the status; a pod that is gone needs none."""
@@ -101,6 +114,11 @@ class Reporter:
             )
         except NotFound:
             return
+        except (KnarrError, OSError):
+            if self.is_static:
+                wanted, self._wanted = self._wanted, {}
+                self._keep(wanted)
+            raise
         pod = msgspec.convert(written, Pod)
         if self.is_static:
             if pod.metadata.uid == self._api_uid and _revision(pod) >= _revision(self.pod):

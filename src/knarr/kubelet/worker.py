@@ -492,6 +492,9 @@ class PodWorker:
         """Begin to write the status if it differs from the API's."""
         if self._standing.is_gone or STATUS in self._tasks or STATUS in self._retry_at:
             return
+        before = self._reporter.pod
         patch = self._reporter.patch(self.pod, self.observed, self._snapshot(), now)
         if patch is not None:
             self._spawn(STATUS, self._reporter.write(patch))
+        if self._reporter.pod is not before:
+            self._woken.set()  # nobody else will tell what it has kept to itself

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from knarr.base.clock import rfc3339
-from knarr.base.errors import Invalid
+from knarr.base.errors import Invalid, Unavailable
 from knarr.base.ids import Revision
 from knarr.client.client import Json, ListResult, PatchType, WatchEvent
 from knarr.kinds.core_config import SECRET, SERVICEACCOUNT
@@ -23,6 +23,9 @@ from tests.simulation.memory_api import MemoryApi, merge
 
 
 class NodeApi(MemoryApi):
+    takes_pods = True
+    """While it is False, nobody can write a pod."""
+
     async def list(self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "") -> ListResult:
         listed = await super().list(kind, namespace)
         return ListResult(tuple(item for item in listed.items if _matches(item, namespace, fields)), listed.revision)
@@ -35,6 +38,7 @@ class NodeApi(MemoryApi):
                 yield event
 
     async def create(self, kind: Kind, namespace: str, body: Json, *, name: str = "", subresource: str = "") -> Json:
+        self._must_take(kind)
         if kind == SERVICEACCOUNT and subresource == "token":
             expires = self._clock.now() + timedelta(seconds=body["spec"]["expirationSeconds"])
             bound = body["spec"]["boundObjectRef"]["name"]
@@ -49,6 +53,7 @@ class NodeApi(MemoryApi):
     async def patch(
         self, kind: Kind, namespace: str, name: str, body: Any, *, patch: PatchType = "merge", subresource: str = ""
     ) -> Json:
+        self._must_take(kind)
         if patch == "strategic":
             live = await self.get(kind, namespace, name)
             body = {**body, "status": _strategic(live.get("status", {}), body["status"])}
@@ -56,6 +61,10 @@ class NodeApi(MemoryApi):
             if kind == POD and revived:
                 raise Invalid(f"{name}: {revived[0].field}: {revived[0].message}")
         return await super().patch(kind, namespace, name, body, subresource=subresource)
+
+    def _must_take(self, kind: Kind) -> None:
+        if kind == POD and not self.takes_pods:
+            raise Unavailable("connection refused")
 
 
 def defaulted(pod: Json) -> Json:

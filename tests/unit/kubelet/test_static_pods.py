@@ -13,6 +13,7 @@ from knarr.base import tasks
 from knarr.base.clock import SystemClock
 from knarr.base.errors import KnarrError
 from knarr.client.client import DeleteOptions
+from knarr.cri.messages.enums import ContainerState
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import static_pods, static_source
@@ -173,6 +174,55 @@ def test_a_static_pod_lives_by_its_file_and_shows_in_the_api(tmp_path: Path) -> 
         changed(node)
         await node.until(lambda: node.is_absent("web-n1"))
         assert node.runtime.containers == {}
+
+    run(tmp_path, story)
+
+
+ASKING = b"""
+apiVersion: v1
+kind: Pod
+metadata: {name: web}
+spec:
+  restartPolicy: Never
+  containers:
+  - {name: c, image: "web:v1"}
+  - name: w
+    image: "web:v1"
+    restartPolicy: Never
+    restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [88]}}]
+"""
+
+
+@pytest.mark.parametrize("has_mirror", [False, True])
+def test_a_static_pod_begins_anew_while_nobody_takes_its_status(has_mirror: bool, tmp_path: Path) -> None:
+    async def story(node: Node, _: asyncio.TaskGroup) -> None:
+        assert node.settings.static_pod_dir is not None
+        (node.settings.static_pod_dir / "web.yaml").write_bytes(ASKING)
+        node.client.takes_pods = has_mirror
+
+        def run_as(attempt: int) -> Any:
+            async def found() -> bool:
+                runs = [(one.status.metadata.attempt, one.status.state) for one in node.runtime.containers.values()]
+                return runs == [(attempt, ContainerState.CONTAINER_RUNNING)] * 2
+
+            return found
+
+        changed(node)
+        await node.until(run_as(0))
+        if has_mirror:
+            await node.until(lambda: shown_ready(node))
+        node.client.takes_pods = False
+        for attempt in (1, 2):
+            node.runtime.exit(node.runtime.named("web-n1", "w").status.id, 88)
+            await node.until(run_as(attempt))
+        node.client.takes_pods = True
+
+        async def is_counted() -> bool:
+            statuses = {} if await node.is_absent("web-n1") else await node.status("web-n1")
+            return [status["restartCount"] for status in statuses.get("containerStatuses", ())] == [2, 2]
+
+        await node.until(is_counted, seconds=120)
+        await node.until(lambda: shown_ready(node))
 
     run(tmp_path, story)
 
