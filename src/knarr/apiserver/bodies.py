@@ -22,6 +22,7 @@ BODY_BYTES_MAX = 3 * 1024 * 1024
 SUPPORTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 STRICT_FAULTS_MAX = 100
 """Unknown and duplicate fields that are told, as upstream's decoder."""
+SUMMARY_BYTES_MAX = 30
 EVICTION = "io.k8s.api.policy.v1.Eviction"
 Json = dict[str, Any]
 WHOLE = frozenset(("", "status", "approval", "finalize", "ephemeralcontainers", "resize"))
@@ -51,8 +52,23 @@ def _media_type(header: str) -> str:
 
 async def object_body(context: RequestContext) -> Json:
     """The body as one JSON object. Raises BadRequest or a 415 Refusal."""
-    content = await read(context)
-    return decoded(context, content, media_type(context))
+    content, media = await read(context), media_type(context)
+    try:
+        return decoded(context, content, media)
+    except strict_json.Unreadable as error:
+        if context.route.subresource not in WHOLE:
+            raise
+        raise BadRequest(
+            f"the object provided is unrecognized (must be of type {context.resource.kind.kind}): "
+            f"couldn't get version/kind; json parse error: {error.why} ({_summary(content)})"
+        ) from error
+
+
+def _summary(content: bytes) -> str:
+    """The beginning of a body as upstream shows it: text where it could be JSON, else its bytes."""
+    shown = content[:SUMMARY_BYTES_MAX]
+    text = shown.decode(errors="replace") if shown.startswith(b"{") else shown.hex() or "<empty>"
+    return f"{text} ..." if len(content) > SUMMARY_BYTES_MAX else text
 
 
 def typed(value: Json, type_name: str) -> Json:

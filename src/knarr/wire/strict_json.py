@@ -22,12 +22,20 @@ _decoder: Final = msgspec.json.Decoder()
 _encode: Final = msgspec.json.Encoder().encode
 
 
+class Unreadable(BadRequest):
+    """A body that is no JSON; `why` without saying so."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"couldn't parse JSON: {why}")
+        self.why = why
+
+
 def decode(content: bytes) -> Any:
     """The value; of a field that occurs twice the last one counts, as in Go."""
     try:
         value = _decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"couldn't parse JSON: {error}") from error
+        raise Unreadable(str(error)) from error
     except RecursionError as error:
         raise BadRequest(f"couldn't parse JSON: nested deeper than {DEPTH_MAX} levels") from error
     # So few brackets cannot nest too deep, and most bodies have fewer; so short a body cannot have too many values.

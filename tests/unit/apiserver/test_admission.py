@@ -57,6 +57,14 @@ async def test_a_pod_waits_for_the_account_of_a_fresh_namespace(ask: Any) -> Non
     assert (await asked)["kind"] == "Pod"
 
 
+async def test_a_pod_that_is_replaced_keeps_what_its_class_gave_and_gets_tolerations_anew(ask: Any) -> None:
+    made = await ask("POST", PODS, pod("p"))
+    spec = {key: value for key, value in made["spec"].items() if key not in ("priority", "preemptionPolicy")}
+    body = {**pod("p", **{**spec, "tolerations": []}), "metadata": {"name": "p", "labels": {"a": "b"}}}
+    replaced = await ask("PUT", f"{PODS}/p", body)
+    assert (replaced["metadata"]["labels"], replaced["spec"]) == ({"a": "b"}, made["spec"])
+
+
 async def test_services_get_addresses_and_ports_of_their_own(ask: Any) -> None:
     made = await asyncio.gather(*(ask("POST", SERVICES, service(f"s{n}", type="NodePort")) for n in range(50)))
     addresses = {each["spec"]["clusterIP"] for each in made}

@@ -174,3 +174,17 @@ async def test_version_zero_names_none(ask: Any) -> None:
     await ask("POST", lease, {"metadata": {"name": "l"}})
     refused = await ask("PUT", f"{lease}/l", {"metadata": {"name": "l", "resourceVersion": "0"}})
     assert "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update" in refused["message"]
+
+
+async def test_a_body_that_is_no_json_is_told_with_its_beginning(ask: Any) -> None:
+    told = [
+        (await ask("POST", "/api/v1/namespaces", body, media="application/json"))["message"]
+        for body in (b"apiVersion: v1\nkind: Namespace\n...", b'{"apiVersion":"v1","kind":"Namespace"', b"")
+    ]
+    start = "the object provided is unrecognized (must be of type Namespace): couldn't get version/kind; json parse"
+    assert [text.startswith(start) for text in told] == [True] * 3
+    assert [text.rpartition("(")[2] for text in told] == [
+        "61706956657273696f6e3a2076310a6b696e643a204e616d657370616365 ...)",
+        '{"apiVersion":"v1","kind":"Nam ...)',
+        "<empty>)",
+    ]

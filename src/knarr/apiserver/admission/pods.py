@@ -1,4 +1,7 @@
-"""Priority and DefaultTolerationSeconds: what a new pod gets from priority classes and for failing nodes."""
+"""Priority and DefaultTolerationSeconds: what a pod gets from priority classes and for failing nodes.
+
+A new pod, and one that is put in the place of another by a client that left them out.
+"""
 
 from typing import Final
 
@@ -15,8 +18,10 @@ FAILING: Final = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachabl
 
 def priority(context: RequestContext, obj: Json, old: Json | None) -> Json:
     """spec.priority and preemptionPolicy by the class. Raises Forbidden for an absent class."""
-    if old is not None or context.resource.stored.kind != "Pod":
+    if context.resource.stored.kind != "Pod":
         return obj
+    if old is not None:
+        return _kept(obj, old.get("spec") or {})
     spec = dict(obj.get("spec") or {})
     name = spec.get("priorityClassName")
     chosen = _class(context, name, obj) if name else _global_default(context)
@@ -35,6 +40,13 @@ def priority(context: RequestContext, obj: Json, old: Json | None) -> Json:
     spec["priority"] = value
     spec.setdefault("preemptionPolicy", policy)
     return {**obj, "spec": spec}
+
+
+def _kept(obj: Json, before: Json) -> Json:
+    """An update with what it leaves out of what the class gave; validation refuses another value."""
+    spec = obj.get("spec") or {}
+    left = {key: before[key] for key in ("priority", "preemptionPolicy") if key in before and key not in spec}
+    return {**obj, "spec": {**spec, **left}} if left else obj
 
 
 def _class(context: RequestContext, name: str, obj: Json) -> Json:
@@ -57,7 +69,7 @@ def _global_default(context: RequestContext) -> Json | None:
 
 def tolerations(context: RequestContext, obj: Json, old: Json | None) -> Json:
     """Five minutes of tolerance for a node that is not ready or unreachable."""
-    if old is not None or context.resource.stored.kind != "Pod":
+    if context.resource.stored.kind != "Pod" or context.route.subresource:
         return obj
     spec = obj.get("spec") or {}
     given = spec.get("tolerations") or []
