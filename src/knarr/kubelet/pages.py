@@ -1,4 +1,4 @@
-"""The kubelet's read-only pages: /pods, /stats/summary, /metrics/resource, /metrics. For server.py's table.
+"""The kubelet's read-only pages: /pods, /runningpods, /stats/summary, /metrics and its own. For server.py's table.
 
 Each answers from what the workers know and from one CRI call; nothing is sampled while nobody asks.
 """
@@ -13,8 +13,11 @@ import msgspec
 from knarr.base import exposition
 from knarr.base.clock import Clock
 from knarr.base.errors import KnarrError
+from knarr.cri.messages.container import ContainerFilter, ContainerStateValue, ListContainersRequest
+from knarr.cri.messages.enums import ContainerState, PodSandboxState
+from knarr.cri.messages.sandbox import ListPodSandboxRequest, PodSandboxFilter, PodSandboxStateValue
 from knarr.cri.messages.stats import LinuxPodSandboxStats, ListContainerStatsRequest, ListPodSandboxStatsRequest
-from knarr.kubelet import configuration, node_signals, observed, static_pods, stats, summary
+from knarr.kubelet import configuration, node_signals, observed, running_pods, static_pods, stats, summary
 from knarr.kubelet.kubelet import Kubelet
 from knarr.wire import http
 
@@ -31,6 +34,7 @@ def pages(kubelet: Kubelet, clock: Clock) -> Mapping[str, Page]:
     shown = Pages(kubelet, clock)
     return {
         "/pods": shown.pods,
+        "/runningpods": shown.running_pods,
         "/stats/summary": shown.summary,
         "/metrics/resource": shown.resource_metrics,
         "/metrics": shown.metrics,
@@ -52,6 +56,15 @@ class Pages:
         items = b",".join(self._kubelet.pods_json())
         body = b'{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[' + items + b"]}"
         return http.Response(200, JSON, body)
+
+    async def running_pods(self, _request: http.Request) -> http.Response:
+        """What the runtime runs, whether the API knows of it or not."""
+        runtime = self._kubelet.runtime
+        ready = PodSandboxFilter(state=PodSandboxStateValue(state=PodSandboxState.SANDBOX_READY))
+        running = ContainerFilter(state=ContainerStateValue(state=ContainerState.CONTAINER_RUNNING))
+        sandboxes = (await runtime.list_pod_sandbox(ListPodSandboxRequest(filter=ready))).items
+        containers = (await runtime.list_containers(ListContainersRequest(filter=running))).containers
+        return http.Response(200, JSON, msgspec.json.encode(running_pods.pod_list(sandboxes, containers)))
 
     async def summary(self, _request: http.Request) -> http.Response:
         node, usages = await self._usages(rated=True)

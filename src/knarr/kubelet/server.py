@@ -106,7 +106,7 @@ class KubeletServer:
                 named = Named(namespace, pod, container)
                 previous = self.previous(namespace, pod, container) if wanted.previous else None
                 return await streams.logs(self.runtime, self.log_root, named, wanted, ends=self.ends, previous=previous)
-        page = self.pages.get(request.path)
+        page = self.pages.get(request.path.rstrip("/"))
         if page is None or request.method not in ("GET", "HEAD"):
             return http_head.plain(404, "page not found")
         return await page(request)

@@ -89,6 +89,7 @@ async def test_a_token_is_reviewed_and_its_user_gets_what_rbac_says() -> None:
     assert await ask(kubelet, "/metrics/resource") == 401
     assert await ask(kubelet, "/metrics/resource", "bad") == 401
     assert await ask(kubelet, "/metrics/resource", "good") == 200
+    assert await ask(kubelet, "/metrics/resource/", "good") == 200
     assert await ask(kubelet, "/stats/summary", "good") == 403
     assert await ask(kubelet, "/pods", "good") == 403
     assert await ask(kubelet, "/exec/ns/pod/c", "good") == 403
@@ -101,7 +102,8 @@ async def test_answers_are_kept_for_a_while_and_no_longer() -> None:
     kubelet = server(api, clock)
     for _ in range(3):
         assert await ask(kubelet, "/metrics/resource", "good") == 200
-        assert await ask(kubelet, "/stats/summary", "good") == 403
+        assert await ask(kubelet, "/metrics/resource/", "good") == 200
+    assert await ask(kubelet, "/stats/summary", "good") == 403
     assert len(api.asked) == 3
     clock.moment += timedelta(seconds=31)
     await ask(kubelet, "/stats/summary", "good")

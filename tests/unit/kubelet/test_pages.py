@@ -1,0 +1,36 @@
+"""The kubelet's pages: what the runtime runs."""
+
+import asyncio
+import json
+from pathlib import Path
+
+from knarr.cri.messages.sandbox import StopPodSandboxRequest
+from knarr.kubelet.pages import pages
+from knarr.wire import http
+from tests.unit.kubelet.harness import Node, run
+
+
+def test_what_the_runtime_runs_is_shown_as_pods_of_names_and_images(tmp_path: Path) -> None:
+    async def story(node: Node, _: asyncio.TaskGroup) -> None:
+        page = pages(node.kubelet, node.clock)["/runningpods"]
+        web = await node.create("web", {})
+        await node.create("done", {"restartPolicy": "Never"})
+        await node.reached("web", "Running")
+        await node.reached("done", "Running")
+        ended = node.runtime.named("done", "c")
+        node.runtime.exit(ended.status.id)
+        await node.runtime.stop_pod_sandbox(StopPodSandboxRequest(pod_sandbox_id=ended.sandbox_id))
+        shown = json.loads((await page(http.Request("GET", "/runningpods/"))).body)
+        uid = web["metadata"]["uid"]
+        assert shown == {
+            "kind": "PodList", "apiVersion": "v1", "metadata": {},
+            "items": [
+                {
+                    "metadata": {"name": "web", "namespace": "default", "uid": uid, "creationTimestamp": None},
+                    "spec": {"containers": [{"name": "c", "image": "web:v1", "resources": {}}]},
+                    "status": {},
+                }
+            ],
+        }  # fmt: skip
+
+    run(tmp_path, story)
