@@ -105,7 +105,7 @@ def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> 
     # Compared is the configuration as it was sent: a zero that Go does not write is a value there.
     target: Json = combined(schema, held_now, part)
     version = str(applied.config.get("apiVersion", "")).rpartition("/")[2]
-    made = decoding.decoded(schema, str(applied.config.get("kind", "")), version, target)
+    made = decoding.redecoded(schema, (str(applied.config.get("kind", "")), version), target, held_now)
     config = managed.without_stripped(part)
     _check_typed(schema, config, applied)
     mine = fields.of(schema, config)
@@ -115,9 +115,9 @@ def _merged(schema: Schema, live: Json, held: list[Entry], applied: Applied) -> 
         owned = fields.union_all([mine, _NAMED, *(entry.fields for entry in others)])
         left = pruned(schema, target, was.fields, owned)
         if left is not target:
-            target, made = left, decoding.decoded(schema, "", "", left)
+            target, made = left, decoding.redecoded(schema, ("", ""), left, held_now)
     changed, removed = fields.compare(schema, held_now, target)  # what nobody owns is the same in both
-    has_changed = target != held_now  # also by no more than an order
+    has_changed = bool(changed or removed) or target != held_now  # also by no more than an order
     if is_mine_as_before and not has_changed:
         return {**made, "metadata": {**made["metadata"], "managedFields": live["metadata"]["managedFields"]}}
     if changed and not applied.is_forced:
@@ -271,11 +271,22 @@ def combined(schema: Schema, live: Any, config: Any) -> Any:
 def _combined_fields(schema: Schema, live: Json, config: Json) -> Json:
     if schema.form == "map" and schema.element.is_scalar:
         return {**live, **config}
-    made = {**live}
+    made = live  # while nothing differs: who shares it need not be looked at
     for key, value in config.items():
         place = fields.below(schema, key)
-        if place is not None:
-            made[key] = value if place.is_scalar else combined(place, live.get(key), value)
+        if place is None:
+            continue
+        had = live.get(key)
+        if place.is_scalar:
+            item = value
+            is_same = had == value and had.__class__ is value.__class__
+        else:
+            item = combined(place, had, value)
+            is_same = item is had
+        if not is_same or item is None:
+            if made is live:
+                made = {**live}
+            made[key] = item
     return made
 
 

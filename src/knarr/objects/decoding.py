@@ -8,6 +8,7 @@ words. `unknown_fields` only reports. Not here: default values (defaults.py), ru
 
 import base64
 import binascii
+from collections.abc import Container
 from typing import Any, Final
 
 from knarr.base.errors import BadRequest, Invalid
@@ -44,8 +45,20 @@ class WrongType(BadRequest):
 
 def decoded(schema: Schema, kind: str, version: str, obj: Json) -> Json:
     """The object in Go's form. Raises WrongType."""
+    return _told(kind, version, schema.type, obj, ())
+
+
+def redecoded(schema: Schema, named: tuple[str, str], obj: Json, known: Json) -> Json:
+    """As `decoded` of an object made of a decoded one: the fields whose values are those of `known` itself are in that
+    form already and are shared with it. `named` are kind and version."""
+    same = {key: item for key, item in obj.items() if item is not None and item is known.get(key)}
+    fresh = {key: item for key, item in obj.items() if key not in same}
+    return {**same, **_told(*named, schema.type, fresh, same)}
+
+
+def _told(kind: str, version: str, type_: ObjectType, value: Json, others: Container[str]) -> Json:
     try:
-        return _struct(schema.type, obj)
+        return _struct(type_, value, others)
     except _Mismatch as fault:
         names = [part for part in reversed(fault.path) if part]
         why = fault.why
@@ -55,7 +68,8 @@ def decoded(schema: Schema, kind: str, version: str, obj: Json) -> Json:
         raise WrongType(message, fault.not_restored) from fault
 
 
-def _struct(kind: ObjectType, value: Json) -> Json:
+def _struct(kind: ObjectType, value: Json, others: Container[str] = ()) -> Json:
+    """`others` are fields that the caller has from elsewhere."""
     fields = kind.fields
     result: Json = {}
     for key, item in value.items():
@@ -82,7 +96,7 @@ def _struct(kind: ObjectType, value: Json) -> Json:
             fault.struct = fault.struct or kind.name.rpartition(".")[2]
             raise
     for key in kind.emitted:
-        if key not in result:
+        if key not in result and key not in others:
             field = fields[key]
             result[key] = _struct(field.type, {}) if field.form == "struct" else _ZEROS[field.form]
     return result

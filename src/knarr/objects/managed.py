@@ -76,7 +76,7 @@ def encoded(entries: Iterable[Entry]) -> list[Json]:
     if len(kept) > UPDATE_MANAGERS_MAX:
         kept = _capped(kept)
     if len(kept) > 1:
-        kept.sort(key=lambda e: (e.operation, e.time, e.writer.manager, e.writer.api_version, e.writer.subresource))
+        kept.sort(key=lambda entry: (entry.operation, entry.time, entry.writer))
     return [entry.json() for entry in kept]
 
 

@@ -113,6 +113,20 @@ def test_applying_again_changes_nothing_not_even_the_time() -> None:
     assert applied(live, deployment(), "a", now=LATE) == live
 
 
+def test_what_an_apply_leaves_alone_is_shared_with_the_live_object_and_the_whole_is_as_if_decoded() -> None:
+    live = {**applied(None, deployment(), "a"), "status": {"replicas": 1}}
+    made = apply.merged(schemas.of(DEPLOYMENT), live, Applied(deployment("x:2"), Writer("a", "apps/v1"), False, LATE))
+    assert made["status"] is live["status"]
+    assert made == walks.decoded(DEPLOYMENT, made)
+
+
+@pytest.mark.parametrize(("held", "given"), [(True, 1), (True, 1.0)])
+def test_a_value_of_a_wrong_type_is_refused_though_it_equals_the_live_one(held: Any, given: Any) -> None:
+    live = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "immutable": held}
+    with pytest.raises(WrongType):
+        apply.merged(schemas.of(CONFIGMAP), live, Applied({**live, "immutable": given}, Writer("a", "v1"), False, LATE))
+
+
 def test_the_key_of_a_port_has_its_default_protocol() -> None:
     live = applied(None, deployment(ports=[{"containerPort": 80}]), "a")
     same = applied(live, deployment(ports=[{"containerPort": 80, "protocol": "TCP", "name": "http"}]), "a")

@@ -51,11 +51,12 @@ async def _written(context: RequestContext, applied: Applied, subresource: str) 
 
 def _merged(context: RequestContext, live: Json, applied: Applied) -> Json:
     new = applying.merged(schemas.of(context.resource.stored), live, applied)
-    version = applied.config["metadata"].get("resourceVersion", "")
-    metadata = {**new["metadata"], "resourceVersion": version}
-    if not version:
-        del metadata["resourceVersion"]
-    return {**new, "metadata": metadata}
+    version, metadata = applied.config["metadata"].get("resourceVersion"), new["metadata"]  # made by the merge
+    if version:
+        metadata["resourceVersion"] = version
+    else:
+        metadata.pop("resourceVersion", None)
+    return new
 
 
 def _asked(context: RequestContext, config: Json, subresource: str) -> Applied:
