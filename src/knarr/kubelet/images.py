@@ -146,8 +146,6 @@ class ImagePuller:
 
     async def _noted(self, reference: str, offered: Sequence[Credential], sandbox: PodSandboxConfig) -> Image:
         """Pull, and keep on record whose credentials brought the image; before, that one may come."""
-        if "@" in reference and await self.find(reference) is not None:
-            return (await self._try(reference, offered, sandbox))[0]  # perhaps no registry is asked
         self._pulled.begin(reference)
         try:
             await self._pulled.save()

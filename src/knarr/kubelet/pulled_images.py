@@ -4,8 +4,8 @@ Without this, an image that one pod's pull secret brought here is there for ever
 without the kubelet (built, loaded, pulled by the user) and those that a registry gives to anybody are free to all
 (upstream's policy NeverVerifyPreloadedImages). Records are by the image's id, and in it by repository: under another
 name, or by its id, it is no freer. A pull is noted before it begins, so that what a crash lets in is nobody's.
-Credentials are kept as hashes alone. Where a pull for a digest is answered from here, no registry was asked:
-nothing is noted of it. Spec: docs "Images, Ensure image pull credential verification". Pulling is images.py's.
+Credentials are kept as hashes alone. Spec: docs "Images, Ensure image pull credential verification". Pulling is
+images.py's.
 """
 
 import asyncio

@@ -151,7 +151,7 @@ def test_a_pod_without_the_secret_is_refused_an_image_that_is_here(tmp_path: Pat
     run(tmp_path, story)
 
 
-def test_a_digest_that_is_here_says_nothing_of_the_credentials_it_is_asked_with(tmp_path: Path) -> None:
+def test_a_digest_that_is_here_is_its_once_a_secret_was_asked_for_it(tmp_path: Path) -> None:
     name = f"r.example/app@sha256:{'a' * 64}"
 
     async def story(node: Node, group: asyncio.TaskGroup) -> None:
@@ -163,6 +163,11 @@ def test_a_digest_that_is_here_says_nothing_of_the_credentials_it_is_asked_with(
         await node.create("first", {"containers": containers, "imagePullSecrets": [{"name": "ann"}]})
         await node.reached("first", "Running")
         await node.create("second", {"containers": [{"name": "c", "image": name, "imagePullPolicy": "Never"}]})
-        await node.reached("second", "Running")
+
+        async def is_refused() -> bool:
+            statuses = (await node.status("second")).get("containerStatuses", [{}])
+            return statuses[0].get("state", {}).get("waiting", {}).get("reason") == "ErrImageNeverPull"
+
+        await node.until(is_refused)
 
     run(tmp_path, story)

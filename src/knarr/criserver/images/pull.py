@@ -1,7 +1,8 @@
 """PullImage: the image under its name, from here first.
 
 What was built, tagged, loaded or pushed on this machine is never looked for elsewhere, whatever the pull policy; nor
-is anything of this node's own registry. A name that was pulled before is asked for again, and fetched if it changed.
+is anything of this node's own registry. A name that was pulled before is asked for again, and fetched if it changed;
+by its digest, too, though that cannot change: the registry says whether these credentials may have it.
 """
 
 from knarr.base.errors import Invalid, KnarrError, NotFound
@@ -21,7 +22,7 @@ async def pull_image(
         raise Invalid("image: no name is given")
     reference = references.parse(text)
     name = store.names.find(reference)
-    if name is not None and (name.is_own or reference.digest == name.digest):
+    if name is not None and name.is_own:
         image = store.whole(name.digest)
         if image is not None:
             await store.unpacked(image)

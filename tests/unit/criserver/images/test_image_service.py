@@ -22,6 +22,7 @@ from knarr.criserver.images.pull import credentials_of
 from knarr.criserver.images.service import ImageServer
 from knarr.images.credentials import Credentials
 from knarr.images.pull import Puller
+from knarr.oci.reference import parse
 from knarr.wire.http_client import Client
 from tests.unit.images.made import Made, made
 
@@ -95,6 +96,14 @@ async def test_what_was_pulled_is_asked_for_again(node: Node) -> None:
     images.image("localhost:1/web:v1", origin="pulled")
     with pytest.raises(Unavailable, match='failed to pull image "localhost:1/web:v1"'):
         await server.pull_image(PullImageRequest(image=spec("localhost:1/web:v1")))
+
+
+async def test_what_was_pulled_is_asked_for_again_by_its_digest_too(node: Node) -> None:
+    images, server = node
+    name = images.image("localhost:1/web:v1", origin="pulled")
+    images.store.add(parse(f"localhost:1/web@{name.digest}"), name.digest, "pulled")
+    with pytest.raises(Unavailable, match="failed to pull image"):
+        await server.pull_image(PullImageRequest(image=spec(f"localhost:1/web@{name.digest}")))
 
 
 async def test_the_nodes_own_registry_is_not_asked_over_the_network(node: Node) -> None:
