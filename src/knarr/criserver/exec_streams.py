@@ -160,7 +160,10 @@ async def _first_size(streams: Streams) -> tuple[int, int] | None:
 
 
 async def run_attach(monitor: Monitor, container: ContainerId, streams: Streams, *, closes_stdin: bool) -> None:
-    """Join the container's own streams to the client until either ends; `closes_stdin` passes the end of input on."""
+    """Join the container's own streams to the client until either ends.
+
+    `closes_stdin` passes the end of input on, and the container says the rest. Where it cannot be told (it keeps its
+    input open for the next client, or has a terminal), the end of input is the client's end, as with containerd."""
     try:
         attachment = await monitor.attach(container)
     except KnarrError as error:
@@ -168,10 +171,15 @@ async def run_attach(monitor: Monitor, container: ContainerId, streams: Streams,
         return
     output = asyncio.create_task(_attached_output(attachment, streams), name="attach output")
     inputs = [asyncio.create_task(_attached_resizes(attachment, streams), name="attach resize")]
+    ends: list[asyncio.Future[None]] = [output, asyncio.ensure_future(streams.gone())]
     if streams.wanted.stdin:
-        inputs.append(asyncio.create_task(_attached_input(attachment, streams, closes_stdin), name="attach stdin"))
+        closes_stdin = closes_stdin and not streams.wanted.tty
+        stdin = asyncio.create_task(_attached_input(attachment, streams, closes_stdin), name="attach stdin")
+        inputs.append(stdin)
+        if not closes_stdin:
+            ends.append(stdin)
     try:
-        await _until_one(output, asyncio.ensure_future(streams.gone()))
+        await _until_one(*ends)
     finally:
         try:
             await _cancel([output, *inputs])
@@ -216,11 +224,12 @@ def _replace_with_null(descriptor: int) -> None:
         os.close(null)
 
 
-async def _until_one(task: "asyncio.Task[Any]", other: "asyncio.Future[Any]") -> None:
+async def _until_one(task: "asyncio.Future[Any]", *others: "asyncio.Future[Any]") -> None:
     try:
-        await asyncio.wait({task, other}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({task, *others}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        other.cancel()
+        for other in others:
+            other.cancel()
 
 
 async def _cancel(tasks: "list[asyncio.Task[None]]") -> None:

@@ -109,6 +109,40 @@ async def test_attach_passes_output_input_and_sizes() -> None:
     assert streams.content[2] == b"err\n"
 
 
+class Listening:
+    """A container that keeps its input open and says nothing."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self.is_open = True
+
+    async def attach(self, container: ContainerId) -> "Listening":
+        return self
+
+    async def read(self) -> tuple[Literal[1, 2], bytes] | None:
+        await asyncio.Event().wait()
+        return None
+
+    async def write(self, content: bytes) -> None:
+        self.heard += content
+
+    def close_stdin(self) -> None:
+        raise AssertionError("its input is not this client's to close")
+
+    def close(self) -> None:
+        self.is_open = False
+
+
+@pytest.mark.parametrize(("closes_stdin", "tty"), [(False, False), (True, True)])
+async def test_the_end_of_input_ends_an_attach_that_cannot_pass_it_on(closes_stdin: bool, tty: bool) -> None:
+    streams, container = Recorder(channels.Wanted(stdin=True, stdout=True, tty=tty)), Listening()
+    await streams.add_stdin(b"word\n")
+    streams.close_stdin()
+    async with asyncio.timeout(5):
+        await exec_streams.run_attach(cast(Monitor, container), ID, streams, closes_stdin=closes_stdin)
+    assert (container.heard, container.is_open, streams.status["status"]) == (b"word\n", False, "Success")
+
+
 async def test_a_url_is_good_once() -> None:
     server = StreamingServer(RUNTIME, cast(Monitor, HostRuntime()))
     await server.start()
