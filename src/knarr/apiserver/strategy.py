@@ -13,6 +13,7 @@ from knarr.base import ids
 from knarr.base.clock import Instant, rfc3339
 from knarr.base.errors import Cause
 from knarr.kinds import validating, walks
+from knarr.objects import metadata as carried
 
 # Fields of metadata that only the server sets: an update takes them from the live object.
 SERVER_METADATA: Final = (
@@ -116,10 +117,9 @@ def only_part(new: Json, old: Json, paths: tuple[str, ...]) -> Json:
     for path in paths:
         kept = _taken(kept, new, path.split("."))
     metadata = dict(old["metadata"])
-    # Upstream keeps kubelets from losing a pod's owners by its status.
-    owners = () if old["kind"] == "Pod" else ("ownerReferences",)
-    for key in ("managedFields", "labels", "annotations", "finalizers", *owners):
-        if key in new["metadata"]:
+    left = carried.NOT_CARRIED.get(old["kind"], ())
+    for key in ("managedFields", *carried.CARRIED):
+        if key in new["metadata"] and key not in left:
             metadata[key] = new["metadata"][key]
     kept["metadata"] = metadata
     return kept

@@ -14,6 +14,7 @@ import msgspec
 from knarr.base import errors
 from knarr.base.errors import BadRequest, Cause
 from knarr.objects import decoding, faults, fields, managed
+from knarr.objects import metadata as carried
 from knarr.objects.fields import Fields
 from knarr.objects.managed import Entry, Writer
 from knarr.objects.schema import Schema
@@ -25,8 +26,6 @@ KUBECTL: Final = "kubectl"
 _MAP_OR_NULL: Final = (dict, type(None))
 _LIST_OR_NULL: Final = (list, type(None))
 _GONE: Final = object()
-_NOT_THROUGH_STATUS: Final = {"Deployment": "labels", "Pod": "ownerReferences"}
-"""By kind: what of metadata a status leaves alone, as upstream's strategies."""
 _NAMED: Final[Fields] = {"f:metadata": {"f:name": fields.LEAF}}  # no field of metadata that goes takes the rest along
 
 
@@ -149,9 +148,9 @@ def _part(config: Json, subresource: str) -> Json:
     if subresource != "status":
         return config
     part = {key: value for key, value in config.items() if key in ("apiVersion", "kind", "metadata", "status")}
-    kept = _NOT_THROUGH_STATUS.get(str(config.get("kind")), "")
-    if kept and isinstance(part.get("metadata"), dict):
-        part["metadata"] = {key: value for key, value in part["metadata"].items() if key != kept}
+    left = carried.NOT_CARRIED.get(str(config.get("kind")), ())
+    if left and isinstance(part.get("metadata"), dict):
+        part["metadata"] = {key: value for key, value in part["metadata"].items() if key not in left}
     return part
 
 

@@ -10,6 +10,17 @@ Json = dict[str, Any]
 ANNOTATION_BYTES_MAX: Final = 256 * 1024
 JUDGED: Final = ("generateName", "name", "generation", "labels", "annotations", "ownerReferences", "finalizers")
 """What `found` looks at."""
+# What of metadata a subresource may carry, and by kind what of it is passed over, as by upstream's strategies.
+CARRIED: Final = ("labels", "annotations", "finalizers", "ownerReferences")
+NOT_CARRIED: Final[Mapping[str, tuple[str, ...]]] = {
+    "Pod": ("ownerReferences",),
+    "Deployment": ("labels",),
+    **dict.fromkeys(
+        ("DeviceTaintRule", "FlowSchema", "PriorityLevelConfiguration", "ResourceClaim", "ServiceCIDR",
+         "StorageVersionMigration", "ValidatingAdmissionPolicy", "VolumeAttachment"),
+        CARRIED,
+    ),
+}  # fmt: skip
 STANDARD_FINALIZERS: Final = ("kubernetes", "orphan", "foregroundDeletion")
 
 

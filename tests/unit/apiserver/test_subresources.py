@@ -21,6 +21,27 @@ def deployment(name: str) -> Json:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
+async def test_a_status_carries_what_of_metadata_its_kind_lets_it(ask: Any) -> None:
+    await ask("POST", DEPLOYMENTS, deployment("d"))
+    levels = "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations"
+    spec = {"type": "Limited", "limited": {"nominalConcurrencyShares": 1, "limitResponse": {"type": "Reject"}}}
+    await ask("POST", levels, {"metadata": {"name": "p"}, "spec": spec})
+    carried = {"metadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}}}
+    found = {}
+    for path in (f"{DEPLOYMENTS}/d", f"{levels}/p"):
+        written = await ask("PATCH", f"{path}/status", carried, media="application/merge-patch+json")
+        metadata = written["metadata"]
+        found[path] = (metadata.get("labels"), "c" in metadata.get("annotations", {}))
+        owned = {
+            key
+            for each in metadata["managedFields"]
+            if each.get("subresource")
+            for key in each["fieldsV1"]["f:metadata"]
+        }
+        assert "f:labels" not in owned
+    assert found == {f"{DEPLOYMENTS}/d": (None, True), f"{levels}/p": (None, False)}
+
+
 async def test_status_and_spec_are_written_apart(ask: Any) -> None:
     made = await ask("POST", DEPLOYMENTS, {**deployment("d"), "status": {"replicas": 7}})
     assert made.get("status", {}).get("replicas") is None
