@@ -20,6 +20,11 @@ from knarr.cri.protocol import RuntimeService
 from tests.contracts import real_node
 
 SECONDS = 20.0
+CREATED = ContainerEventType.CONTAINER_CREATED_EVENT
+STARTED = ContainerEventType.CONTAINER_STARTED_EVENT
+STOPPED = ContainerEventType.CONTAINER_STOPPED_EVENT
+DELETED = ContainerEventType.CONTAINER_DELETED_EVENT
+READY, NOTREADY = PodSandboxState.SANDBOX_READY, PodSandboxState.SANDBOX_NOTREADY
 
 
 @dataclass(frozen=True)
@@ -177,29 +182,46 @@ async def test_lists_are_filtered_by_label_state_and_sandbox(subject: Subject) -
 
 
 async def test_events_tell_of_every_step_in_order(subject: Subject) -> None:
+    """(of the sandbox, kind, the sandbox's state, states of its containers), as other runtimes tell them."""
     stream = subject.service.get_container_events(m.GetEventsRequest())
-    seen: list[ContainerEventType] = []
+    seen: list[m.ContainerEventResponse] = []
 
     async def collect() -> None:
         async for event in stream:
-            seen.append(event.container_event_type)
-            if event.container_event_type is ContainerEventType.CONTAINER_DELETED_EVENT:
+            seen.append(event)
+            own = event.pod_sandbox_status
+            if own and own.id == event.container_id and event.container_event_type is DELETED:
                 return
 
     reader = asyncio.create_task(collect())
-    owner = await sandbox(subject)  # a round trip, after which the subscription stands
+    await subject.service.version(r.VersionRequest())  # a round trip, after which the subscription stands
     await asyncio.wait({reader}, timeout=0.1)
+    owner = await sandbox(subject)
     identity = await created(subject, owner)
     await subject.service.start_container(m.StartContainerRequest(container_id=identity))
     await subject.service.stop_container(m.StopContainerRequest(container_id=identity, timeout=0))
     await subject.service.remove_container(m.RemoveContainerRequest(container_id=identity))
+    for _ in range(2):
+        await subject.service.stop_pod_sandbox(s.StopPodSandboxRequest(pod_sandbox_id=owner))
+        await subject.service.remove_pod_sandbox(s.RemovePodSandboxRequest(pod_sandbox_id=owner))
     await asyncio.wait_for(reader, SECONDS)
-    assert seen == [
-        ContainerEventType.CONTAINER_CREATED_EVENT,
-        ContainerEventType.CONTAINER_STARTED_EVENT,
-        ContainerEventType.CONTAINER_STOPPED_EVENT,
-        ContainerEventType.CONTAINER_DELETED_EVENT,
+    assert [summary(event) for event in seen] == [
+        (True, CREATED, READY, []),
+        (True, STARTED, READY, []),
+        (False, CREATED, READY, [ContainerState.CONTAINER_CREATED]),
+        (False, STARTED, READY, [ContainerState.CONTAINER_RUNNING]),
+        (False, STOPPED, READY, [ContainerState.CONTAINER_EXITED]),
+        (False, DELETED, READY, []),
+        (True, STOPPED, NOTREADY, []),
+        (True, DELETED, NOTREADY, []),
     ]
+
+
+def summary(event: m.ContainerEventResponse) -> tuple[bool, ContainerEventType, PodSandboxState, list[ContainerState]]:
+    pod = event.pod_sandbox_status
+    assert pod is not None
+    states = [status.state for status in event.containers_statuses]
+    return event.container_id == pod.id, event.container_event_type, pod.state, states
 
 
 async def test_what_is_not_offered_says_so(subject: Subject) -> None:

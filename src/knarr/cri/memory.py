@@ -99,6 +99,8 @@ class MemoryRuntime:
             labels=wanted.labels,
             annotations=wanted.annotations,
         )
+        for event in (ContainerEventType.CONTAINER_CREATED_EVENT, ContainerEventType.CONTAINER_STARTED_EVENT):
+            self._tell_of(sandbox_id, self.sandboxes[sandbox_id], event)
         return sandbox.RunPodSandboxResponse(pod_sandbox_id=sandbox_id)
 
     async def stop_pod_sandbox(self, request: sandbox.StopPodSandboxRequest) -> sandbox.StopPodSandboxResponse:
@@ -108,14 +110,18 @@ class MemoryRuntime:
                 self.exit(item.status.id, 137)
             stopped = msgspec.structs.replace(found, state=PodSandboxState.SANDBOX_NOTREADY)
             self.sandboxes[found.id] = stopped
+            if found.state is PodSandboxState.SANDBOX_READY:
+                self._tell_of(found.id, stopped, ContainerEventType.CONTAINER_STOPPED_EVENT)
         return sandbox.StopPodSandboxResponse()
 
     async def remove_pod_sandbox(self, request: sandbox.RemovePodSandboxRequest) -> sandbox.RemovePodSandboxResponse:
         await self.stop_pod_sandbox(sandbox.StopPodSandboxRequest(pod_sandbox_id=request.pod_sandbox_id))
         for item in [c for c in self.containers.values() if c.sandbox_id == request.pod_sandbox_id]:
             del self.containers[item.status.id]
-        self.sandboxes.pop(request.pod_sandbox_id, None)
+        gone = self.sandboxes.pop(request.pod_sandbox_id, None)
         self.sandbox_configs.pop(request.pod_sandbox_id, None)
+        if gone is not None:
+            self._tell_of(gone.id, gone, ContainerEventType.CONTAINER_DELETED_EVENT)
         return sandbox.RemovePodSandboxResponse()
 
     async def pod_sandbox_status(self, request: sandbox.PodSandboxStatusRequest) -> sandbox.PodSandboxStatusResponse:
@@ -320,13 +326,17 @@ class MemoryRuntime:
         found.status = msgspec.structs.replace(found.status, **changes)
 
     def _tell(self, found: MemoryContainer, event: ContainerEventType) -> None:
-        siblings = tuple(c.status for c in self.containers.values() if c.sandbox_id == found.sandbox_id)
+        self._tell_of(found.status.id, self.sandboxes.get(found.sandbox_id), event)
+
+    def _tell_of(self, identity: str, pod: sandbox.PodSandboxStatus | None, event: ContainerEventType) -> None:
         response = container.ContainerEventResponse(
-            container_id=found.status.id,
+            container_id=identity,
             container_event_type=event,
             created_at=self._nanoseconds(),
-            pod_sandbox_status=self.sandboxes.get(found.sandbox_id),
-            containers_statuses=siblings,
+            pod_sandbox_status=pod,
+            containers_statuses=tuple(
+                held.status for held in self.containers.values() if pod is not None and held.sandbox_id == pod.id
+            ),
         )
         for queue in self._listeners:
             queue.put_nowait(response)

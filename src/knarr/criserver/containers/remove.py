@@ -7,7 +7,6 @@ from knarr.base import logs, tasks
 from knarr.base.failpoints import failpoint
 from knarr.base.removal import drop_tree
 from knarr.cri.messages.container import RemoveContainerRequest, RemoveContainerResponse
-from knarr.cri.messages.enums import ContainerEventType
 from knarr.criserver import user_namespaces
 from knarr.criserver.containers import settings, status, stop, volumes
 from knarr.criserver.node import Node
@@ -28,7 +27,7 @@ async def remove_record(node: Node, record: ContainerRecord) -> None:
     async with node.locks[record.id]:
         await remove_all(node, record)
     node.locks.pop(record.id, None)
-    status.publish(node, record.id, ContainerEventType.CONTAINER_DELETED_EVENT)
+    status.publish_removed(node, record)
 
 
 async def remove_all(node: Node, record: ContainerRecord) -> None:

@@ -21,7 +21,7 @@ from knarr.cri.messages.sandbox import (
     LinuxContainerUser,
 )
 from knarr.criserver.node import Node, now
-from knarr.criserver.records import ContainerRecord
+from knarr.criserver.records import ContainerRecord, SandboxRecord
 from knarr.criserver.sandboxes import status as sandbox_status
 
 
@@ -105,7 +105,22 @@ def publish(node: Node, identity: str, kind: ContainerEventType) -> None:
     if not node.events.has_subscribers:
         return
     record = node.containers.find(identity)
-    sandbox = node.sandboxes.find(record.sandbox if record else identity)
+    _tell(node, identity, kind, node.sandboxes.find(record.sandbox if record else identity))
+
+
+def publish_removed(node: Node, record: ContainerRecord) -> None:
+    """Tell the subscribers of a container that is gone, with its sandbox."""
+    if node.events.has_subscribers:
+        _tell(node, record.id, ContainerEventType.CONTAINER_DELETED_EVENT, node.sandboxes.find(record.sandbox))
+
+
+def publish_sandbox(node: Node, record: SandboxRecord, kind: ContainerEventType) -> None:
+    """Tell the subscribers what happened to a sandbox, as other runtimes do under its id; also one that is gone."""
+    if node.events.has_subscribers:
+        _tell(node, record.id, kind, record)
+
+
+def _tell(node: Node, identity: str, kind: ContainerEventType, sandbox: SandboxRecord | None) -> None:
     node.events.publish(
         ContainerEventResponse(
             container_id=identity,

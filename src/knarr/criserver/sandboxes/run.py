@@ -15,9 +15,10 @@ from knarr.base.errors import Invalid
 from knarr.base.failpoints import failpoint
 from knarr.base.ids import SandboxId
 from knarr.cri.messages.config import NamespaceOption, PodSandboxConfig
-from knarr.cri.messages.enums import NamespaceMode
+from knarr.cri.messages.enums import ContainerEventType, NamespaceMode
 from knarr.cri.messages.sandbox import RunPodSandboxRequest, RunPodSandboxResponse
 from knarr.criserver import resources, user_namespaces
+from knarr.criserver.containers import status
 from knarr.criserver.node import Node, now
 from knarr.criserver.records import SandboxRecord
 from knarr.criserver.sandboxes import files, loss, pause, teardown
@@ -58,6 +59,8 @@ async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxRespons
         node.sandboxes.put(record)
         if record.pause is not None:
             loss.watch(node, record)
+    for kind in (ContainerEventType.CONTAINER_CREATED_EVENT, ContainerEventType.CONTAINER_STARTED_EVENT):
+        status.publish_sandbox(node, record, kind)
     return RunPodSandboxResponse(pod_sandbox_id=sandbox)
 
 

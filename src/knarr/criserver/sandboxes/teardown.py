@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from knarr.base import linux, tasks
 from knarr.base.failpoints import failpoint
 from knarr.base.removal import drop_tree
+from knarr.cri.messages.enums import ContainerEventType
 from knarr.cri.messages.sandbox import (
     RemovePodSandboxRequest,
     RemovePodSandboxResponse,
@@ -16,7 +17,7 @@ from knarr.cri.messages.sandbox import (
     UpdatePodSandboxResourcesResponse,
 )
 from knarr.criserver import resources
-from knarr.criserver.containers import remove, stop
+from knarr.criserver.containers import remove, status, stop
 from knarr.criserver.node import Node
 from knarr.criserver.records import SandboxRecord
 from knarr.criserver.sandboxes import pause
@@ -30,11 +31,18 @@ async def stop_sandbox(node: Node, request: StopPodSandboxRequest) -> StopPodSan
         async with node.locks[record.id]:
             record = node.sandboxes.find(record.id)
             if record is not None:
-                if record.is_ready:
-                    record = node.sandboxes.put(replace(record, is_ready=False))
-                    await _kill_all(node, record)  # who was started after its kill; from here on nobody is
-                await end(node, record)
+                await _stop(node, record)
     return StopPodSandboxResponse()
+
+
+async def _stop(node: Node, record: SandboxRecord) -> None:
+    if not record.is_ready:
+        await end(node, record)
+        return
+    record = node.sandboxes.put(replace(record, is_ready=False))
+    await _kill_all(node, record)  # who was started after its kill; from here on nobody is
+    await end(node, record)
+    status.publish_sandbox(node, record, ContainerEventType.CONTAINER_STOPPED_EVENT)
 
 
 async def _kill_all(node: Node, record: SandboxRecord) -> None:
@@ -51,6 +59,8 @@ async def remove_sandbox(node: Node, request: RemovePodSandboxRequest) -> Remove
         async with node.locks[record.id]:
             await remove_all(node, record)
         node.locks.pop(record.id, None)
+        gone = replace(record, is_ready=False)
+        status.publish_sandbox(node, gone, ContainerEventType.CONTAINER_DELETED_EVENT)
     return RemovePodSandboxResponse()
 
 
