@@ -39,6 +39,8 @@ class Options:
     uid: str = ""
     resource_version: str = ""
     dry_run: bool = False
+    is_cascading: bool = False
+    """The caller asked by orphanDependents that the dependents go."""
 
 
 def options(context: RequestContext, body: Json) -> Options:
@@ -64,6 +66,7 @@ def options(context: RequestContext, body: Json) -> Options:
         wanted.get("uid") or "",
         wanted.get("resourceVersion") or "",
         bool(given) or context.is_dry_run,
+        orphan is False,
     )
 
 

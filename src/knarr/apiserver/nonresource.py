@@ -1,5 +1,7 @@
 """Paths that are no resource: version, health, discovery, OpenAPI, keys. A table from path to function."""
 
+import functools
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import parse_qsl, unquote
@@ -146,7 +148,19 @@ async def discovery(context: RequestContext) -> http.Response:
     found = context.server.discovery.answer(context.request.path, context.request.header("accept"))
     if found is None:
         return unknown_path()
-    return http.Response(200, (("content-type", found[0]), ("vary", "Accept")), found[1])
+    media, body = found
+    headers: http.Headers = (TEXT[0], ("content-type", media), ("vary", "Accept"))
+    if media == answers.JSON_HEADERS[1][1]:
+        return http.Response(200, headers, body)
+    tag = _tag(body)  # of the aggregated form alone, as upstream: clients keep that document
+    if tag in context.request.header("if-none-match"):
+        return http.Response(304, (("etag", tag), *headers), b"")
+    return http.Response(200, (("etag", tag), *headers), body)
+
+
+@functools.lru_cache(8)
+def _tag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest().upper()}"'
 
 
 async def openapi(context: RequestContext) -> http.Response:

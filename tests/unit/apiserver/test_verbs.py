@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from knarr.wire import http
+
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 Json = dict[str, Any]
 Make = Callable[..., Json]
@@ -188,3 +190,26 @@ async def test_a_body_that_is_no_json_is_told_with_its_beginning(ask: Any) -> No
         '{"apiVersion":"v1","kind":"Nam ...)',
         "<empty>)",
     ]
+
+
+async def test_a_deletion_that_waits_is_202_for_who_wants_no_orphans(ask: Any, configmap: Make) -> None:
+    held = configmap("c")
+    held["metadata"]["finalizers"] = ["example.com/wait"]
+    codes = []
+    for path, body in (("", {}), ("?orphanDependents=false", {}), ("", {"orphanDependents": False})):
+        await ask("POST", CONFIGMAPS, held)
+        codes.append((await ask.send("DELETE", f"{CONFIGMAPS}/c{path}", body)).status)
+    await ask("POST", CONFIGMAPS, configmap("free"))
+    codes.append((await ask.send("DELETE", f"{CONFIGMAPS}/free", {"orphanDependents": False})).status)
+    assert codes == [200, 202, 202, 200]
+
+
+async def test_documents_about_the_api_are_private_and_the_aggregated_ones_have_a_tag(ask: Any) -> None:
+    aggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    found = [dict((await ask.send("GET", path)).headers) for path in ("/api", "/apis/apps/v1", "/openapi/v2")]
+    first = await ask.send("GET", "/apis", accept=aggregated)
+    tagged = dict(first.headers)
+    headers = (("accept", aggregated), ("if-none-match", tagged["etag"]))
+    again = await ask.pipeline.handle_as(http.Request("GET", "/apis", headers=headers), ask.user)
+    assert [each["cache-control"] for each in (*found, tagged)] == ["no-cache, private"] * 4
+    assert (first.status, again.status, again.body, "etag" in found[0]) == (200, 304, b"", False)

@@ -130,6 +130,8 @@ async def _tagged(context: RequestContext, tag: str, media: str, make: Callable[
     if hashed:
         expires = format_datetime(datetime.now(UTC) + YEAR, usegmt=True)
         headers += (("cache-control", "public, immutable"), ("expires", expires))
+    else:
+        headers += (("cache-control", "no-cache, private"),)
     if quoted in context.request.header("if-none-match"):
         return http.Response(304, headers, b"")
     body = await make()
