@@ -150,6 +150,18 @@ def test_the_kubelets_port_asks_who_comes_and_what_they_may(cluster: Cluster) ->
     assert "KubeletConfiguration" in cluster.ok(cluster.kubectl("get", "--raw", configz))
 
 
+def test_a_page_of_a_pod_leads_through_the_proxy(cluster: Cluster, busybox: str) -> None:
+    page = "mkdir /w; echo '<a href=\"/next\">next</a>' > /w/index.html; exec httpd -f -p 8080 -h /w"
+    container = {"command": ["sh", "-c", page], "ports": [{"containerPort": 8080}]}
+    container["readinessProbe"] = {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}
+    create(cluster, pod("page", busybox, container))
+    cluster.ok(cluster.kubectl("wait", "--for=condition=Ready", "pod/page", "--timeout=30s"))
+    proxy = "/api/v1/namespaces/default/pods/page/proxy"
+    for path in (f"{proxy}/", proxy):  # without the slash the client is sent to where it is there
+        found = cluster.ok(cluster.kubectl("get", "--raw", path))
+        assert found == f'<a href="{proxy}/next">next</a>\n'
+
+
 def asked(port: int, path: str, token: str) -> int:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -1,7 +1,7 @@
 """pods/proxy, services/proxy and nodes/proxy: an HTTP request passed on, its answer passed back, upgrades included.
 
 Names are `[SCHEME:]NAME[:PORT]`. The caller's credentials never travel on; redirects are not followed; loopback and
-link-local addresses are refused (SEC-16, SEC-17).
+link-local addresses are refused (SEC-16, SEC-17). Links in what comes back are changed by links.py.
 """
 
 import ipaddress
@@ -14,10 +14,10 @@ import msgspec
 
 from knarr.apiserver import status
 from knarr.apiserver.context import Json, RequestContext
-from knarr.apiserver.subresources import connecting
+from knarr.apiserver.subresources import connecting, links
 from knarr.base.errors import BadRequest, DeadlineExceeded, Unavailable
 from knarr.wire import http, tls, tunnel, upgrades
-from knarr.wire.http_client import Target
+from knarr.wire.http_client import ClientResponse, Target
 
 HOP_BY_HOP: Final = frozenset(
     {
@@ -25,7 +25,12 @@ HOP_BY_HOP: Final = frozenset(
         "upgrade", "proxy-connection", "expect",
     }
 )  # fmt: skip
-PRIVATE: Final = frozenset({"authorization", "cookie", "host", "x-forwarded-for", "forwarded"})
+PRIVATE: Final = frozenset({"authorization", "cookie", "host", "x-forwarded-for", "x-forwarded-uri", "forwarded"})
+# What would let a page of another origin read an answer of the API server's.
+SHARING: Final = frozenset(
+    f"access-control-{name}"
+    for name in ("allow-credentials", "allow-headers", "allow-methods", "allow-origin", "expose-headers", "max-age")
+)
 SERVICE_LABEL: Final = "kubernetes.io/service-name"
 
 
@@ -126,18 +131,45 @@ async def _pass(context: RequestContext, target: Target, *, is_kubelet: bool = F
     try:
         if upgrades.is_websocket(request) or upgrades.is_spdy(request):
             return await tunnel.tunnel(client, target, request, path, request.query)
-        headers = tuple(
-            (name, value)
-            for name, value in request.headers
-            if name not in HOP_BY_HOP and name not in PRIVATE and not name.startswith(("impersonate-", "x-remote-"))
-        )
+        if not context.route.suffix and not request.path.endswith("/") and request.method in ("GET", "HEAD"):
+            return _to_root(request)
+        headers = (*_passed_on(request), ("x-forwarded-uri", request.path))
         response = await client.request(
             target, http.Request(request.method, path, request.query, headers, request.body)
         )
     except (Unavailable, DeadlineExceeded) as error:
         raise connecting.dialing(error) from error
-    kept = tuple((name, value) for name, value in response.headers if name not in HOP_BY_HOP)
-    return http.Response(response.status, kept, response.body())
+    port = "" if target.port in (80, 443) else f":{target.port}"
+    way = links.Way(request.path.removesuffix(path), f"{target.host}{port}", request.header("host"))
+    return _passed_back(request, response, way)
+
+
+def _to_root(request: http.Request) -> http.Response:
+    """Links of the page there are relative to a path that ends in a slash, so that is where clients are sent."""
+    query = f"?{request.query}" if request.query else ""
+    return http.Response(301, (("location", f"{request.path}/{query}"),), b"")
+
+
+def _passed_on(request: http.Request) -> http.Headers:
+    """The fields of the request that whom it goes to may know."""
+    return tuple(
+        (name, value)
+        for name, value in request.headers
+        if name not in HOP_BY_HOP and name not in PRIVATE and not name.startswith(("impersonate-", "x-remote-"))
+    )
+
+
+def _passed_back(request: http.Request, response: ClientResponse, way: links.Way) -> http.Response:
+    """The answer, its links leading through the proxy."""
+    kept = [(name, value) for name, value in response.headers if name not in HOP_BY_HOP and name not in SHARING]
+    if redirect := response.header("location"):
+        kept = [(name, links.through(redirect, way) if name == "location" else value) for name, value in kept]
+    encoding = response.header("content-encoding")
+    if not redirect and request.method != "HEAD" and links.is_page(response.header("content-type"), encoding):
+        kept = [(name, value) for name, value in kept if name not in ("content-length", "content-encoding")]
+        pieces = links.pages(response.chunks(), encoding, way)
+        return http.Response(response.status, tuple(kept), http.Followed(pieces, response.close))
+    return http.Response(response.status, tuple(kept), response.body())
 
 
 def check_address(text: str) -> None:
