@@ -3,6 +3,7 @@
 Each function returns the faults of one value ([] = fine). Spec: RFC 1123, RFC 1035, "Object Names and IDs".
 """
 
+import functools
 import re
 from typing import Final
 
@@ -215,11 +216,10 @@ def env_name(name: str) -> list[str]:
 
 def config_key(key: str) -> list[str]:
     """A key of a ConfigMap or Secret."""
-    is_plain = _config_key.fullmatch(key) is not None
-    if is_plain and key[0] != "." and len(key) <= SUBDOMAIN_MAX:
+    if len(key) <= SUBDOMAIN_MAX and _is_plain_key(key):
         return []
     faults = [_too_long(SUBDOMAIN_MAX)] if len(key) > SUBDOMAIN_MAX else []
-    if not is_plain:
+    if _config_key.fullmatch(key) is None:
         faults.append(CONFIG_KEY_TEXT)
     if key == ".":
         faults.append("must not be '.'")
@@ -228,3 +228,9 @@ def config_key(key: str) -> list[str]:
     elif key.startswith(".."):
         faults.append("must not start with '..'")
     return faults
+
+
+@functools.lru_cache(1024)
+def _is_plain_key(key: str) -> bool:
+    """Kept, for each write judges all keys of its object, and most are the same few."""
+    return _config_key.fullmatch(key) is not None and key[0] != "."
