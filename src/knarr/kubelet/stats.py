@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from knarr.base.clock import Instant
-from knarr.cri.messages.image import UInt64Value
-from knarr.cri.messages.stats import ContainerStats
+from knarr.cri.messages.image import FilesystemUsage, UInt64Value
+from knarr.cri.messages.stats import ContainerStats, MemoryUsage
 from knarr.kubelet import observed
 
 JIFFIES = os.sysconf("SC_CLK_TCK")
@@ -19,7 +19,10 @@ JIFFIES = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """`cpu_nanoseconds` since the start, `nanocores` now (None before a second sample), memory in bytes."""
+    """`cpu_nanoseconds` since the start, `nanocores` now (None before a second sample), memory and disk in bytes.
+
+    `memory` has the caches in it; `available` is what is left of a limit, None without one; faults since the start.
+    """
 
     at: Instant
     cpu_nanoseconds: int = 0
@@ -27,6 +30,12 @@ class Usage:
     working_set: int = 0
     rss: int = 0
     disk: int = 0
+    inodes: int = 0
+    memory: int = 0
+    available: int | None = None
+    page_faults: int = 0
+    major_page_faults: int = 0
+    started_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +78,19 @@ def container_usages(found: Iterable[ContainerStats], rates: Rates) -> list[Cont
         nanoseconds = _value(stats.cpu.usage_core_nano_seconds)
         rate = rates.of(attributes.id, at, nanoseconds)
         stated = stats.cpu.usage_nano_cores
+        memory, layer = stats.memory or MemoryUsage(), stats.writable_layer or FilesystemUsage()
         usage = Usage(
             at=at,
             cpu_nanoseconds=nanoseconds,
             nanocores=stated.value if stated is not None else rate,
-            working_set=_value(stats.memory.working_set_bytes) if stats.memory else 0,
-            rss=_value(stats.memory.rss_bytes) if stats.memory else 0,
-            disk=_value(stats.writable_layer.used_bytes) if stats.writable_layer else 0,
+            working_set=_value(memory.working_set_bytes),
+            rss=_value(memory.rss_bytes),
+            disk=_value(layer.used_bytes),
+            inodes=_value(layer.inodes_used),
+            memory=_value(memory.usage_bytes),
+            available=memory.available_bytes.value if memory.available_bytes is not None else None,
+            page_faults=_value(memory.page_faults),
+            major_page_faults=_value(memory.major_page_faults),
         )
         usages.append(
             ContainerUsage(
@@ -91,14 +106,30 @@ def container_usages(found: Iterable[ContainerStats], rates: Rates) -> list[Cont
 
 def node_usage(now: Instant, rates: Rates) -> Usage:
     """The whole machine, from /proc."""
-    with open("/proc/stat", encoding="ascii") as file:
-        words = file.readline().split()[1:]
-    busy = sum(int(word) for index, word in enumerate(words[:8]) if index not in (3, 4))
+    processors = _words("/proc/stat")
+    busy = sum(int(word) for index, word in enumerate(processors["cpu"][:8]) if index not in (3, 4))
     nanoseconds = busy * 1_000_000_000 // JIFFIES
-    with open("/proc/meminfo", encoding="ascii") as file:
-        memory = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in file}
-    in_use = memory["MemTotal"] - memory.get("MemAvailable", memory["MemFree"])
-    return Usage(now, nanoseconds, rates.of("node", now, nanoseconds), in_use, in_use)
+    memory = {key.rstrip(":"): int(words[0]) * 1024 for key, words in _words("/proc/meminfo").items()}
+    faults = {key: int(words[0]) for key, words in _words("/proc/vmstat").items()}
+    available = memory.get("MemAvailable", memory["MemFree"])
+    return Usage(
+        at=now,
+        cpu_nanoseconds=nanoseconds,
+        nanocores=rates.of("node", now, nanoseconds),
+        working_set=memory["MemTotal"] - available,
+        rss=memory.get("AnonPages", 0),
+        memory=memory["MemTotal"] - memory["MemFree"],
+        available=available,
+        page_faults=faults.get("pgfault", 0),
+        major_page_faults=faults.get("pgmajfault", 0),
+        started_at=datetime.fromtimestamp(int(processors["btime"][0]), UTC),
+    )
+
+
+def _words(path: str) -> dict[str, list[str]]:
+    """First word of each line → the others."""
+    with open(path, encoding="ascii") as file:
+        return {words[0]: words[1:] for line in file if len(words := line.split()) > 1}
 
 
 def resource_metrics(node: Usage, usages: Iterable[ContainerUsage]) -> str:

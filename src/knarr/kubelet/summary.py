@@ -4,13 +4,14 @@ Pure: usages, signals of the machine and the sandboxes' statistics come in as va
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from knarr.base.clock import rfc3339
 from knarr.cri.messages.image import UInt64Value
 from knarr.cri.messages.stats import LinuxPodSandboxStats, NetworkInterfaceUsage
 from knarr.kinds.lens.pod import Pod
+from knarr.kinds.lens.pod_status import ContainerStatus
 from knarr.kubelet.eviction import Signal
 from knarr.kubelet.stats import ContainerUsage, Usage
 
@@ -33,9 +34,9 @@ def summary(
         by_pod.setdefault(usage.uid, []).append(usage)
     known = {pod.metadata.uid: pod for pod in pods}
     return {
-        "node": {"nodeName": node_name, "cpu": _cpu(node), "memory": _memory(node), **_machine(node, around.signals)},
+        "node": {"nodeName": node_name, **_figures(node), **_machine(node, around.signals)},
         "pods": [
-            {**_pod(known[uid], found), **_sandbox(found[0].usage, around.sandboxes.get(uid))}
+            {**_pod(known[uid], found, around.signals), **_sandbox(found[0].usage, around.sandboxes.get(uid))}
             for uid, found in by_pod.items()
             if uid in known
         ],
@@ -69,7 +70,13 @@ def _file_system(node: Usage, signals: Mapping[str, Signal], name: str) -> Json:
     return {**found, "inodesFree": inodes.available, "inodes": inodes.capacity, "inodesUsed": used}
 
 
-def _pod(pod: Pod, found: list[ContainerUsage]) -> Json:
+def _figures(usage: Usage) -> Json:
+    started = {"startTime": rfc3339(usage.started_at)} if usage.started_at is not None else {}
+    return {**started, "cpu": _cpu(usage), "memory": _memory(usage)}
+
+
+def _pod(pod: Pod, found: list[ContainerUsage], signals: Mapping[str, Signal]) -> Json:
+    left = [usage.usage.available for usage in found]
     whole = Usage(
         at=max(usage.usage.at for usage in found),
         cpu_nanoseconds=sum(usage.usage.cpu_nanoseconds for usage in found),
@@ -77,24 +84,43 @@ def _pod(pod: Pod, found: list[ContainerUsage]) -> Json:
         working_set=sum(usage.usage.working_set for usage in found),
         rss=sum(usage.usage.rss for usage in found),
         disk=sum(usage.usage.disk for usage in found),
+        inodes=sum(usage.usage.inodes for usage in found),
+        memory=sum(usage.usage.memory for usage in found),
+        available=None if None in left else sum(one for one in left if one is not None),
+        page_faults=sum(usage.usage.page_faults for usage in found),
+        major_page_faults=sum(usage.usage.major_page_faults for usage in found),
     )
     meta = pod.metadata
+    began = {status.name: status.state.running.started_at for status in _statuses(pod) if status.state.running}
     return {
         "podRef": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
         "startTime": rfc3339(pod.status.start_time) if pod.status.start_time else None,
-        "cpu": _cpu(whole),
-        "memory": _memory(whole),
-        "ephemeral-storage": {"time": rfc3339(whole.at), "usedBytes": whole.disk},
+        **_figures(whole),
+        "ephemeral-storage": _written(whole, signals, "nodefs"),
         "containers": [
             {
                 "name": usage.container,
-                "cpu": _cpu(usage.usage),
-                "memory": _memory(usage.usage),
-                "rootfs": {"time": rfc3339(usage.usage.at), "usedBytes": usage.usage.disk},
+                **_figures(replace(usage.usage, started_at=began.get(usage.container))),
+                "rootfs": _written(usage.usage, signals, "imagefs"),
             }
             for usage in found
         ],
     }
+
+
+def _statuses(pod: Pod) -> Iterable[ContainerStatus]:
+    status = pod.status
+    return (*status.init_container_statuses, *status.container_statuses, *status.ephemeral_container_statuses)
+
+
+def _written(usage: Usage, signals: Mapping[str, Signal], name: str) -> Json:
+    """What was written, beside what its file system has and has left."""
+    found: Json = {"time": rfc3339(usage.at), "usedBytes": usage.disk}
+    if (disk := signals.get(f"{name}.available")) is not None:
+        found |= {"availableBytes": disk.available, "capacityBytes": disk.capacity}
+    if (inodes := signals.get(f"{name}.inodesFree")) is not None:
+        found |= {"inodesFree": inodes.available, "inodes": inodes.capacity, "inodesUsed": usage.inodes}
+    return found
 
 
 def _sandbox(at: Usage, found: LinuxPodSandboxStats | None) -> Json:
@@ -126,4 +152,13 @@ def _cpu(usage: Usage) -> Json:
 
 
 def _memory(usage: Usage) -> Json:
-    return {"time": rfc3339(usage.at), "workingSetBytes": usage.working_set, "rssBytes": usage.rss}
+    left = {"availableBytes": usage.available} if usage.available is not None else {}
+    return {
+        "time": rfc3339(usage.at),
+        **left,
+        "usageBytes": usage.memory,
+        "workingSetBytes": usage.working_set,
+        "rssBytes": usage.rss,
+        "pageFaults": usage.page_faults,
+        "majorPageFaults": usage.major_page_faults,
+    }

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from knarr.base.clock import SystemClock
 from knarr.base.errors import DeadlineExceeded
@@ -17,7 +18,7 @@ from knarr.cri.messages.container import (
     ReopenContainerLogResponse,
 )
 from knarr.cri.messages.enums import ContainerState
-from knarr.cri.messages.image import AuthConfig, Image, UInt64Value
+from knarr.cri.messages.image import AuthConfig, FilesystemUsage, Image, UInt64Value
 from knarr.cri.messages.runtime import RuntimeFeatures, RuntimeHandler, RuntimeHandlerFeatures, StatusResponse
 from knarr.cri.messages.sandbox import RunPodSandboxRequest
 from knarr.cri.messages.stats import (
@@ -40,7 +41,7 @@ from knarr.kubelet.observed import ObservedContainer, ObservedPod
 from knarr.kubelet.pulled_images import Credential
 from knarr.kubelet.settings import KubeletSettings
 from knarr.kubelet.summary import Surroundings
-from tests.unit.kubelet.test_pod_plan import pod
+from tests.unit.kubelet.test_pod_plan import pod, pod_told
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -151,6 +152,38 @@ def test_cpu_in_use_is_the_rate_between_two_samples() -> None:
     text = stats.resource_metrics(stats.Usage(NOW, 5_000_000_000), second)
     assert 'container_cpu_usage_seconds_total{container="c",namespace="default",pod="web"} 1.5 1893456002000' in text
     assert "node_cpu_usage_seconds_total 5 1893456000000" in text
+
+
+def test_the_summary_tells_starts_all_of_memory_and_what_the_disk_has() -> None:
+    value = UInt64Value(value=7)
+    memory = MemoryUsage(
+        working_set_bytes=value, usage_bytes=UInt64Value(value=9), rss_bytes=value, available_bytes=value,
+        page_faults=UInt64Value(value=3), major_page_faults=UInt64Value(value=1),
+    )  # fmt: skip
+    layer = FilesystemUsage(used_bytes=UInt64Value(value=5), inodes_used=UInt64Value(value=2))
+    found = structs.replace(sample(NOW.timestamp(), 1), memory=memory, writable_layer=layer)
+    web = pod_told({"running": {"startedAt": "2030-01-01T00:00:00Z"}}, restarts=0)
+    disk = {name: Signal(40, 100) for name in ("nodefs.available", "imagefs.available", "imagefs.inodesFree")}
+    usages = stats.container_usages([found], stats.Rates())
+    shown = summary.summary("n1", stats.Usage(NOW), [web], usages, Surroundings(disk))["pods"][0]
+    at = "2030-01-01T00:00:00Z"
+    wanted = {
+        "time": at, "availableBytes": 7, "usageBytes": 9, "workingSetBytes": 7, "rssBytes": 7,
+        "pageFaults": 3, "majorPageFaults": 1,
+    }  # fmt: skip
+    container = shown["containers"][0]
+    assert (container["startTime"], container["memory"], shown["memory"]) == (at, wanted, wanted)
+    written = {"time": at, "usedBytes": 5, "availableBytes": 40, "capacityBytes": 100}
+    assert container["rootfs"] == {**written, "inodesFree": 40, "inodes": 100, "inodesUsed": 2}
+    assert shown["ephemeral-storage"] == written
+
+
+def test_the_machine_tells_when_it_began_and_what_memory_it_has_left() -> None:
+    usage = stats.node_usage(NOW, stats.Rates())
+    assert usage.started_at is not None
+    assert usage.available is not None
+    assert 0 < usage.rss < usage.memory
+    assert usage.page_faults > usage.major_page_faults > 0
 
 
 @pytest.mark.parametrize(
