@@ -51,8 +51,13 @@ def decoded(schema: Schema, kind: str, version: str, obj: Json) -> Json:
 def redecoded(schema: Schema, named: tuple[str, str], obj: Json, known: Json) -> Json:
     """As `decoded` of an object made of a decoded one: the fields whose values are those of `known` itself are in that
     form already and are shared with it. `named` are kind and version."""
-    same = {key: item for key, item in obj.items() if item is not None and item is known.get(key)}
-    fresh = {key: item for key, item in obj.items() if key not in same}
+    same: Json = {}
+    fresh: Json = {}
+    for key, item in obj.items():
+        if item is not None and item is known.get(key):
+            same[key] = item
+        else:
+            fresh[key] = item
     return {**same, **_told(*named, schema.type, fresh, same)}
 
 

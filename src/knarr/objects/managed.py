@@ -48,13 +48,15 @@ class Entry(NamedTuple):
 
 
 def _json(writer: Writer, operation: str, time: str, held: Fields) -> Json:
-    entry: Json = {"manager": writer.manager, "operation": operation, "apiVersion": writer.api_version}
-    if time:
-        entry["time"] = time
-    entry["fieldsType"] = "FieldsV1"
-    entry["fieldsV1"] = held
-    if writer.subresource:
-        entry["subresource"] = writer.subresource
+    manager, api_version, subresource = writer
+    entry: Json = {
+        "manager": manager, "operation": operation, "apiVersion": api_version,
+        "time": time, "fieldsType": "FieldsV1", "fieldsV1": held,
+    }  # fmt: skip
+    if not time:
+        del entry["time"]
+    if subresource:
+        entry["subresource"] = subresource
     return entry
 
 
