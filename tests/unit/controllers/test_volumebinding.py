@@ -37,7 +37,10 @@ def storage_class(provisioner: str, mode: str = "Immediate") -> Json:
 
 def volume(size: str, class_name: str = "") -> Json:
     spec = {"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], "storageClassName": class_name}
-    return {"metadata": {"name": f"v{size}{class_name}", "resourceVersion": "1"}, "spec": {**spec, "hostPath": {"path": "/v"}}}
+    return {
+        "metadata": {"name": f"v{size}{class_name}", "resourceVersion": "1"},
+        "spec": {**spec, "hostPath": {"path": "/v"}},
+    }
 
 
 @pytest.mark.parametrize(

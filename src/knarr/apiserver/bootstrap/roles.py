@@ -3,7 +3,8 @@
 Rules are rows: role_rules.py's, and for controllers controller_roles.py's. As upstream, a start restores rules and
 subjects that are missing, makes a binding anew that names another role, and leaves what somebody added;
 `rbac.authorization.kubernetes.io/autoupdate: "false"` on an object keeps it as it is. So a cluster made by an older
-version keeps rules that were wider then; deleting the role brings the default back at the next start. Spec: "Using RBAC", auto-reconciliation.
+version keeps rules that were wider then; deleting the role brings the default back at the next start.
+Spec: "Using RBAC", auto-reconciliation.
 """
 
 from typing import Any, Final
