@@ -11,7 +11,7 @@ import msgspec
 from knarr.apiserver import answers
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.tokens import ISSUER
-from knarr.base import exposition
+from knarr.base import checkout, exposition
 from knarr.wire import http
 
 Answer = Callable[[RequestContext], Awaitable[http.Response]]
@@ -42,7 +42,7 @@ async def version(context: RequestContext) -> http.Response:
     import platform
 
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
-    body = answers.encoded({**VERSION, "platform": f"linux/{machine}"})
+    body = answers.encoded({**VERSION, "gitCommit": checkout.commit(), "platform": f"linux/{machine}"})
     return answers.json_response(msgspec.json.format(body, indent=2))
 
 
