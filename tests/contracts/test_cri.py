@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from knarr.base.clock import SystemClock
-from knarr.base.errors import KnarrError, NotFound
+from knarr.base.errors import AlreadyExists, KnarrError, NotFound
 from knarr.cri.memory import MemoryImages, MemoryRuntime
 from knarr.cri.messages import config as c
 from knarr.cri.messages import container as m
@@ -258,3 +258,20 @@ async def test_what_removes_goes_on_to_its_end_when_the_client_gives_up(tmp_path
     await closing
     assert service.ended.is_set()
     await server.stop(0)
+
+
+async def test_a_name_is_taken_until_its_holder_is_removed(subject: Subject) -> None:
+    """As other runtimes have it: a call that a client makes again after a cut makes no second pod."""
+    owner = await sandbox(subject)
+    with pytest.raises(AlreadyExists, match="is reserved"):
+        await sandbox(subject)
+    identity = await created(subject, owner)
+    with pytest.raises(AlreadyExists, match="is reserved"):
+        await created(subject, owner)
+    await subject.service.stop_pod_sandbox(s.StopPodSandboxRequest(pod_sandbox_id=owner))
+    with pytest.raises(AlreadyExists, match="is reserved"):
+        await sandbox(subject)
+    await subject.service.remove_container(m.RemoveContainerRequest(container_id=identity))
+    await subject.service.remove_pod_sandbox(s.RemovePodSandboxRequest(pod_sandbox_id=owner))
+    again = await sandbox(subject)
+    await created(subject, again)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -34,10 +35,13 @@ class Machine:
     server: RuntimeServer
     directory: Path
     sandboxes: list[str] = field(default_factory=list)
+    attempts: "itertools.count[int]" = field(default_factory=itertools.count)
 
     async def sandbox(self, name: str = "pod", **linux: object) -> str:
         wanted = {"security_context": c.LinuxSandboxSecurityContext(namespace_options=OWN), **linux}
         config = replace(self.pod(name), linux=c.LinuxPodSandboxConfig(**wanted))  # type: ignore[arg-type]  # the caller's words
+        assert config.metadata is not None
+        config = replace(config, metadata=replace(config.metadata, attempt=len(self.sandboxes)))
         answer = await self.server.run_pod_sandbox(s.RunPodSandboxRequest(config=config))
         self.sandboxes.append(answer.pod_sandbox_id)
         return answer.pod_sandbox_id
@@ -52,7 +56,7 @@ class Machine:
 
     async def start(self, sandbox: str, script: str, name: str = "main", **more: object) -> str:
         config = c.ContainerConfig(
-            metadata=c.ContainerMetadata(name=name),
+            metadata=c.ContainerMetadata(name=name, attempt=next(self.attempts)),
             command=("/bin/sh", "-c", script),
             log_path=f"{name}.log",
             **{"image": c.ImageSpec(image="busybox"), "linux": security(), **more},  # type: ignore[arg-type]  # the caller's words

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from knarr.base.clock import Clock
-from knarr.base.errors import NotFound, Unimplemented
+from knarr.base.errors import AlreadyExists, NotFound, Unimplemented
 from knarr.cri.messages import config, container, image, runtime, sandbox, stats
 from knarr.cri.messages.enums import ContainerEventType, ContainerState, PodSandboxState
 
@@ -87,6 +87,8 @@ class MemoryRuntime:
 
     async def run_pod_sandbox(self, request: sandbox.RunPodSandboxRequest) -> sandbox.RunPodSandboxResponse:
         wanted = request.config or config.PodSandboxConfig()
+        if any(held.metadata == wanted.metadata for held in self.sandboxes.values()):
+            raise AlreadyExists(f"sandbox name {wanted.metadata} is reserved")
         sandbox_id = f"sandbox-{next(self._numbers)}"
         number = next(self._addresses)
         self.sandbox_configs[sandbox_id] = wanted
@@ -147,6 +149,9 @@ class MemoryRuntime:
         if request.pod_sandbox_id not in self.sandboxes:
             raise NotFound(f"sandbox {request.pod_sandbox_id!r} not found")
         wanted = request.config or config.ContainerConfig()
+        siblings = [held for held in self.containers.values() if held.sandbox_id == request.pod_sandbox_id]
+        if any(held.config.metadata == wanted.metadata for held in siblings):
+            raise AlreadyExists(f"container name {wanted.metadata} is reserved")
         container_id = f"container-{next(self._numbers)}"
         status = sandbox.ContainerStatus(
             id=container_id,

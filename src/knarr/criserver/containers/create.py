@@ -13,10 +13,10 @@ import msgspec
 from msgspec.structs import replace
 
 from knarr.base import ids
-from knarr.base.errors import Invalid
+from knarr.base.errors import AlreadyExists, Invalid
 from knarr.base.failpoints import failpoint
 from knarr.base.ids import ContainerId
-from knarr.cri.messages.config import ContainerConfig, Mount, NamespaceOption
+from knarr.cri.messages.config import ContainerConfig, ContainerMetadata, Mount, NamespaceOption
 from knarr.cri.messages.container import CreateContainerRequest, CreateContainerResponse
 from knarr.cri.messages.enums import ContainerEventType, NamespaceMode, Signal
 from knarr.criserver import user_namespaces
@@ -37,6 +37,7 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
     _refuse_other_users(settings.namespace_options(config), sandbox)
     if not loss.is_ready(node, sandbox.id):
         raise Invalid(f"sandbox {sandbox.id} is not ready")
+    _refuse_taken(node, sandbox, config.metadata)
     container = ContainerId(ids.hex_id())
     log = f"{sandbox.config.log_directory}/{config.log_path}" if config.log_path else ""
     record = ContainerRecord(
@@ -60,6 +61,13 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
         node.containers.put(kept(replace(record, is_complete=True)))
     status.publish(node, container, ContainerEventType.CONTAINER_CREATED_EVENT)
     return CreateContainerResponse(container_id=container)
+
+
+def _refuse_taken(node: Node, sandbox: SandboxRecord, wanted: ContainerMetadata) -> None:
+    """Raises AlreadyExists: a container keeps its name in the pod until it is removed."""
+    for other in node.containers_of(sandbox.id):
+        if other.config.metadata == wanted:
+            raise AlreadyExists(f"container name {f'{wanted.name}_{wanted.attempt}'!r} is reserved for {other.id!r}")
 
 
 def kept(record: ContainerRecord) -> ContainerRecord:

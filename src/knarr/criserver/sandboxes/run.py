@@ -11,10 +11,10 @@ from socket import gethostname
 from msgspec.structs import replace
 
 from knarr.base import ids, linux
-from knarr.base.errors import Invalid
+from knarr.base.errors import AlreadyExists, Invalid
 from knarr.base.failpoints import failpoint
 from knarr.base.ids import SandboxId
-from knarr.cri.messages.config import NamespaceOption, PodSandboxConfig
+from knarr.cri.messages.config import NamespaceOption, PodSandboxConfig, PodSandboxMetadata
 from knarr.cri.messages.enums import ContainerEventType, NamespaceMode
 from knarr.cri.messages.sandbox import RunPodSandboxRequest, RunPodSandboxResponse
 from knarr.criserver import resources, user_namespaces
@@ -44,6 +44,7 @@ async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxRespons
     if request.runtime_handler not in HANDLERS:
         raise Invalid(f'no runtime for "{request.runtime_handler}" is configured')
     new_namespaces(config)  # refused before anything is made
+    _refuse_taken(node, config.metadata)
     sandbox = SandboxId(ids.hex_id())
     parent = cgroup_parent(config, sandbox, node.places.cgroup)
     record = SandboxRecord(id=sandbox, config=config, created_at=now(), cgroup_parent=parent)
@@ -62,6 +63,14 @@ async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxRespons
     for kind in (ContainerEventType.CONTAINER_CREATED_EVENT, ContainerEventType.CONTAINER_STARTED_EVENT):
         status.publish_sandbox(node, record, kind)
     return RunPodSandboxResponse(pod_sandbox_id=sandbox)
+
+
+def _refuse_taken(node: Node, wanted: PodSandboxMetadata) -> None:
+    """Raises AlreadyExists: a sandbox keeps its name until it is removed, so a call made twice makes one."""
+    for other in node.sandboxes.all():
+        if other.config.metadata == wanted:
+            name = f"{wanted.name}_{wanted.namespace}_{wanted.uid}_{wanted.attempt}"
+            raise AlreadyExists(f"sandbox name {name!r} is reserved for {other.id!r}")
 
 
 def cgroup_parent(config: PodSandboxConfig, sandbox: str, root: str) -> str:
