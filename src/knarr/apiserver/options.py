@@ -87,7 +87,7 @@ def _of_list(query: Mapping[str, str]) -> list[Cause]:
         if not query.get("resourceVersion"):
             found.append(faults.forbidden(field, f"{field} is forbidden unless resourceVersion is provided"))
         if query.get("continue"):
-            found.append(faults.forbidden(field, f"{field} is forbidden for continue"))
+            found.append(faults.forbidden(field, f"{field} is forbidden when continue is provided"))
         if match not in MATCHES:
             found.append(faults.unsupported(field, match, (*MATCHES, "")))
         if match == "Exact" and query.get("resourceVersion") == "0":
@@ -111,5 +111,5 @@ def _of_watch(query: Mapping[str, str]) -> list[Cause]:
         if match != "NotOlderThan":
             found.append(faults.unsupported(field, match, ("NotOlderThan",)))
         if query.get("continue"):
-            found.append(faults.forbidden(field, f"{field} is forbidden for continue"))
+            found.append(faults.forbidden(field, f"{field} is forbidden when continue is provided"))
     return found

@@ -88,9 +88,10 @@ def _start(context: RequestContext, prefix: str, limit: int) -> tuple[Revision |
     version, match = query.get("resourceVersion", ""), query.get("resourceVersionMatch", "")
     token = query.get("continue", "")
     if token:
+        start = _continued(token, prefix)
         if version not in ("", "0"):
             raise BadRequest("specifying resource version is not allowed when using continue")
-        return _continued(token, prefix)
+        return start
     if version in ("", "0"):
         return None, ""
     asked = check_not_in_future(context)

@@ -18,6 +18,7 @@ _VERB_OF_NAMED: Final = {
 _VERB_OF_COLLECTION: Final = {
     "GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection",
 }  # fmt: skip
+_NAMED_VERBS: Final = frozenset(("get", "update", "patch", "delete"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,8 @@ def _resource_route(resources: Resources, served: tuple[str, str], rest: list[st
     if resource.kind.plural == "namespaces" and not group:
         namespace = name
     if len(rest) == 2:
+        if not _NAMED_VERBS.intersection(resource.kind.verbs):
+            return Unknown()  # what is made for the answer alone has no names
         verb = "watch" if is_old_watch else _VERB_OF_NAMED.get(asked.method, "")
         return Route(verb, resource, namespace, name)
     subresource = resource.kind.subresources.get(rest[2])

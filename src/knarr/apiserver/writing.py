@@ -49,7 +49,7 @@ def checked_kind(context: RequestContext, obj: Json) -> Json:
     kind = context.resource.kind
     # As upstream's decoder: what the body leaves out is what the path says.
     found = (obj.get("apiVersion") or kind.api_version, obj.get("kind") or kind.kind)
-    if found != (kind.api_version, kind.kind):
+    if found != (kind.api_version, kind.kind) and found != (f"/{kind.api_version}", kind.kind):
         raise BadRequest(_wrong_kind(context, obj))
     metadata = obj.get("metadata")
     if metadata is None:
@@ -61,8 +61,8 @@ def checked_kind(context: RequestContext, obj: Json) -> Json:
         if given != context.route.namespace:
             raise BadRequest(_wrong_namespace(context, given))
         metadata = {**metadata, "namespace": given}
-    elif metadata.get("namespace"):
-        raise BadRequest("namespace is not allowed on this type")
+    elif metadata.get("namespace"):  # as upstream: passed over
+        metadata = {key: value for key, value in metadata.items() if key != "namespace"}
     if metadata.get("managedFields") == []:  # which decoding would drop
         metadata = {**metadata, "managedFields": tracking.RESET}
     if metadata.get("resourceVersion") == NO_VERSION:

@@ -213,3 +213,25 @@ async def test_documents_about_the_api_are_private_and_the_aggregated_ones_have_
     again = await ask.pipeline.handle_as(http.Request("GET", "/apis", headers=headers), ask.user)
     assert [each["cache-control"] for each in (*found, tagged)] == ["no-cache, private"] * 4
     assert (first.status, again.status, again.body, "etag" in found[0]) == (200, 304, b"", False)
+
+
+async def test_a_cluster_wide_object_goes_without_the_namespace_that_its_manifest_names(ask: Any) -> None:
+    path = "/apis/rbac.authorization.k8s.io/v1/clusterroles"
+    body = {"metadata": {"name": "r", "namespace": "default"}, "rules": []}
+    made = await ask("POST", path, body)
+    replaced = await ask("PUT", f"{path}/r", {**body, "metadata": {**body["metadata"], "labels": {"a": "b"}}})
+    config = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", **body}
+    applied = await ask("PATCH", f"{path}/r?fieldManager=a", config, media="application/apply-patch+yaml")
+    assert ["namespace" in each["metadata"] for each in (made, replaced, applied)] == [False] * 3
+    assert applied["metadata"]["name"] == "r"
+
+
+async def test_what_is_made_for_the_answer_alone_has_no_names(ask: Any) -> None:
+    paths = ("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", "/api/v1/namespaces/default/bindings")
+    named = [(await ask.send(method, f"{path}/a")).status for path in paths for method in ("GET", "PUT", "DELETE")]
+    assert (named, [(await ask.send("GET", path)).status for path in paths]) == ([404] * 6, [405] * 2)
+
+
+async def test_the_core_group_may_be_written_with_its_slash(ask: Any) -> None:
+    made = await ask("POST", CONFIGMAPS, {"apiVersion": "/v1", "kind": "ConfigMap", "metadata": {"name": "c"}})
+    assert (made["apiVersion"], made["metadata"]["name"]) == ("v1", "c")
