@@ -16,7 +16,7 @@ from typing import Any, Literal
 from knarr.base import durations, logs
 from knarr.base.backoff import Backoff, BackoffRule
 from knarr.base.clock import Clock, Instant
-from knarr.base.errors import KnarrError
+from knarr.base.errors import Invalid, KnarrError
 from knarr.cri.messages.config import ImageSpec, PodSandboxConfig
 from knarr.cri.messages.image import AuthConfig, Image, ImageStatusRequest, PullImageRequest
 from knarr.cri.protocol import ImageService
@@ -24,6 +24,7 @@ from knarr.kinds.lens.config import Secret
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.pulled_images import Credential, PulledImages
 from knarr.kubelet.standing import Problem
+from knarr.oci import reference as references
 
 _log = logs.log("kubelet")
 Event = Callable[[Literal["Normal", "Warning"], str, str], None]
@@ -68,6 +69,10 @@ class ImagePuller:
     ) -> Image:
         """The image a container shall run, pulled if its policy says so. Raises StartFailed."""
         reference, policy = container.image, pull_policy(container)
+        if message := name_fault(reference):
+            event("Warning", "InspectFailed", message)
+            event("Warning", "Failed", "Error: InvalidImageName")
+            raise StartFailed(Problem("InvalidImageName", message, self._later(10)))
         present = None if policy == "Always" else await self.find(reference)
         if present is not None and await self._may_use(present, reference, secrets):
             event("Normal", "Pulled", f'Container image "{reference}" already present on machine')
@@ -187,6 +192,22 @@ class ImagePuller:
 
     def _later(self, seconds: float) -> Instant:
         return self._clock.now() + timedelta(seconds=seconds)
+
+
+def name_fault(reference: str) -> str:
+    """What is wrong with a name that could be no image's; "" for one that could."""
+    try:
+        references.parse(reference)
+    except Invalid:
+        head, _, rest = reference.partition("/")
+        has_domain = bool(rest) and ("." in head or ":" in head or head == "localhost")
+        path = (rest if has_domain else reference).partition("@")[0].partition(":")[0]
+        path = path if has_domain or rest else f"library/{path}"
+        why = "invalid reference format"
+        if path != path.lower():
+            why += f": repository name ({path}) must be lowercase"
+        return f'Failed to apply default image tag "{reference}": couldn\'t parse image name "{reference}": {why}'
+    return ""
 
 
 def pull_policy(container: AnyContainer) -> str:
