@@ -40,7 +40,7 @@ def logs_wanted(scene: Scene) -> list[LogWanted]:
     for pod in _pods(scene):
         for each in containers.of_pod(scene, pod):
             started = each.ended.get("reason") not in ("StartError", "ContainerCannotRun")
-            unready = each.is_running and not each.status.get("ready") and not each.is_init
+            unready = each.is_running and not each.status.get("ready")
             if (each.exit_code and started) or unready:
                 previous = each.is_running and bool(each.exit_code)
                 place = LogWanted(scenes.namespace(pod), scenes.name(pod), each.name, previous)

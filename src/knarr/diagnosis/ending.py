@@ -8,7 +8,10 @@ from knarr.diagnosis.finding import Finding, evidence
 _READ_ONLY = re.compile(r"read-only file ?system|EROFS", re.IGNORECASE)
 _IN_USE = re.compile(r"address (already )?in use|EADDRINUSE", re.IGNORECASE)
 _DENIED = re.compile(r"permission denied|EACCES|operation not permitted", re.IGNORECASE)
-_NO_NAME = re.compile(r"no such host|name or service not known|could not resolve|bad address|ENOTFOUND", re.IGNORECASE)
+_NO_NAME = re.compile(
+    r"no such host|name or service not known|could not resolve|can't resolve|bad address|ENOTFOUND|NXDOMAIN",
+    re.IGNORECASE,
+)
 _REFUSED = re.compile(r"connection refused|ECONNREFUSED", re.IGNORECASE)
 _KILLED, _TERMINATED = 137, 143
 
@@ -88,14 +91,26 @@ def access_denied(container: Container) -> Finding | None:
     )
 
 
+_NAME_STEP = (
+    "if it is a Service's: knarr has no cluster DNS yet, so use a pod's address (kubectl get pods -o wide); "
+    "if it is not: check the name, and this machine's DNS"
+)
+
+
 def name_unresolved(container: Container) -> Finding | None:
-    return _logged(
-        container,
-        _NO_NAME,
-        f"{container.title} ends because a host name does not resolve",
-        "if it is a Service's: knarr has no cluster DNS yet, so use a pod's address (kubectl get pods -o wide); "
-        "if it is not: check the name, and this machine's DNS",
-    )
+    why = f"{container.title} ends because a host name does not resolve"
+    return _logged(container, _NO_NAME, why, _NAME_STEP)
+
+
+def init_unfinished(container: Container) -> Finding | None:
+    """An init container that runs on: the others wait for its end. Not a sidecar, which is meant to."""
+    if not (container.is_init and container.is_running) or container.spec.get("restartPolicy") == "Always":
+        return None
+    cause = f"{container.title} has not ended yet, and the pod's containers start after it"
+    if any(_NO_NAME.search(line) for line in container.log):
+        return Finding(f"{cause}: a host name does not resolve", evidence(*container.log_evidence), _NAME_STEP)
+    step = f"see what it waits for: kubectl logs {_place(container)} -c {container.name}"
+    return Finding(cause, evidence(*container.log_evidence), step)
 
 
 def peer_refused(container: Container) -> Finding | None:

@@ -65,6 +65,7 @@ CONTAINER: tuple[ContainerRule, ...] = (
     ending.peer_refused,
     ending.crashing,
     ending.ends_at_once,
+    ending.init_unfinished,
     probing.readiness,
     probing.not_yet_ready,
 )

@@ -157,6 +157,20 @@ ENDINGS = (
     Fault("peer unknown", scene(crashed(1), log=["lookup db: no such host"]), "name_unresolved", "does not resolve"),
     Fault("peer down", scene(crashed(1), log=["dial tcp: connection refused"]), "peer_refused", "does not listen"),
     Fault(
+        "init container that does not end",
+        scene(pod(RUNNING, is_init=True, phase="Pending"), log=["waiting for the table"]),
+        "init_unfinished",
+        "init container c has not ended yet",
+        "log: waiting for the table",
+    ),
+    Fault(
+        "init container that asks for a name",
+        scene(pod(RUNNING, is_init=True, phase="Pending"), log=["** server can't find db: NXDOMAIN", "waiting for db"]),
+        "init_unfinished",
+        "a host name does not resolve",
+        "log: waiting for db",
+    ),
+    Fault(
         "init container fails", scene(crashed(1, is_init=True), log=["no db"]), "crashing", "init container c", "no db"
     ),
     Fault(
