@@ -7,7 +7,7 @@ Not here: what a verb wants changed (verbs/*.py), how long a deletion waits (del
 """
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from knarr.apiserver import assigned, managed, status, strategy
 from knarr.apiserver.admission import chain
@@ -23,6 +23,10 @@ OBJECT_BYTES_MAX = 1_572_864
 """etcd's default limit of a request, which upstream's clients know as the limit of an object."""
 VERSION_REQUIRED = errors.Cause(
     "metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0x0: must be specified for an update"
+)
+TWICE_OWNED: Final = (
+    ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may "
+    "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"
 )
 RACES_MAX = 100
 NO_VERSION: Final = "0"
@@ -65,9 +69,29 @@ def checked_kind(context: RequestContext, obj: Json) -> Json:
         metadata = {key: value for key, value in metadata.items() if key != "namespace"}
     if metadata.get("managedFields") == []:  # which decoding would drop
         metadata = {**metadata, "managedFields": tracking.RESET}
+    if len(metadata.get("ownerReferences") or ()) > 1:
+        metadata = _each_owner_once(context, metadata)
     if metadata.get("resourceVersion") == NO_VERSION:
         metadata = {key: value for key, value in metadata.items() if key != "resourceVersion"}
     return {**obj, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata}
+
+
+def _each_owner_once(context: RequestContext, metadata: Json) -> Json:
+    """The metadata without owners that are named a second time in the very same words, which is warned of."""
+    owners: list[Any] = []
+    twice = []
+    for owner in metadata["ownerReferences"]:
+        if owner in owners:
+            twice.append(str(owner.get("uid", "")) if isinstance(owner, dict) else "")
+        else:
+            owners.append(owner)
+    if not twice:
+        return metadata
+    when = " after mutating admission happens" if context.route.verb == "patch" else ""
+    warning = TWICE_OWNED.format(when=when, uids=", ".join(twice))
+    if warning not in context.warnings:  # a patch may be put in several times
+        context.warnings.append(warning)
+    return {**metadata, "ownerReferences": owners}
 
 
 def check_name(context: RequestContext, obj: Json) -> None:

@@ -235,3 +235,23 @@ async def test_what_is_made_for_the_answer_alone_has_no_names(ask: Any) -> None:
 async def test_the_core_group_may_be_written_with_its_slash(ask: Any) -> None:
     made = await ask("POST", CONFIGMAPS, {"apiVersion": "/v1", "kind": "ConfigMap", "metadata": {"name": "c"}})
     assert (made["apiVersion"], made["metadata"]["name"]) == ("v1", "c")
+
+
+async def test_an_owner_that_is_named_twice_is_kept_once_and_warned_of(ask: Any) -> None:
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u-1"}
+    body = {"metadata": {"name": "c", "ownerReferences": [owner, owner]}}
+    add = [{"op": "add", "path": "/metadata/ownerReferences/-", "value": owner}]
+    asked = (
+        ("POST", CONFIGMAPS, body, "application/json"),
+        ("PUT", f"{CONFIGMAPS}/c", body, "application/json"),
+        ("PATCH", f"{CONFIGMAPS}/c", add, "application/json-patch+json"),
+    )
+    told = []
+    for method, path, content, media in asked:
+        response = await ask.send(method, path, content, media=media)
+        told.append([value for key, value in response.headers if key == "warning"])
+        assert b'"ownerReferences":[{' in response.body
+        assert response.body.count(b'"uid":"u-1"') == 1
+    assert [len(each) for each in told] == [1, 1, 1]
+    assert "duplicate UID(s) observed: u-1" in told[0][0]
+    assert "after mutating admission" in told[2][0]
