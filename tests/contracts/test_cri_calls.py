@@ -252,3 +252,22 @@ def target(url: str) -> Target:
 
 def path(url: str) -> str:
     return "/" + url.split("/", 3)[3]
+
+
+async def test_a_streamed_list_is_the_list(pod: Pod) -> None:
+    service, identity = pod.service, await pod.start("sleep 60")
+    for wanted in (None, s.PodSandboxFilter(id=pod.identity), s.PodSandboxFilter(id="none")):
+        listed = (await service.list_pod_sandbox(s.ListPodSandboxRequest(filter=wanted))).items
+        parts = service.stream_pod_sandboxes(s.StreamPodSandboxesRequest(filter=wanted))
+        assert [item async for part in parts for item in part.pod_sandboxes] == list(listed)
+    for held in (None, m.ContainerFilter(pod_sandbox_id=pod.identity), m.ContainerFilter(id="none")):
+        containers = (await service.list_containers(m.ListContainersRequest(filter=held))).containers
+        streamed = service.stream_containers(m.StreamContainersRequest(filter=held))
+        assert [item async for part in streamed for item in part.containers] == list(containers)
+    figures = service.stream_container_stats(st.StreamContainerStatsRequest())
+    assert [one.attributes.id async for part in figures for one in part.container_stats if one.attributes] == [identity]
+    pods = service.stream_pod_sandbox_stats(st.StreamPodSandboxStatsRequest())
+    found = [one.attributes.id async for part in pods for one in part.pod_sandbox_stats if one.attributes]
+    metrics = service.stream_pod_sandbox_metrics(st.StreamPodSandboxMetricsRequest())
+    told = [one.pod_sandbox_id async for part in metrics for one in part.pod_sandbox_metrics]
+    assert found == told == [pod.identity]

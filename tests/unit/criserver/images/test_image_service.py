@@ -1,5 +1,6 @@
 """The CRI's ImageService: images by id with all their names, found here first, removed with what nothing needs."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -79,6 +80,41 @@ async def test_the_verbose_status_says_how_the_name_came(node: Node) -> None:
     assert status.info["origin"] == "built"
     by_id = await server.image_status(ImageStatusRequest(image=spec(images.store.resolve("nginx").id), verbose=True))
     assert by_id.image == status.image
+
+
+async def test_an_image_is_the_same_by_id_by_every_name_and_by_digest(node: Node) -> None:
+    images, server = node
+    name = images.image("localhost:5000/web:v1", "a")
+    images.store.tag("localhost:5000/web:v1", "other.example/web:v2")
+    told = (await server.image_status(ImageStatusRequest(image=spec("localhost:5000/web:v1")))).image
+    assert told is not None
+    texts = (told.id, told.id.removeprefix("sha256:"), *told.repo_tags, *told.repo_digests)
+    assert f"other.example/web@{name.digest}" in texts
+    for text in texts:
+        assert (await server.image_status(ImageStatusRequest(image=spec(text)))).image == told, text
+
+
+async def test_an_image_pulled_by_its_digest_has_no_tag(node: Node) -> None:
+    images, server = node
+    digest = images.manifest("a")
+    reference = f"localhost:1/web@{digest}"
+    images.store.add(parse(reference), digest, "pulled")
+    told = (await server.image_status(ImageStatusRequest(image=spec(reference)))).image
+    assert told is not None
+    assert (told.repo_tags, told.repo_digests) == ((), (reference,))
+
+
+async def test_many_removals_at_once_all_succeed_and_none_leaves_the_image(node: Node) -> None:
+    images, server = node
+    images.image("nginx", "a")
+    image = images.store.resolve("nginx").id
+
+    async def remove() -> bool:
+        await server.remove_image(RemoveImageRequest(image=spec(image)))
+        return (await server.image_status(ImageStatusRequest(image=spec(image)))).image is None
+
+    assert await asyncio.gather(*(remove() for _ in range(5))) == [True] * 5
+    assert (await server.list_images(ListImagesRequest())).images == ()
 
 
 @needs_root
