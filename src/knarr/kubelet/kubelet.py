@@ -81,7 +81,7 @@ class Kubelet:
         aside: Aside = asyncio.to_thread,
     ) -> None:
         self.settings = settings
-        self._aside = aside
+        self.aside = aside
         self.runtime = runtime
         self.client = client
         self._clock = clock
@@ -393,7 +393,7 @@ class Kubelet:
             services=lambda: self._cache.list(Service),
             memory_capacity=machine.memory_bytes,
             allocatable=tuple(amounts.items()),
-            aside=self._aside,
+            aside=self.aside,
         )
 
 

@@ -17,9 +17,19 @@ from knarr.cri.messages.container import ContainerFilter, ContainerStateValue, L
 from knarr.cri.messages.enums import ContainerState, PodSandboxState
 from knarr.cri.messages.sandbox import ListPodSandboxRequest, PodSandboxFilter, PodSandboxStateValue
 from knarr.cri.messages.stats import LinuxPodSandboxStats, ListContainerStatsRequest, ListPodSandboxStatsRequest
-from knarr.kubelet import configuration, node_signals, observed, running_pods, static_pods, stats, summary
+from knarr.kubelet import (
+    configuration,
+    node_signals,
+    observed,
+    running_pods,
+    static_pods,
+    stats,
+    summary,
+    volume_figures,
+)
 from knarr.kubelet.kubelet import Kubelet
-from knarr.wire import http
+from knarr.kubelet.volume_figures import PodFigures
+from knarr.wire import http, parameters
 
 Page = Callable[[http.Request], Awaitable[http.Response]]
 JSON: http.Headers = (("content-type", "application/json"),)
@@ -66,12 +76,14 @@ class Pages:
         containers = (await runtime.list_containers(ListContainersRequest(filter=running))).containers
         return http.Response(200, JSON, msgspec.json.encode(running_pods.pod_list(sandboxes, containers)))
 
-    async def summary(self, _request: http.Request) -> http.Response:
+    async def summary(self, request: http.Request) -> http.Response:
+        """With `only_cpu_and_memory`, as `kubectl top` wants it, nothing else is looked at."""
         node, usages = await self._usages(rated=True)
         settings = self._kubelet.settings
-        around = summary.Surroundings(
-            node_signals.signals(settings.root_dir, settings.image_dir), await self._sandboxes()
-        )
+        around = summary.Surroundings()
+        if not parameters.is_true(dict(parse_qsl(request.query)).get("only_cpu_and_memory")):
+            signals = node_signals.signals(settings.root_dir, settings.image_dir)
+            around = summary.Surroundings(signals, await self._sandboxes(), await self._files())
         body = summary.summary(settings.node_name, node, self._kubelet.pods(), usages, around)
         return http.Response(200, JSON, msgspec.json.encode(body))
 
@@ -122,6 +134,24 @@ class Pages:
         except KnarrError:
             return {}
         return {observed.pod_uid(one.attributes.labels): one.linux for one in found if one.attributes and one.linux}
+
+    async def _files(self) -> dict[str, PodFigures]:
+        """Volumes and logs by the pod's uid, walked beside the event loop."""
+        settings, found = self._kubelet.settings, dict[str, PodFigures]()
+        pods = self._kubelet.pods()
+
+        def walk() -> None:
+            for pod in pods:
+                meta = pod.metadata
+                found[meta.uid] = volume_figures.of_pod(
+                    pod,
+                    settings.pod_dir(meta.uid) / "volumes",
+                    settings.memory_dir(meta.uid),
+                    settings.log_dir(meta.namespace, meta.name, meta.uid),
+                )
+
+        await self._kubelet.aside(walk)
+        return found
 
     async def _usages(self, *, rated: bool) -> tuple[stats.Usage, list[stats.ContainerUsage]]:
         """Node and containers; with rates, a second sample is taken where one is missing: nobody asked lately, or

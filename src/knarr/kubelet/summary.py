@@ -7,23 +7,25 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from knarr.base.clock import rfc3339
+from knarr.base.clock import Instant, rfc3339
 from knarr.cri.messages.image import UInt64Value
 from knarr.cri.messages.stats import LinuxPodSandboxStats, NetworkInterfaceUsage
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.pod_status import ContainerStatus
 from knarr.kubelet.eviction import Signal
 from knarr.kubelet.stats import ContainerUsage, Usage
+from knarr.kubelet.volume_figures import PodFigures, Taken
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the machine has left (node_signals.py), and network and processes of each pod by its uid."""
+    """What the machine has left (node_signals.py); network and processes, volumes and logs of each pod by its uid."""
 
     signals: Mapping[str, Signal] = field(default_factory=dict)
     sandboxes: Mapping[str, LinuxPodSandboxStats] = field(default_factory=dict)
+    files: Mapping[str, PodFigures] = field(default_factory=dict)
 
 
 def summary(
@@ -36,7 +38,7 @@ def summary(
     return {
         "node": {"nodeName": node_name, **_figures(node), **_machine(node, around.signals)},
         "pods": [
-            {**_pod(known[uid], found, around.signals), **_sandbox(found[0].usage, around.sandboxes.get(uid))}
+            {**_pod(known[uid], found, around), **_sandbox(found[0].usage, around.sandboxes.get(uid))}
             for uid, found in by_pod.items()
             if uid in known
         ],
@@ -75,7 +77,8 @@ def _figures(usage: Usage) -> Json:
     return {**started, "cpu": _cpu(usage), "memory": _memory(usage)}
 
 
-def _pod(pod: Pod, found: list[ContainerUsage], signals: Mapping[str, Signal]) -> Json:
+def _pod(pod: Pod, found: list[ContainerUsage], around: Surroundings) -> Json:
+    files = around.files.get(pod.metadata.uid, PodFigures())
     left = [usage.usage.available for usage in found]
     whole = Usage(
         at=max(usage.usage.at for usage in found),
@@ -83,28 +86,53 @@ def _pod(pod: Pod, found: list[ContainerUsage], signals: Mapping[str, Signal]) -
         nanocores=sum(usage.usage.nanocores or 0 for usage in found),
         working_set=sum(usage.usage.working_set for usage in found),
         rss=sum(usage.usage.rss for usage in found),
-        disk=sum(usage.usage.disk for usage in found),
-        inodes=sum(usage.usage.inodes for usage in found),
+        disk=sum(usage.usage.disk for usage in found) + sum(one.used for one in _on_disk(pod, files)),
+        inodes=sum(usage.usage.inodes for usage in found) + sum(one.inodes_used for one in _on_disk(pod, files)),
         memory=sum(usage.usage.memory for usage in found),
         available=None if None in left else sum(one for one in left if one is not None),
         page_faults=sum(usage.usage.page_faults for usage in found),
         major_page_faults=sum(usage.usage.major_page_faults for usage in found),
     )
+    volumes = [{**_taken(whole.at, taken), "name": name} for name, taken in files.volumes.items()]
     meta = pod.metadata
     began = {status.name: status.state.running.started_at for status in _statuses(pod) if status.state.running}
     return {
         "podRef": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
         "startTime": rfc3339(pod.status.start_time) if pod.status.start_time else None,
         **_figures(whole),
-        "ephemeral-storage": _written(whole, signals, "nodefs"),
+        "ephemeral-storage": _written(whole, around.signals, "nodefs"),
         "containers": [
             {
                 "name": usage.container,
                 **_figures(replace(usage.usage, started_at=began.get(usage.container))),
-                "rootfs": _written(usage.usage, signals, "imagefs"),
+                "rootfs": _written(usage.usage, around.signals, "imagefs"),
+                **_logs(whole.at, files.logs.get(usage.container)),
             }
             for usage in found
         ],
+        **({"volume": volumes} if volumes else {}),
+    }
+
+
+def _on_disk(pod: Pod, files: PodFigures) -> list[Taken]:
+    """Logs, and the volumes that lie on the disk: those in memory are the containers'."""
+    local = {v.name for v in pod.spec.volumes if v.empty_dir is None or v.empty_dir.medium != "Memory"}
+    return [*files.logs.values(), *(taken for name, taken in files.volumes.items() if name in local)]
+
+
+def _logs(at: Instant, taken: Taken | None) -> Json:
+    return {"logs": _taken(at, taken)} if taken is not None else {}
+
+
+def _taken(at: Instant, taken: Taken) -> Json:
+    return {
+        "time": rfc3339(at),
+        "availableBytes": taken.available,
+        "capacityBytes": taken.capacity,
+        "usedBytes": taken.used,
+        "inodesFree": taken.inodes_free,
+        "inodes": taken.inodes,
+        "inodesUsed": taken.inodes_used,
     }
 
 
