@@ -132,10 +132,35 @@ async def test_ports_are_forwarded_for_many_connections_at_once(path: str, runni
         await listener.wait_closed()
 
 
-async def _asked(port: int, content: bytes) -> bytes:
+@pytest.mark.parametrize("path", KUBECTLS, ids=lambda path: Path(path).name)
+async def test_a_port_that_closes_first_is_closed_to_the_client(path: str, running: Stage) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"that is all")
+        writer.close()
+
+    listener = await asyncio.start_server(greet, "127.0.0.1", 0)
+    remote, local = listener.sockets[0].getsockname()[1], free_port()
+    child = await asyncio.create_subprocess_exec(
+        path, "port-forward", f"--server={running.url}", "--kubeconfig=/dev/null", "web", f"{local}:{remote}",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert child.stdout is not None
+        async with asyncio.timeout(20):
+            await child.stdout.readline()
+            assert await _asked(local, b"", says_its_end=False) == b"that is all"
+    finally:
+        child.kill()
+        await child.wait()
+        listener.close()
+        await listener.wait_closed()
+
+
+async def _asked(port: int, content: bytes, *, says_its_end: bool = True) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(content)
-    writer.write_eof()
+    if says_its_end:
+        writer.write_eof()
     answer = await reader.read()
     writer.close()
     return answer

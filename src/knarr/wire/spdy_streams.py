@@ -127,7 +127,10 @@ class SpdyPort:
         await self._content.reset()
 
     async def close_write(self) -> None:
+        """Both streams: kubectl reads the errors to their end before it closes what it forwards, and a pod that has
+        said all has no more of them to come."""
         await self._content.close_write()
+        await self._error.close_write()
 
     async def close(self) -> None:
         self._content.discard()
