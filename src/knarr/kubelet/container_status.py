@@ -18,7 +18,7 @@ from knarr.kinds.lens.pod_status import ContainerStateTerminated, ContainerStatu
 from knarr.kubelet import members, resources, restarts
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedContainer, ObservedPod
-from knarr.kubelet.standing import Problem, Standing, start_key
+from knarr.kubelet.standing import START_FAILED, Problem, Standing, start_key
 
 Json = dict[str, Any]
 
@@ -114,10 +114,13 @@ def _states(
         return {"running": _times(startedAt=latest.started_at)}, previous
     if latest.is_exited or latest.state == ContainerState.CONTAINER_UNKNOWN:
         ended = terminated(latest, standing, runtime)
-        if problem is not None or is_starting:
+        is_over = problem is not None and problem.reason == START_FAILED  # the start that failed is this very end
+        if is_starting or not (problem is None or is_over):
             return waiting_state(problem, waiting), ended
         if will_restart(pod, container, latest, standing) and _is_backed_off(container.name, latest, standing):
             return {"waiting": _back_off(pod, container.name, latest, standing)}, ended
+        if is_over and will_restart(pod, container, latest, standing):
+            return waiting_state(problem, waiting), ended
         return ended, previous
     return waiting_state(problem, waiting), previous
 

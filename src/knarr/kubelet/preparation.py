@@ -26,7 +26,7 @@ from knarr.kubelet.images import StartFailed
 from knarr.kubelet.members import AnyContainer
 from knarr.kubelet.observed import ObservedPod
 from knarr.kubelet.shared import Shared
-from knarr.kubelet.standing import Problem
+from knarr.kubelet.standing import START_FAILED, Problem
 from knarr.kubelet.tokens import TokenSource
 from knarr.kubelet.volumes import files
 from knarr.kubelet.volumes.volumes import PodVolumes
@@ -195,7 +195,7 @@ class Starter:
         try:
             await self._shared.runtime.start_container(request)
         except (KnarrError, OSError) as error:
-            raise self._failed(container, "RunContainerError", error) from error
+            raise self._failed(container, START_FAILED, error) from error
         self._tell(container.name, "Normal", "Started", "Container started")
 
     def _mounts(

@@ -9,12 +9,17 @@ Everything here may be lost: after a restart it is rebuilt or harmless.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from knarr.base.backoff import Backoff, BackoffRule
 from knarr.base.clock import Instant
 from knarr.kubelet.restarts import RULES
 
 SANDBOX = "sandbox"
+
+
+START_FAILED: Final = "RunContainerError"
+"""The reason of a problem whose container was made and has ended with its start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,23 @@ def test_a_container_that_could_not_start_did_not_begin_in_1970() -> None:
         assert {key: value for key, value in found.items() if key.endswith("At")} == wanted
 
 
+def test_a_start_that_failed_is_an_end_like_any_other_once_it_is_backed_off_or_final() -> None:
+    refused = replace(ended(code=128), reason="StartError")
+    problem = {"c": Problem("RunContainerError", "no such program")}
+
+    def state(subject: Pod, standing: Standing) -> tuple[str, str]:
+        found = status(subject, seen(refused), standing)["containerStatuses"][0]["state"]
+        ((kind, rest),) = found.items()
+        return kind, rest["reason"]
+
+    assert state(pod(), Standing(problems=problem)) == ("waiting", "RunContainerError")
+    backed_off = Standing(problems=problem, backoffs={"c": Backoff(1, NOW)})
+    assert state(pod(), backed_off) == ("waiting", "CrashLoopBackOff")
+    assert state(pod(restartPolicy="Never"), Standing(problems=problem)) == ("terminated", "StartError")
+    starting = Standing(problems=problem, in_flight=frozenset({start_key("c")}))
+    assert state(pod(restartPolicy="Never"), starting) == ("waiting", "RunContainerError")
+
+
 def test_a_container_waits_for_its_hook_its_image_or_its_turn() -> None:
     hook = Standing(in_flight=frozenset({start_key("c")}))
     assert status(pod(), seen(up()), hook)["containerStatuses"][0]["state"] == {
