@@ -49,6 +49,10 @@ def runs_as_root(container: Container) -> Finding | None:
     )
 
 
+_NAMED_PROGRAM = re.compile(r"""executable file [`'"]([^`'"]+)[`'"] not found|exec: "([^"]+)": executable""")
+"""As crun and as runc say it."""
+
+
 def not_made(container: Container) -> Finding | None:
     """Any other error on the way to a made container."""
     if container.reason not in _CONFIG_REASONS or not container.message:
@@ -62,12 +66,19 @@ def program_missing(container: Container) -> Finding | None:
     said = _start_error(container).lower()
     if "executable file" not in said and "no such file" not in said:
         return None
-    command = (container.spec.get("command") or ["the image's entrypoint"])[0]
+    named = _NAMED_PROGRAM.search(_start_error(container))
+    program = (named[1] or named[2]) if named else (container.spec.get("command") or ["the image's entrypoint"])[0]
     return Finding(
-        f"{container.title} starts a program that is not in its image: {command}",
-        evidence(_start_error(container), f"command: {container.spec.get('command', 'from the image')}"),
+        f"{container.title} starts a program that is not in its image: {program}",
+        evidence(_start_error(container), _words(container)),
         "mend command (or the image's ENTRYPOINT); a script also needs the interpreter its first line names",
     )
+
+
+def _words(container: Container) -> str:
+    """What the container starts, as its spec says it."""
+    command, args = container.spec.get("command"), container.spec.get("args")
+    return f"command: {command or 'from the image'}" + (f", args: {args}" if args else "")
 
 
 def program_not_executable(container: Container) -> Finding | None:
@@ -75,7 +86,7 @@ def program_not_executable(container: Container) -> Finding | None:
         return None
     return Finding(
         f"{container.title} starts a file that is not executable",
-        evidence(_start_error(container), f"command: {container.spec.get('command', 'from the image')}"),
+        evidence(_start_error(container), _words(container)),
         "chmod +x the file in the Dockerfile, or run it by its interpreter (command: [sh, FILE])",
     )
 

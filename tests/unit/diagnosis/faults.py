@@ -107,8 +107,15 @@ CONFIGURATION = (
         "program not in the image",
         refused_start("executable file `nope` not found in $PATH: No such file or directory"),
         "program_missing",
-        "not in its image",
+        "not in its image: nope",
         "nope",
+    ),
+    Fault(
+        "program not in the image, as runc says it",
+        refused_start('exec: "slep": executable file not found in $PATH: unknown'),
+        "program_missing",
+        "not in its image: slep",
+        "slep",
     ),
     Fault(
         "program not executable", refused_start("open: Permission denied"), "program_not_executable", "not executable"
