@@ -8,12 +8,14 @@ are local_storage.py's. Spec: docs "Node-pressure Eviction". Vocabulary: a thres
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from fractions import Fraction
 from typing import Final, Literal
 
 from knarr.base.clock import Instant
 from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import admission, demands, quantities
 from knarr.kubelet.standing import Stop
+from knarr.objects import quantity
 
 Condition = Literal["MemoryPressure", "DiskPressure", "PIDPressure"]
 IMMEDIATE_GRACE_SECONDS: Final = 1
@@ -164,8 +166,8 @@ def _requests(pod: Pod, resource: str) -> dict[str, int]:
 def _message(threshold: Threshold, signal: Signal, candidate: Candidate) -> str:
     """Upstream's words about the cause and the containers above their request."""
     resource = threshold.resource
-    quantity, available = _text(threshold.quantity(signal.capacity)), _text(signal.available)
-    text = f"The node was low on resource: {resource}. Threshold quantity: {quantity}, available: {available}. "
+    wanted, available = _text(threshold.quantity(signal.capacity)), _text(signal.available)
+    text = f"The node was low on resource: {resource}. Threshold quantity: {wanted}, available: {available}. "
     if resource not in ("memory", "ephemeral-storage"):
         return text
     used = candidate.memory if resource == "memory" else candidate.disk
@@ -177,5 +179,5 @@ def _message(threshold: Threshold, signal: Signal, candidate: Candidate) -> str:
 
 
 def _text(amount: int) -> str:
-    """Bytes as a quantity: Ki where it divides, as upstream's messages show them."""
-    return f"{amount >> 10}Ki" if amount >= 1024 else str(amount)
+    """Bytes as upstream's messages show them: in the largest unit that divides them."""
+    return quantity.text(Fraction(amount), like="1Ki")

@@ -106,8 +106,8 @@ def test_the_message_is_upstreams() -> None:
     assert chosen is not None
     assert (chosen[1].reason, chosen[1].message) == (
         "Evicted",
-        "The node was low on resource: memory. Threshold quantity: 102400Ki, available: 51200Ki. "
-        "Container c was using 20480Ki, request is 10240Ki, has larger consumption of memory. ",
+        "The node was low on resource: memory. Threshold quantity: 100Mi, available: 50Mi. "
+        "Container c was using 20Mi, request is 10Mi, has larger consumption of memory. ",
     )
 
 
@@ -122,7 +122,7 @@ def test_what_sidecars_and_the_pod_itself_asked_for_counts() -> None:
     assert chosen[0] is over.pod
     proxy = eviction.victim(MEMORY, SHORT, [replace(asked, memory={"proxy": 2 << 30})])
     assert proxy is not None
-    assert "Container proxy was using 2097152Ki, request is 1048576Ki" in proxy[1].message
+    assert "Container proxy was using 2Gi, request is 1Gi" in proxy[1].message
 
 
 def test_a_hard_threshold_grants_a_second_and_a_soft_one_what_the_node_allows() -> None:
