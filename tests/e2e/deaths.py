@@ -42,6 +42,14 @@ def running(argument: str) -> list[int]:
     return found
 
 
+def started(argument: str, seconds: float = 10) -> list[int]:
+    """The same, once there is one: a container that was started may not have come to its own program yet."""
+    end = time.monotonic() + seconds
+    while not (found := running(argument)) and time.monotonic() < end:
+        time.sleep(0.01)  # an outside view has to look again
+    return found
+
+
 def monitors(cluster: Cluster) -> dict[int, list[str]]:
     """The command lines of this cluster's conmons by pid."""
     found = {}

@@ -46,7 +46,7 @@ def one_round(cluster: Cluster, image: str, number: int, dice: random.Random) ->
     name, argument = f"mortal-{number}", str(100_000 + number)
     deaths.apply(cluster, [deaths.pod(name, image, ["sleep", argument], restartPolicy="Never")])
     ready(cluster, "of=mortal")
-    [process] = deaths.running(argument)
+    [process] = deaths.started(argument)
     both = deaths.pids(cluster)
     victims = dice.choice([both[:1], both[1:], both])
     began = time.monotonic()
