@@ -106,3 +106,19 @@ def test_configuration_reaches_variables_and_files(cluster: Cluster, applied: No
 
 def test_top_shows_the_node_in_percent(cluster: Cluster) -> None:
     assert "%" in cluster.ok(cluster.kubectl("top", "node"))
+
+
+def test_images_that_are_built_here_have_the_names_of_exercises(cluster: Cluster, image: str) -> None:
+    """examples/course, as its README says."""
+    cluster.ok(cluster.knarr("tag", image, "busybox"))
+    context = cluster.context(Dockerfile=(EXAMPLES / "course" / "Dockerfile").read_text())
+    cluster.ok(cluster.knarr("build", "--build-arg", f"REGISTRY={cluster.registry}", "-t", "nginx", str(context)))
+    cluster.ok(cluster.kubectl("run", "web", "--image=nginx", "--port=80"))
+    try:
+        ready(cluster, "web")
+        address = cluster.get("pod", "web")["status"]["podIP"]
+        ask = ("run", "ask", "--rm", "-i", "--restart=Never", "--image=busybox", "--", "wget", "-qO-")
+        assert "is called nginx here" in cluster.ok(cluster.kubectl(*ask, f"http://{address}/"))
+        cluster.until("it was built on this machine", "describe", "pod", "web")
+    finally:
+        cluster.ok(cluster.kubectl("delete", "pod", "web", "--now"))

@@ -63,7 +63,8 @@ def claim_unbound(scene: Scene) -> Iterator[Finding]:
     else:
         cause, step = (
             "the claim is not bound: no volume fits it",
-            "create a PersistentVolume that fits, or name a class",
+            "create a PersistentVolume that fits, or name a class; knarr makes and mounts no volumes of claims yet: "
+            "a pod that is to run needs emptyDir or hostPath",
         )
     yield Finding(cause, shown, step)
 

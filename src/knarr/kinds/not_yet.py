@@ -33,6 +33,10 @@ _ROWS: Final[Mapping[str, NotYet]] = {
         "knarr does not route Services yet: nothing answers at this Service's address, node port or name",
         "reach its pods by their own addresses (kubectl get pods -o wide), or by kubectl port-forward service/NAME",
     ),
+    "PersistentVolumeClaim": NotYet(
+        "knarr does not mount PersistentVolumes yet: a pod that uses this claim does not start",
+        "use an emptyDir or a hostPath volume in the pod",
+    ),
     "NetworkPolicy": NotYet(
         "knarr does not enforce NetworkPolicies yet: this one is stored and keeps nothing out",
         "rely on no NetworkPolicy here",
