@@ -168,6 +168,6 @@ class Pages:
         last = self._rates.last.get("node")
         if last is not None and now - last[0] > FRESH:
             self._rates.last.clear()
-        usages = stats.container_usages(found, self._rates)
+        usages = stats.container_usages(found, self._rates, stats.starts(self._kubelet.pods()))
         self._rates.keep_only({"node", *(item.attributes.id for item in found if item.attributes)})
         return stats.node_usage(now, self._rates), usages

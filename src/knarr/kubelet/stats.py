@@ -5,13 +5,15 @@ Pure but for `node_usage`, which reads /proc. CPU in use is a rate between two s
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from knarr.base.clock import Instant
 from knarr.cri.messages.image import FilesystemUsage, UInt64Value
 from knarr.cri.messages.stats import ContainerStats, MemoryUsage
+from knarr.kinds.lens.pod import Pod
 from knarr.kubelet import observed
 
 JIFFIES = os.sysconf("SC_CLK_TCK")
@@ -66,7 +68,24 @@ class Rates:
             del self.last[key]
 
 
-def container_usages(found: Iterable[ContainerStats], rates: Rates) -> list[ContainerUsage]:
+Starts = Mapping[tuple[str, str], Instant | None]
+"""(the pod's uid, the container's name) → since when it runs."""
+
+
+def starts(pods: Iterable[Pod]) -> Starts:
+    """Since when each running container runs, as its pod's status says."""
+    return {
+        (pod.metadata.uid, one.name): one.state.running.started_at
+        for pod in pods
+        for status in (pod.status,)
+        for one in (*status.init_container_statuses, *status.container_statuses, *status.ephemeral_container_statuses)
+        if one.state.running is not None
+    }
+
+
+def container_usages(
+    found: Iterable[ContainerStats], rates: Rates, started: Starts = MappingProxyType({})
+) -> list[ContainerUsage]:
     """The usage of every container that belongs to a pod."""
     usages = []
     for stats in found:
@@ -91,6 +110,7 @@ def container_usages(found: Iterable[ContainerStats], rates: Rates) -> list[Cont
             available=memory.available_bytes.value if memory.available_bytes is not None else None,
             page_faults=_value(memory.page_faults),
             major_page_faults=_value(memory.major_page_faults),
+            started_at=started.get((labels[observed.POD_UID], labels.get(observed.CONTAINER_NAME, ""))),
         )
         usages.append(
             ContainerUsage(
@@ -146,6 +166,12 @@ def resource_metrics(node: Usage, usages: Iterable[ContainerUsage]) -> str:
         lines.append(_sample("container_cpu_usage_seconds_total", _labels(one), seconds, one.usage.at))
     lines += _family("container_memory_working_set_bytes", "gauge")
     lines += [_sample("container_memory_working_set_bytes", _labels(o), o.usage.working_set, o.usage.at) for o in found]
+    lines += _family("container_start_time_seconds", "gauge")
+    lines += [
+        f"container_start_time_seconds{_labels(one)} {one.usage.started_at.timestamp():.10g}"
+        for one in found
+        if one.usage.started_at is not None
+    ]
     lines += _family("node_cpu_usage_seconds_total", "counter")
     lines += [_sample("node_cpu_usage_seconds_total", "", node.cpu_nanoseconds / 1e9, node.at)]
     lines += _family("node_memory_working_set_bytes", "gauge")

@@ -4,14 +4,13 @@ Pure: usages, signals of the machine and the sandboxes' statistics come in as va
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from knarr.base.clock import Instant, rfc3339
 from knarr.cri.messages.image import UInt64Value
 from knarr.cri.messages.stats import LinuxPodSandboxStats, NetworkInterfaceUsage
 from knarr.kinds.lens.pod import Pod
-from knarr.kinds.lens.pod_status import ContainerStatus
 from knarr.kubelet.eviction import Signal
 from knarr.kubelet.stats import ContainerUsage, Usage
 from knarr.kubelet.volume_figures import PodFigures, Taken
@@ -95,7 +94,6 @@ def _pod(pod: Pod, found: list[ContainerUsage], around: Surroundings) -> Json:
     )
     volumes = [{**_taken(whole.at, taken), "name": name} for name, taken in files.volumes.items()]
     meta = pod.metadata
-    began = {status.name: status.state.running.started_at for status in _statuses(pod) if status.state.running}
     return {
         "podRef": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
         "startTime": rfc3339(pod.status.start_time) if pod.status.start_time else None,
@@ -104,7 +102,7 @@ def _pod(pod: Pod, found: list[ContainerUsage], around: Surroundings) -> Json:
         "containers": [
             {
                 "name": usage.container,
-                **_figures(replace(usage.usage, started_at=began.get(usage.container))),
+                **_figures(usage.usage),
                 "rootfs": _written(usage.usage, around.signals, "imagefs"),
                 **_logs(whole.at, files.logs.get(usage.container)),
             }
@@ -134,11 +132,6 @@ def _taken(at: Instant, taken: Taken) -> Json:
         "inodes": taken.inodes,
         "inodesUsed": taken.inodes_used,
     }
-
-
-def _statuses(pod: Pod) -> Iterable[ContainerStatus]:
-    status = pod.status
-    return (*status.init_container_statuses, *status.container_statuses, *status.ephemeral_container_statuses)
 
 
 def _written(usage: Usage, signals: Mapping[str, Signal], name: str) -> Json:

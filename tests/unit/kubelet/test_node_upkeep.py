@@ -164,7 +164,9 @@ def test_the_summary_tells_starts_all_of_memory_and_what_the_disk_has() -> None:
     found = structs.replace(sample(NOW.timestamp(), 1), memory=memory, writable_layer=layer)
     web = pod_told({"running": {"startedAt": "2030-01-01T00:00:00Z"}}, restarts=0)
     disk = {name: Signal(40, 100) for name in ("nodefs.available", "imagefs.available", "imagefs.inodesFree")}
-    usages = stats.container_usages([found], stats.Rates())
+    usages = stats.container_usages([found], stats.Rates(), stats.starts([web]))
+    text = stats.resource_metrics(stats.Usage(NOW), usages)
+    assert 'container_start_time_seconds{container="c",namespace="default",pod="web"} 1893456000\n' in text
     shown = summary.summary("n1", stats.Usage(NOW), [web], usages, Surroundings(disk))["pods"][0]
     at = "2030-01-01T00:00:00Z"
     wanted = {
