@@ -70,6 +70,19 @@ def without(config: Config, name: str) -> Config:
     return result
 
 
+def use(file: Path, context: str) -> str:
+    """The context, and what keeps kubectl from using it, if anything does."""
+    try:
+        config = read(file)
+    except (Failure, OSError) as error:
+        return f"{context}; kubectl cannot: {error}"
+    listed = config.get("contexts")
+    if not any(isinstance(entry, dict) and entry.get("name") == context for entry in listed or ()):
+        return f"{context}, which {file} does not have: knarr up writes it there"
+    current = config.get("current-context") or "none"
+    return context if current == context else f"{context}; kubectl uses {current}: kubectl config use-context {context}"
+
+
 def read(file: Path) -> Config:
     """The file's config; {} if there is none. Raises Failure when it is not a kubeconfig."""
     try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from knarr.assembly import supervise
 from knarr.assembly.settings import Settings
-from knarr.cli import printing, target
+from knarr.cli import kubeconfig, printing, target
 
 ANSWER_SECONDS = 3.0
 
@@ -40,7 +40,7 @@ def _show(settings: Settings, state: dict[str, Any]) -> None:
     rows.append(["API", f"{state['api']} on https://127.0.0.1:{settings.port}"])
     if not settings.api_only:
         rows.append(["node", f"{settings.node_name} {state['node']}"])
-    rows.append(["context", settings.context])
+    rows.append(["context", kubeconfig.use(kubeconfig.path(settings.owner_uid), settings.context)])
     rows.append(["state", str(settings.data_dir)])
     printing.show(printing.table(["PART", "STATE"], rows))
 

@@ -53,3 +53,26 @@ def test_what_is_no_kubeconfig_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(Failure):
         kubeconfig.read(file)
     assert file.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{current-context: knarr, contexts: [{name: knarr}]}", "knarr"),
+        (
+            "{current-context: work, contexts: [{name: knarr}, {name: work}]}",
+            "knarr; kubectl uses work: kubectl config use-context knarr",
+        ),
+        ("{contexts: [{name: knarr}]}", "knarr; kubectl uses none: kubectl config use-context knarr"),
+        ("{contexts: null}", "knarr, which FILE does not have: knarr up writes it there"),
+        ("{{{", "knarr; kubectl cannot: FILE is not YAML"),
+    ],
+)
+def test_status_says_what_keeps_kubectl_from_the_cluster(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "config"
+    file.write_text(text)
+    assert kubeconfig.use(file, "knarr") == said.replace("FILE", str(file))
+
+
+def test_a_kubeconfig_that_is_not_there_has_no_context(tmp_path: Path) -> None:
+    assert "does not have" in kubeconfig.use(tmp_path / "none", "knarr")
