@@ -71,6 +71,12 @@ class Heartbeat:
         self.node = msgspec.convert(await self._client.get(NODE, "", self._settings.node_name), Node)
         return self.node
 
+    def heard(self, node: Node) -> None:
+        """This machine's Node as somebody changed it."""
+        self.node = node
+        if node_status.advertised(node.status):
+            self.poke()
+
     def poke(self) -> None:
         self._poked.set()
 
@@ -114,6 +120,7 @@ class Heartbeat:
     async def _report(self) -> None:
         """Write the status if anything but a heartbeat time changed, or if the last report is old."""
         fresh = await self._status()
+        fresh["allocatable"] |= node_status.advertised(self.node.status)
         wanted = node_status.stamped(fresh, self._reported.get("conditions", ()))
         written = await self._client.patch(
             NODE, "", self._settings.node_name, {"status": wanted}, patch="strategic", subresource="status"

@@ -27,6 +27,7 @@ from knarr.cri.protocol import ImageService, RuntimeService
 from knarr.kinds.core_config import NODE
 from knarr.kinds.core_pod import POD
 from knarr.kinds.core_service import SERVICE
+from knarr.kinds.lens.node import Node
 from knarr.kinds.lens.pod import Pod
 from knarr.kinds.lens.service import Service
 from knarr.kubelet import (
@@ -85,7 +86,7 @@ class Kubelet:
         self.runtime = runtime
         self.client = client
         self._clock = clock
-        self._cache = Cache([POD, SERVICE])
+        self._cache = Cache([POD, SERVICE, NODE])
         pulled = PulledImages(settings.root_dir, aside)
         self._puller = ImagePuller(images, clock, restarts.rule(settings.backoff), settings.pulls_max, pulled)
         self._sources = ObjectSources(client, clock, settings.api_wait_seconds)
@@ -173,6 +174,8 @@ class Kubelet:
     # -- the node's pods ---
 
     def _changed(self, changed: Changed) -> None:
+        if changed.kind == NODE and changed.new is not None:
+            self.heartbeat.heard(changed.new.lens(Node))
         if changed.kind != POD:
             return
         uid = changed.held.metadata.uid
@@ -234,7 +237,8 @@ class Kubelet:
 
     def _place(self) -> admission.Place:
         """This node as a pod meets it."""
-        amounts = demands.amounts(node_status.capacity(self.settings, self.heartbeat.machine))
+        offered = node_status.capacity(self.settings, self.heartbeat.machine)
+        amounts = demands.amounts({**offered, **node_status.extended(self.heartbeat.node.status.capacity)})
         return admission.Place(
             node=self.heartbeat.node,
             allocatable=amounts,
@@ -303,7 +307,10 @@ class Kubelet:
                 worker.mirrored(*(shown or (None, b"")))
 
     async def _reflect(self, ready: Ready) -> None:
-        selections = {POD: Selection(fields=f"spec.nodeName={self.settings.node_name}")}
+        selections = {
+            POD: Selection(fields=f"spec.nodeName={self.settings.node_name}"),
+            NODE: Selection(fields=f"metadata.name={self.settings.node_name}"),
+        }
         await reflector.run(self.client, self._cache, self._clock, ready, selections=selections)
 
     # -- the runtime ---

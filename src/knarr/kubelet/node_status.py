@@ -5,7 +5,7 @@ Registration, heartbeat and Lease are heartbeat.py's. Spec: docs "Node Status".
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from knarr.base.clock import Instant, rfc3339, rfc3339_micro
 from knarr.cri.messages.image import Image
 from knarr.cri.messages.runtime import StatusResponse
+from knarr.kinds.lens.node import NodeStatus
 from knarr.kubelet.settings import KubeletSettings
 
 Json = dict[str, Any]
@@ -113,6 +114,18 @@ def capacity(settings: KubeletSettings, host: Machine) -> Json:
         "hugepages-2Mi": "0",
         "pods": str(settings.max_pods),
     }
+
+
+def extended(amounts: Mapping[str, str]) -> dict[str, str]:
+    """The resources that somebody advertised for this node by patching its capacity: those named by a domain."""
+    return {name: amount for name, amount in amounts.items() if "/" in name and "kubernetes.io/" not in name}
+
+
+def advertised(live: NodeStatus) -> Json:
+    """What allocatable lacks of the extended resources that the live capacity has, and null for what is gone there."""
+    wanted, shown = extended(live.capacity), extended(live.allocatable)
+    found: Json = {name: amount for name, amount in wanted.items() if shown.get(name) != amount}
+    return found | dict.fromkeys(shown.keys() - wanted.keys())
 
 
 @dataclass(frozen=True, slots=True)

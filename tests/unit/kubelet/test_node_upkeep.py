@@ -33,6 +33,7 @@ from knarr.cri.messages.stats import (
 )
 from knarr.kinds.lens.config import Secret
 from knarr.kinds.lens.container import Container
+from knarr.kinds.lens.node import NodeStatus
 from knarr.kubelet import images, inspection, log_rotation, node_status, stats, summary
 from knarr.kubelet.eviction import Signal
 from knarr.kubelet.log_rotation import OpenLog
@@ -316,3 +317,11 @@ def test_a_node_that_is_well_says_so_and_one_that_is_not_says_why(tmp_path: Path
     assert stamped["DiskPressure"]["reason"] == "KubeletHasDiskPressure"
     assert stamped["MemoryPressure"]["lastTransitionTime"] == "2030-01-01T00:00:00Z"
     assert stamped["Ready"]["lastTransitionTime"] == "2030-01-01T00:00:05Z"
+
+
+def test_what_somebody_advertises_of_a_node_can_be_allocated() -> None:
+    shown = {"cpu": "2", "pods": "110"}
+    live = NodeStatus(capacity={**shown, "example.com/dongle": "4"}, allocatable={**shown, "example.com/gone": "1"})
+    assert node_status.advertised(live) == {"example.com/dongle": "4", "example.com/gone": None}
+    settled = {**shown, "example.com/dongle": "4"}
+    assert node_status.advertised(NodeStatus(capacity=settled, allocatable=settled)) == {}
