@@ -67,7 +67,9 @@ def of(kind: str, obj: Json) -> NotYet | None:
     row = _ROWS.get(kind)
     if row is not None and kind == "Service":
         spec = obj.get("spec") or {}
-        # One without an address is a name alone: that it does not resolve is the only thing to say of it.
-        if spec.get("type") == "ExternalName" or spec.get("clusterIP") == "None":
-            return NotYet("knarr has no cluster DNS yet: this Service's name does not resolve", row.instead)
+        lack = "knarr has no cluster DNS yet: this Service's name does not resolve"
+        if spec.get("type") == "ExternalName":
+            return NotYet(lack, "use its spec.externalName itself")
+        if spec.get("clusterIP") == "None":
+            return NotYet(lack, row.instead)
     return row

@@ -27,7 +27,7 @@ async def tags(state: State, call: Call) -> Response:
             raise Failure("NAME_UNKNOWN", f"repository {call.name} is not known to the registry")
         found.update(await state.upstream.tags(call.name, call.query.get("ns", "")))
     shown, link = page(sorted(found), call, f"/v2/{call.name}/tags/list")
-    return Response(200, (_JSON, *link), json.dumps({"name": call.name, "tags": shown}).encode())
+    return Response(200, (_JSON, *link), _line({"name": call.name, "tags": shown}))
 
 
 async def catalog(state: State, call: Call) -> Response:
@@ -35,7 +35,7 @@ async def catalog(state: State, call: Call) -> Response:
     parsed = (name.parsed for name in state.names)
     repositories = sorted({reference.path for reference in parsed if reference.domain == state.domain})
     shown, link = page(repositories, call, "/v2/_catalog")
-    return Response(200, (_JSON, *link), json.dumps({"repositories": shown}).encode())
+    return Response(200, (_JSON, *link), _line({"repositories": shown}))
 
 
 async def referrers(state: State, call: Call) -> Response:
@@ -63,6 +63,11 @@ async def referrers(state: State, call: Call) -> Response:
     body = msgspec.json.decode(encode(index))
     body.setdefault("manifests", [])
     return Response(200, headers, json.dumps(body).encode())
+
+
+def _line(value: object) -> bytes:
+    """Compact and with an end of line, as upstream's registry writes it: people read it with curl."""
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
 def _is_own(state: State, call: Call) -> bool:

@@ -314,7 +314,8 @@ async def test_the_catalog_holds_this_registrys_repositories(ask: Asked) -> None
     digest = digests.parse(await ask.push())
     for text in ("localhost:5000/team/app", "docker.io/library/nginx"):
         ask.names.tag(references.parse(text), digest, media_type="m", size=1, origin="built")
-    assert await members(await ask("GET", "/v2/_catalog")) == {"repositories": ["team/app", "web"]}
+    whole = await ask("GET", "/v2/_catalog")
+    assert await body_of(whole) == b'{"repositories":["team/app","web"]}\n'
     page = await ask("GET", "/v2/_catalog?n=1")
     assert ((await members(page))["repositories"], header(page, "link")) == (
         ["team/app"],
