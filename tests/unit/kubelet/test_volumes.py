@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,7 @@ def test_an_update_swaps_all_files_at_once_and_leaves_no_remains(tmp_path: Path)
     target = tmp_path / "v"
     assert atomic.write(target, {"a": File(b"1"), "b": File(b"1"), "gone": File(b"1")})
     before = os.readlink(target / "..data")
+    assert re.fullmatch(r"\.\.\d{4}(_\d\d){5}\.\d{10}", before), "named by the time, as upstream's"
     held = os.open(target / "..data" / "a", os.O_RDONLY)
     assert not atomic.write(target, {"a": File(b"1"), "b": File(b"1"), "gone": File(b"1")})
     assert os.readlink(target / "..data") == before, "what is the same is not written again"

@@ -8,6 +8,7 @@ next write makes good. Not here: what the files are (volumes/files.py).
 import os
 import shutil
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from knarr.base.ids import RandomBytes
 from knarr.kubelet.volumes.files import File
 
 CURRENT = "..data"
+STAMP = "..%Y_%m_%d_%H_%M_%S."
 
 
 def write(
@@ -31,7 +33,8 @@ def write(
         _link(directory, files)
         _sweep(directory)
         return False
-    fresh = directory / f"..{random(8).hex()}"
+    # The time is for people who look; the number tells two of one second apart.
+    fresh = directory / f"{time.strftime(STAMP, time.gmtime())}{int.from_bytes(random(4)):010}"
     try:
         _write_all(fresh, files, gid)
     except BaseException:
