@@ -118,7 +118,8 @@ def _creation(kind: Kind, root: Any, name: str, number: int, wanted: Json) -> Ac
             },
             "ownerReferences": [claims.controller_reference(kind, meta)],
         },
-        "data": wanted,
+        # In the order of names, as Go writes it: kubectl compares the text to tell a template that is there already.
+        "data": msgspec.json.decode(msgspec.json.encode(wanted, order="deterministic")),
         "revision": number,
     }
     return Create(CONTROLLERREVISION, meta.namespace, body, tolerate_existing=True)

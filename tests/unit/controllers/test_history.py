@@ -34,3 +34,12 @@ def test_a_taken_name_is_counted_and_another_one_is_found() -> None:
     created = twice.actions[0]
     assert isinstance(created, Create)
     assert created.body["metadata"]["name"] == twice.update
+
+
+def test_the_content_is_written_in_the_order_of_names() -> None:
+    template: Json = {"spec": {"nodeName": "n", "containers": []}, "metadata": {}}
+    (created,) = history.of(DAEMONSET, ROOT, template, view()).actions
+    assert isinstance(created, Create)
+    assert msgspec.json.encode(created.body["data"]) == (
+        b'{"spec":{"template":{"$patch":"replace","metadata":{},"spec":{"containers":[],"nodeName":"n"}}}}'
+    )
