@@ -85,8 +85,8 @@ def _pod(pod: Pod, found: list[ContainerUsage], around: Surroundings) -> Json:
         nanocores=sum(usage.usage.nanocores or 0 for usage in found),
         working_set=sum(usage.usage.working_set for usage in found),
         rss=sum(usage.usage.rss for usage in found),
-        disk=sum(usage.usage.disk for usage in found) + sum(one.used for one in _on_disk(pod, files)),
-        inodes=sum(usage.usage.inodes for usage in found) + sum(one.inodes_used for one in _on_disk(pod, files)),
+        disk=sum(usage.usage.disk for usage in found) + sum(one.used for one in _on_disk(files)),
+        inodes=sum(usage.usage.inodes for usage in found) + sum(one.inodes_used for one in _on_disk(files)),
         memory=sum(usage.usage.memory for usage in found),
         available=None if None in left else sum(one for one in left if one is not None),
         page_faults=sum(usage.usage.page_faults for usage in found),
@@ -112,10 +112,9 @@ def _pod(pod: Pod, found: list[ContainerUsage], around: Surroundings) -> Json:
     }
 
 
-def _on_disk(pod: Pod, files: PodFigures) -> list[Taken]:
-    """Logs, and the volumes that lie on the disk: those in memory are the containers'."""
-    local = {v.name for v in pod.spec.volumes if v.empty_dir is None or v.empty_dir.medium != "Memory"}
-    return [*files.logs.values(), *(taken for name, taken in files.volumes.items() if name in local)]
+def _on_disk(files: PodFigures) -> list[Taken]:
+    """Logs and volumes; those in memory are the containers'."""
+    return [*files.logs.values(), *(taken for name, taken in files.volumes.items() if name not in files.in_memory)]
 
 
 def _logs(at: Instant, taken: Taken | None) -> Json:

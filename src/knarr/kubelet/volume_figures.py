@@ -26,9 +26,10 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class PodFigures:
-    """By the volume's name, and by the container's."""
+    """By the volume's name, and by the container's; which volumes lie in memory, and take nothing of a disk."""
 
     volumes: Mapping[str, Taken] = field(default_factory=dict)
+    in_memory: frozenset[str] = frozenset()
     logs: Mapping[str, Taken] = field(default_factory=dict)
 
 
@@ -45,7 +46,12 @@ def of_pod(pod: Pod, volumes: Path, memory: Path, logs: Path) -> PodFigures:
         for container in (*pod.spec.init_containers, *pod.spec.containers)
         if (taken := of_directory(logs / container.name)) is not None
     }
-    return PodFigures(found, told)
+    in_memory = {
+        volume.name
+        for volume in pod.spec.volumes
+        if (memory / volume.name).is_dir() or (volume.empty_dir is not None and volume.empty_dir.medium == "Memory")
+    }
+    return PodFigures(found, frozenset(in_memory), told)
 
 
 def of_directory(directory: Path) -> Taken | None:

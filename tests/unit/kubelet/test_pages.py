@@ -39,15 +39,18 @@ def test_what_the_runtime_runs_is_shown_as_pods_of_names_and_images(tmp_path: Pa
 def test_the_summary_has_volumes_and_logs_unless_only_cpu_and_memory_are_asked_for(tmp_path: Path) -> None:
     async def story(node: Node, _: asyncio.TaskGroup) -> None:
         page = pages(node.kubelet, node.clock)["/stats/summary"]
-        volumes = [{"name": "v", "emptyDir": {}}, {"name": "h", "hostPath": {"path": "/"}}]
+        secret = {"name": "s", "secret": {"secretName": "s", "optional": True}}
+        volumes = [{"name": "v", "emptyDir": {}}, {"name": "h", "hostPath": {"path": "/"}}, secret]
         uid = (await node.create("web", {"volumes": volumes}))["metadata"]["uid"]
         await node.reached("web", "Running")
         (node.settings.pod_dir(uid) / "volumes/v/file").write_bytes(b"x" * 5000)
+        (node.settings.memory_dir(uid) / "s/token").write_bytes(b"x" * 5000)
         (node.settings.log_dir("default", "web", uid) / "c/0.log").write_bytes(b"x" * 5000)
         shown = json.loads((await page(http.Request("GET", "/stats/summary"))).body)["pods"][0]
-        (volume,) = shown["volume"]
+        volume, in_memory = shown["volume"]
         logs = shown["containers"][0]["logs"]
         assert (volume["name"], volume["inodesUsed"], logs["inodesUsed"]) == ("v", 1, 1)
+        assert in_memory["usedBytes"] >= 5000
         assert 5000 <= volume["usedBytes"] < volume["capacityBytes"]
         assert shown["ephemeral-storage"]["usedBytes"] == volume["usedBytes"] + logs["usedBytes"]
         brief = json.loads((await page(http.Request("GET", "/stats/summary", "only_cpu_and_memory=true"))).body)
