@@ -39,17 +39,13 @@ def inside(cluster: Cluster, container: str, script: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("container", "expected"),
-    [
-        ("silent", "knarr-default (enforce)"),
-        ("asked", "knarr-default (enforce)"),
-        ("free", "unconfined"),
-        ("privileged", "unconfined"),
-    ],
+    ("container", "expected"), [("silent", True), ("asked", True), ("free", False), ("privileged", False)]
 )
-def test_who_runs_under_the_default_profile_also_by_exec(armored: Cluster, container: str, expected: str) -> None:
+def test_who_runs_under_the_default_profile_also_by_exec(armored: Cluster, container: str, expected: bool) -> None:
+    """Debian 13's crun has a profile that only names it: "crun (unconfined)", "crun//&knarr-default (mixed)"."""
     found = inside(armored, container, "cat /proc/1/attr/current /proc/self/attr/current")
-    assert [line for line in found.replace("\0", "\n").splitlines() if line] == [expected] * 2
+    labels = [line.rpartition(" (")[0] or line for line in found.replace("\0", "\n").splitlines() if line]
+    assert ["knarr-default" in label.split("//&") for label in labels] == [expected] * 2
 
 
 def test_the_profile_refuses_a_mount_that_the_capability_alone_allows(armored: Cluster) -> None:
@@ -58,9 +54,12 @@ def test_the_profile_refuses_a_mount_that_the_capability_alone_allows(armored: C
     assert inside(armored, "free", f"{script}; umount /m") == "mounted\n"
 
 
-def test_the_profile_leaves_a_container_its_own_processes(armored: Cluster) -> None:
-    script = "sleep 100 & kill $! && cat /proc/$$/environ >/dev/null && echo 1 >/proc/$$/oom_score_adj && echo kept"
-    assert inside(armored, "silent", script) == "kept\n"
+@pytest.mark.parametrize("container", ["silent", "asked"])
+def test_the_profile_leaves_a_container_its_own_processes(armored: Cluster, container: str) -> None:
+    script = (
+        "kill -0 1 && { sleep 100 & } && kill $! && cat /proc/1/environ >/dev/null && echo 1000 >/proc/$$/oom_score_adj"
+    )
+    assert inside(armored, container, f"{script} && echo kept") == "kept\n"
 
 
 def test_a_profile_that_is_not_loaded_is_named(armored: Cluster) -> None:

@@ -24,7 +24,8 @@ LOAD_SECONDS: Final = 60.0
 # Where a rule allows a class of acts as a whole, the deny lines below it take from it: denying wins in AppArmor. The
 # directories of processes begin with a digit, everything else below /proc is the kernel's. Of /sys, control groups
 # alone stay to their mount, which is read-only unless somebody asked otherwise. A signal or a trace needs both sides:
-# who may reach into a container is for the sender's profile to say, and its pid namespace.
+# who may reach into a container is for the sender's profile to say, and its pid namespace. Where the low-level runtime
+# has a profile of its own (Debian 13, Ubuntu 24.04), containers with no-new-privileges run under both, by a joint name.
 _RULES: Final = """\
   network,
   capability,
@@ -41,9 +42,9 @@ _RULES: Final = """\
   deny /sys/{firmware,kernel/security,devices/virtual/powercap}/** rwklx,
 
   signal (receive),
-  signal (send) peer=PROFILE,
+  signal (send) peer={PROFILE,PROFILE//&**,**//&PROFILE},
   ptrace (readby, tracedby),
-  ptrace (read, trace) peer=PROFILE,
+  ptrace (read, trace) peer={PROFILE,PROFILE//&**,**//&PROFILE},
 """
 
 

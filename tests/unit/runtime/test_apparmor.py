@@ -21,8 +21,8 @@ def test_a_kernel_without_a_list_knows_no_profile(tmp_path: Path) -> None:
 def test_the_profile_names_itself_where_containers_may_reach_each_other() -> None:
     text = apparmor.profile("mine", has_abi=False)
     assert text.startswith("profile mine flags=")
-    assert "signal (send) peer=mine,\n" in text
-    assert "ptrace (read, trace) peer=mine,\n" in text
+    assert "signal (send) peer={mine,mine//&**,**//&mine},\n" in text
+    assert "ptrace (read, trace) peer={mine,mine//&**,**//&mine},\n" in text
     assert apparmor.profile("mine", has_abi=True) == f"abi <abi/3.0>,\n{text}"
 
 
