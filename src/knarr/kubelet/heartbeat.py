@@ -6,6 +6,7 @@ runtime is asked for its health every 10 s, as upstream: a foreign one that has 
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 import msgspec
 
@@ -19,7 +20,7 @@ from knarr.cri.messages.image import ListImagesRequest
 from knarr.cri.protocol import ImageService, RuntimeService
 from knarr.kinds.core_config import LEASE, NODE
 from knarr.kinds.lens.node import Node
-from knarr.kubelet import node_status
+from knarr.kubelet import node_events, node_status
 from knarr.kubelet.settings import KubeletSettings
 
 _log = logs.log("kubelet")
@@ -36,8 +37,18 @@ class Heartbeat:
     """One node's voice. `poke` asks for a status report soon (pressure, images)."""
 
     def __init__(
-        self, client: Client, runtime: RuntimeService, images: ImageService, settings: KubeletSettings, clock: Clock
+        self,
+        client: Client,
+        runtime: RuntimeService,
+        images: ImageService,
+        settings: KubeletSettings,
+        clock: Clock,
+        *,
+        tell: Callable[[str], None],
     ) -> None:
+        """`tell` records an Event of that reason about the Node."""
+        self._tell = tell
+        self._is_cordoned = False
         self._client = client
         self._runtime = runtime
         self._images = images
@@ -74,8 +85,14 @@ class Heartbeat:
     def heard(self, node: Node) -> None:
         """This machine's Node as somebody changed it."""
         self.node = node
+        self._notice(node)
         if node_status.advertised(node.status):
             self.poke()
+
+    def _notice(self, node: Node) -> None:
+        for reason in node_events.of_schedulability(self._is_cordoned, node.spec.unschedulable):
+            self._tell(reason)
+        self._is_cordoned = node.spec.unschedulable
 
     def poke(self) -> None:
         self._poked.set()
@@ -115,6 +132,7 @@ class Heartbeat:
             created = await self._client.patch(NODE, "", self._settings.node_name, patch)
         self._uid = created["metadata"]["uid"]
         self.node = msgspec.convert(created, Node)
+        self._is_cordoned = self.node.spec.unschedulable
         self._reported = created.get("status", {})
 
     async def _report(self) -> None:
@@ -125,8 +143,11 @@ class Heartbeat:
         written = await self._client.patch(
             NODE, "", self._settings.node_name, {"status": wanted}, patch="strategic", subresource="status"
         )
-        self._reported = written.get("status", wanted)
+        before, self._reported = self._reported, written.get("status", wanted)
         self.node = msgspec.convert(written, Node)
+        self._notice(self.node)
+        for reason in node_events.of_conditions(before.get("conditions", ()), self._reported.get("conditions", ())):
+            self._tell(reason)
 
     async def _status(self) -> Json:
         self._faults = await self._runtime_faults()

@@ -37,6 +37,7 @@ from knarr.kubelet import (
     log_rotation,
     members,
     mounting,
+    node_events,
     node_status,
     observed,
     orphans,
@@ -91,7 +92,7 @@ class Kubelet:
         self._puller = ImagePuller(images, clock, restarts.rule(settings.backoff), settings.pulls_max, pulled)
         self._sources = ObjectSources(client, clock, settings.api_wait_seconds)
         self._recorder = EventRecorder(client, clock, "kubelet", settings.node_name)
-        self.heartbeat = Heartbeat(client, runtime, images, settings, clock)
+        self.heartbeat = Heartbeat(client, runtime, images, settings, clock, tell=self._tell_standing)
         collector = ImageCollector(images, runtime, clock, settings.image_policy)
         tools = relief.Tools(runtime, collector, self.heartbeat, clock, aside, self._tell_node)
         self._relief = relief.Relief(settings, tools, lambda: list(self._workers.values()), self._end)
@@ -234,6 +235,9 @@ class Kubelet:
 
     def _tell_node(self, event_type: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         self._recorder.record(events.reference(NODE, self.heartbeat.node.metadata, ""), event_type, reason, message)
+
+    def _tell_standing(self, reason: str) -> None:
+        self._tell_node("Normal", reason, node_events.message(self.settings.node_name, reason))
 
     def _place(self) -> admission.Place:
         """This node as a pod meets it."""
