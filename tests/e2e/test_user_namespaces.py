@@ -106,6 +106,13 @@ async def test_a_user_of_the_image_works_where_it_may(mapped: Machine, is_read_o
     assert text.split() == ["405", "/work", "refused" if is_read_only else "wrote", "refused"]
 
 
+async def test_a_volume_that_the_image_declares_is_the_pods_own_in_a_read_only_root(mapped: Machine) -> None:
+    linux, image = security(namespace_options=USERS, readonly_rootfs=True), c.ImageSpec(image="declaring")
+    script = "for d in tmp var/new etc; do touch /$d/x 2>/dev/null && stat -c '%n %u' /$d /$d/x; done"
+    text = await mapped.output(await mapped.sandbox(**OF_POD), script, linux=linux, image=image)
+    assert text.splitlines() == ["/tmp 0", "/tmp/x 0", "/var/new 0", "/var/new/x 0"]
+
+
 async def test_processes_shared_in_the_pod_and_its_own_sysctls(mapped: Machine) -> None:
     shared = replace(USERS, pid=NamespaceMode.POD)
     own = {"kernel.shm_rmid_forced": "1", "net.ipv4.ip_local_port_range": "2000 3000"}
