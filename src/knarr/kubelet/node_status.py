@@ -159,7 +159,7 @@ def status(
             "osImage": host.os_image,
             "containerRuntimeVersion": runtime,
             "kubeletVersion": settings.version,
-            "kubeProxyVersion": settings.version,
+            "kubeProxyVersion": "",  # deprecated, and upstream leaves it empty: a kubelet knows of no proxy
             "operatingSystem": "linux",
             "architecture": host.architecture,
             **({"swap": {"capacity": host.swap_bytes}} if host.swap_bytes else {}),

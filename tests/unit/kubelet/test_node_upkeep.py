@@ -294,6 +294,7 @@ def test_a_node_says_what_its_runtime_can(tmp_path: Path) -> None:
     assert "RestartAllContainersOnContainerExits" in found["declaredFeatures"]
     assert found["declaredFeatures"] == sorted(found["declaredFeatures"])
     silent = node_status.status(settings, MACHINE, "knarr://1", [], health=Health(), now=NOW)
+    assert silent["nodeInfo"]["kubeProxyVersion"] == ""
     assert not {"runtimeHandlers", "features"} & silent.keys()
 
 
