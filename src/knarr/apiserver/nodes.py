@@ -80,6 +80,34 @@ class NodeAuthorizer:
         claim = (msgspec.json.decode(entry.value).get("spec") or {}).get("claimRef") or {}
         return self.refers(node, "persistentvolumeclaims", claim.get("namespace", ""), claim.get("name", ""))
 
+    def opens_a_volume(self, node: str, namespace: str, name: str) -> bool:
+        """Whether the Secret is one that a PersistentVolume needs which is bound to a claim in use on the node."""
+        named = f'"{name}"'.encode()
+        for entry in self._store.list("/registry/persistentvolumes/").entries:
+            if named in entry.value:
+                volume = msgspec.json.decode(entry.value)
+                if (namespace, name) in volume_secrets(volume) and self.volume_is_used(
+                    node, volume["metadata"]["name"]
+                ):
+                    return True
+        return False
+
+
+def volume_secrets(volume: Json) -> frozenset[tuple[str, str]]:
+    """(namespace, name) of each Secret that a kubelet needs for a PersistentVolume. Pure."""
+    return frozenset(_volume_secrets(volume.get("spec") or {}))
+
+
+def _volume_secrets(spec: Json) -> Iterator[tuple[str, str]]:
+    claimed = (spec.get("claimRef") or {}).get("namespace", "")
+    for source in spec.values():
+        if isinstance(source, dict):
+            if source.get("secretName"):  # azureFile's
+                yield source.get("secretNamespace") or claimed, source["secretName"]
+            for field in ("secretRef", "nodePublishSecretRef", "nodeStageSecretRef", "nodeExpandSecretRef"):
+                secret = source.get(field) or {}
+                yield secret.get("namespace") or claimed, secret.get("name", "")
+
 
 def on_node(pod: Json, node: str) -> bool:
     return bool((pod.get("spec") or {}).get("nodeName") == node)
@@ -138,6 +166,8 @@ def _referred(nodes: NodeAuthorizer, node: str, wanted: Attributes) -> str:
     if not wanted.name:
         return "No Object name found"
     if nodes.refers(node, wanted.resource, wanted.namespace, wanted.name):
+        return ""
+    if wanted.resource == "secrets" and nodes.opens_a_volume(node, wanted.namespace, wanted.name):
         return ""
     return _unrelated(node)
 

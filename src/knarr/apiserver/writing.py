@@ -165,9 +165,9 @@ async def _create_now(context: RequestContext, resource: Resource, prepared: Jso
         raise status.invalid(resource.kind.kind, resource.group, name, faults)
     value = managed.fitting(context, prepared, OBJECT_BYTES_MAX)
     key = resource.key(context.route.namespace, name)
+    chain.validated(context, prepared, None)  # as upstream before the store is asked: who may not, learns nothing
     if server.store.get(key) is not None:
         raise status.already_exists(resource.qualified, name)
-    chain.validated(context, prepared, None)
     if context.is_dry_run:
         return Written(resource, value, Revision(0), is_new=True)
     try:

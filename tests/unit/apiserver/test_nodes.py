@@ -171,3 +171,21 @@ async def test_the_node_authorizer_lets_a_kubelet_read_its_own_node_alone(ask: A
     assert [why(verb, "one") for verb in ("get", "list", "watch")] == ["", "", ""]
     assert why("get", "two") == "node 'one' cannot read 'two', only its own Node object"
     assert why("list", "") == "node 'one' cannot read all nodes, only its own Node object"
+
+
+async def test_a_kubelet_reads_the_secret_of_a_volume_that_its_pods_use(ask: Asker) -> None:
+    await ask("POST", f"{CORE}/secrets", named("Secret", "store"))
+    source = {"driver": "d", "volumeHandle": "h", "nodeStageSecretRef": {"namespace": "default", "name": "store"}}
+    spec = {"csi": source, "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
+            "claimRef": {"namespace": "default", "name": "claim"}}  # fmt: skip
+    await ask("POST", "/api/v1/persistentvolumes", {**named("PersistentVolume", "v"), "spec": spec})
+    before = (await ask.as_user(OWN).send("GET", f"{CORE}/secrets/store")).status
+    using = [{"name": "v", "persistentVolumeClaim": {"claimName": "claim"}}]
+    await ask("POST", f"{CORE}/pods", pod("user", "one", volumes=using, containers=[{"name": "c", "image": "i"}]))
+    after = [(await ask.as_user(user).send("GET", f"{CORE}/secrets/store")).status for user in (OWN, OTHER)]
+    assert (before, after) == (403, [200, 403])
+
+
+async def test_a_kubelet_does_not_learn_which_pods_there_are_by_making_them(ask: Asker) -> None:
+    refused = await ask.as_user(OWN).send("POST", f"{CORE}/pods", pod("on-two", "two", volumes=[]))
+    assert refused.status == 403
