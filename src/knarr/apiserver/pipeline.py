@@ -3,6 +3,7 @@
 `handle` serves sockets; `handle_as` serves callers in process whose user is known. The verbs are a table.
 """
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -69,7 +70,10 @@ class Pipeline:
             user = self.server.authenticator.user(request)
             response = await self.handle_as(request, user)
         except KnarrError as error:
-            response = await answers.refused(request, refusal(error, {}), {})
+            query: Mapping[str, str] = {}
+            with contextlib.suppress(KnarrError):  # of too many parameters none is worth a look
+                query = parsed_query(request.query)
+            response = await answers.refused(request, refusal(error, {}), query)
         response.headers += audit
         return response
 

@@ -38,7 +38,8 @@ async def test_people_are_shown_indented_answers(ask: Asker, target: str, agent:
 
 
 async def test_nobody_is_refused_in_indented_words(ask: Asker) -> None:
-    headers = (("user-agent", "curl/7.88.1"), ("authorization", "Bearer wrong"))
-    response = await ask.pipeline.handle(http.Request("GET", SPACE, "", headers))
-    assert isinstance(response.body, bytes)
-    assert (response.status, response.body.startswith(b'{\n  "kind": "Status"')) == (401, True)
+    for agent, query, wanted in (("curl/7.88.1", "", True), ("", "pretty=1", True), ("curl/7.88.1", "pretty=0", False)):
+        headers = (("user-agent", agent), ("authorization", "Bearer wrong"))
+        response = await ask.pipeline.handle(http.Request("GET", SPACE, query, headers))
+        assert isinstance(response.body, bytes)
+        assert (response.status, response.body.startswith(b'{\n  "kind": "Status"')) == (401, wanted)
