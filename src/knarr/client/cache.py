@@ -15,10 +15,12 @@ import msgspec
 from knarr.base import logs, tasks
 from knarr.base.clock import Instant
 from knarr.base.ids import Revision
+from knarr.client import sharing
 from knarr.client.client import WatchEvent
 from knarr.client.view import Lens
 from knarr.kinds.core_pod import POD
 from knarr.kinds.lens.meta import ObjectMeta, OwnerReference
+from knarr.kinds.lens.pod import Pod
 from knarr.kinds.registry import Kind
 
 _log = logs.log("client")
@@ -52,7 +54,7 @@ class _PodHead(msgspec.Struct, frozen=True):
 
 _head_decoder = msgspec.json.Decoder(_Head)
 _pod_head_decoder = msgspec.json.Decoder(_PodHead)
-_lens_decoders: dict[type, Any] = {}
+_lens_decoders: dict[type, Callable[[bytes], Any]] = {Pod: sharing.pod}
 
 
 class Held:
@@ -83,11 +85,11 @@ class Held:
         for decoded in self._lenses:
             if type(decoded) is lens:
                 return decoded
-        decoder = _lens_decoders.get(lens)
-        if decoder is None:
-            decoder = _lens_decoders[lens] = msgspec.json.Decoder(lens)
+        decode = _lens_decoders.get(lens)
+        if decode is None:
+            decode = _lens_decoders[lens] = msgspec.json.Decoder(lens).decode
         assert self.raw, f"the JSON of {self.kind.kind} is not kept"
-        seen: Lens = decoder.decode(self.raw)
+        seen: Lens = decode(self.raw)
         self._lenses = (*self._lenses, seen)
         if self._is_lens_only:
             self.raw = b""
