@@ -55,7 +55,6 @@ class Heartbeat:
         self._settings = settings
         self._clock = clock
         self._machine = node_status.machine(settings.root_dir)
-        self._reported: Json = {}
         self._uid = ""
         self.node = msgspec.convert(node_status.node(settings, self._machine), Node)
         self._poked = asyncio.Event()
@@ -79,17 +78,22 @@ class Heartbeat:
 
     async def fetch_node(self) -> Node:
         """This machine's Node as the API has it now: others label and taint it."""
-        self.node = msgspec.convert(await self._client.get(NODE, "", self._settings.node_name), Node)
+        self._take(msgspec.convert(await self._client.get(NODE, "", self._settings.node_name), Node))
         return self.node
 
     def heard(self, node: Node) -> None:
         """This machine's Node as somebody changed it."""
-        self.node = node
-        self._notice(node)
-        if node_status.advertised(node.status):
+        self._take(node)
+        # Unknown is what the node controller says of one that was silent: an outage is over.
+        is_lost = any((each.type, each.status) == ("Ready", "Unknown") for each in self.node.status.conditions)
+        if is_lost or node_status.advertised(self.node.status):
             self.poke()
 
-    def _notice(self, node: Node) -> None:
+    def _take(self, node: Node) -> None:
+        """Know the Node as this, unless something newer is known: answers and watch events overtake each other."""
+        if node.metadata.uid == self.node.metadata.uid and _revision(node) < _revision(self.node):
+            return
+        self.node = node
         for reason in node_events.of_schedulability(self._is_cordoned, node.spec.unschedulable):
             self._tell(reason)
         self._is_cordoned = node.spec.unschedulable
@@ -133,20 +137,19 @@ class Heartbeat:
         self._uid = created["metadata"]["uid"]
         self.node = msgspec.convert(created, Node)
         self._is_cordoned = self.node.spec.unschedulable
-        self._reported = created.get("status", {})
 
     async def _report(self) -> None:
         """Write the status if anything but a heartbeat time changed, or if the last report is old."""
         fresh = await self._status()
         fresh["allocatable"] |= node_status.advertised(self.node.status)
-        wanted = node_status.stamped(fresh, self._reported.get("conditions", ()))
+        # What the API has, not what was reported last: the node controller may have written Unknown meanwhile.
+        before = msgspec.to_builtins(self.node.status.conditions)
+        wanted = node_status.stamped(fresh, before)
         written = await self._client.patch(
             NODE, "", self._settings.node_name, {"status": wanted}, patch="strategic", subresource="status"
         )
-        before, self._reported = self._reported, written.get("status", wanted)
-        self.node = msgspec.convert(written, Node)
-        self._notice(self.node)
-        for reason in node_events.of_conditions(before.get("conditions", ()), self._reported.get("conditions", ())):
+        self._take(msgspec.convert(written, Node))
+        for reason in node_events.of_conditions(before, written.get("status", wanted).get("conditions", ())):
             self._tell(reason)
 
     async def _status(self) -> Json:
@@ -213,3 +216,7 @@ class Heartbeat:
         except NotFound:
             await self._client.create(LEASE, LEASE_NAMESPACE, body)
             self.poke()  # a Lease goes with its Node: that may have gone too
+
+
+def _revision(node: Node) -> int:
+    return int(node.metadata.resource_version or 0)
