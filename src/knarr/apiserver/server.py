@@ -83,5 +83,4 @@ class ApiServer:
 
 def served_kinds() -> list[Kind]:
     """Every kind of the facts that is served without being asked for, in the table's order."""
-    rows = registry.facts("kinds")["kinds"]
-    return [registry.row(row["group"], row["version"], row["kind"]) for row in rows if row["servedByDefault"]]
+    return list(registry.builtin())

@@ -102,7 +102,7 @@ def collectable_kinds() -> Sequence[Kind]:
     """Every kind that can be listed and deleted, in one version each."""
     found: dict[tuple[str, str], Kind] = {}
     for entry in registry.facts("kinds")["kinds"]:
-        if entry["servedByDefault"] and {"list", "watch", "delete"} <= {*entry["verbs"]}:
+        if registry.is_served(entry) and {"list", "watch", "delete"} <= {*entry["verbs"]}:
             name = (entry["group"], entry["kind"])
             if name not in found and name != ("events.k8s.io", "Event"):
                 found[name] = registry.row(entry["group"], entry["version"], entry["kind"])

@@ -1,7 +1,8 @@
 """What is stored and does nothing yet: kinds that knarr takes as the specification has them, before it acts on them.
 
-Said twice: to who creates one, in a Warning header (warnings.py), and to who asks why nothing happens
-(diagnosis/not_yet.py). A row goes when its part is there. Not here: what is refused with an error.
+Said twice: to who creates one, in a Warning header (apiserver/admission/warn.py), and to who asks why nothing happens
+(diagnosis/not_yet.py). A row goes when its part is there. Not here: what is refused with an error; kinds that are not
+served yet (registry.py).
 """
 
 from collections.abc import Mapping
@@ -19,14 +20,6 @@ class NotYet:
     instead: str
 
 
-_POLICY: Final = NotYet(
-    "knarr does not evaluate admission policies yet: this object is stored and decides nothing",
-    "RBAC, ResourceQuota, LimitRange and Pod Security labels are enforced",
-)
-_WEBHOOK: Final = NotYet(
-    "knarr does not call admission webhooks yet: this object is stored and decides nothing",
-    "RBAC, ResourceQuota, LimitRange and Pod Security labels are enforced",
-)
 # Kind → what is said of each object of it.
 _ROWS: Final[Mapping[str, NotYet]] = {
     "Service": NotYet(
@@ -45,20 +38,6 @@ _ROWS: Final[Mapping[str, NotYet]] = {
         "knarr has no autoscaler yet: this one is stored and scales nothing",
         "scale by hand: kubectl scale",
     ),
-    "CustomResourceDefinition": NotYet(
-        "knarr does not serve custom resources yet: this definition is stored, objects of its kind are not known",
-        "kubectl api-resources lists the kinds that are served",
-    ),
-    "APIService": NotYet(
-        "knarr does not aggregate APIs yet: this one is stored and leads nowhere",
-        "kubectl api-versions lists what is served",
-    ),
-    "ValidatingAdmissionPolicy": _POLICY,
-    "ValidatingAdmissionPolicyBinding": _POLICY,
-    "MutatingAdmissionPolicy": _POLICY,
-    "MutatingAdmissionPolicyBinding": _POLICY,
-    "ValidatingWebhookConfiguration": _WEBHOOK,
-    "MutatingWebhookConfiguration": _WEBHOOK,
 }
 
 

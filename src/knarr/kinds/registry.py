@@ -8,7 +8,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -60,6 +60,11 @@ class Kind:
         return self.kind == other.kind and self.group == other.group and self.version == other.version
 
 
+LATER_GROUPS: Final = frozenset({"apiextensions.k8s.io", "admissionregistration.k8s.io", "apiregistration.k8s.io"})
+"""What they promise (custom resources, webhooks and policies that decide, aggregated APIs) is not there yet. A policy
+that is taken and decides nothing would be worse than none, so they are not served."""
+
+
 @functools.cache
 def facts(name: str) -> Any:
     """A facts table (`kinds`, `types`, `defaults`, `field_selectors`), decoded once."""
@@ -77,7 +82,12 @@ def row(group: str, version: str, kind: str, lens: type[msgspec.Struct] | None =
 @functools.cache
 def builtin() -> tuple[Kind, ...]:
     """Every kind that is served without being asked for, in the table's order; without lenses."""
-    return tuple(_kind(entry, None) for entry in facts("kinds")["kinds"] if entry["servedByDefault"])
+    return tuple(_kind(entry, None) for entry in facts("kinds")["kinds"] if is_served(entry))
+
+
+def is_served(entry: Mapping[str, Any]) -> bool:
+    """Whether the kind of this row of the facts answers; 404 if not."""
+    return bool(entry["servedByDefault"]) and entry["group"] not in LATER_GROUPS
 
 
 def _kind(entry: Mapping[str, Any], lens: type[msgspec.Struct] | None) -> Kind:

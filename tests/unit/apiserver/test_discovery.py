@@ -4,7 +4,7 @@ import msgspec
 
 from knarr.apiserver.discovery import Discovery
 from knarr.apiserver.server import served_kinds
-from knarr.kinds import metrics
+from knarr.kinds import metrics, registry
 
 # What a stock cluster answers.
 HASHES = {
@@ -31,3 +31,15 @@ def test_discovery_says_in_which_version_a_kind_is_stored() -> None:
         (row,) = (each for each in msgspec.json.decode(answer[1])["resources"] if each["name"] == name)
         found[path, name] = row.get("storageVersionHash")
     assert found == HASHES
+
+
+def test_groups_that_do_nothing_yet_are_in_no_document() -> None:
+    discovery = Discovery([*served_kinds(), *metrics.ROWS])
+    answer = discovery.answer("/apis", "")
+    assert answer is not None
+    groups = {group["name"] for group in msgspec.json.decode(answer[1])["groups"]}
+    assert "apps" in groups
+    assert not groups & registry.LATER_GROUPS
+    for group in registry.LATER_GROUPS:
+        assert discovery.answer(f"/apis/{group}", "") is None
+        assert discovery.answer(f"/apis/{group}/v1", "") is None

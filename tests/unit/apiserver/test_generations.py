@@ -10,7 +10,7 @@ from knarr.kinds import registry
 
 Json = dict[str, Any]
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-ROWS = [row for row in registry.facts("kinds")["kinds"] if row["servedByDefault"] and "update" in row["verbs"]]
+ROWS = [row for row in registry.facts("kinds")["kinds"] if registry.is_served(row) and "update" in row["verbs"]]
 RESOURCES = resources.Resources(registry.builtin()).by_kind
 
 

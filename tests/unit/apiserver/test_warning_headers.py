@@ -103,7 +103,6 @@ async def test_who_makes_what_is_only_stored_is_told_so_once(ask: Asker) -> None
         ("Service", {"clusterIP": "None"}, "knarr has no cluster DNS yet"),
         ("Service", {"clusterIP": "10.96.0.9"}, "knarr does not route Services yet"),
         ("HorizontalPodAutoscaler", {}, "knarr has no autoscaler yet"),
-        ("MutatingWebhookConfiguration", {}, "knarr does not call admission webhooks yet"),
     ],
 )
 def test_what_is_lacking_depends_on_kind_and_spec(kind: str, spec: dict[str, Any], lack: str) -> None:

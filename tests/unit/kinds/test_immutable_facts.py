@@ -8,7 +8,7 @@ from knarr.kinds import immutability, registry
 from knarr.kinds.rules import table
 
 Json = dict[str, Any]
-ROWS: list[Json] = [row for row in registry.facts("kinds")["kinds"] if row["servedByDefault"] and row.get("immutable")]
+ROWS: list[Json] = [row for row in registry.facts("kinds")["kinds"] if registry.is_served(row) and row.get("immutable")]
 # Values for fields whose rule reads them.
 VALUES: dict[str, tuple[Any, Any]] = {
     "spec.clusterIP": ("10.0.0.1", "10.0.0.2"),

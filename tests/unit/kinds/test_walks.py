@@ -168,9 +168,10 @@ def test_a_claim_template_says_what_it_is_on_every_write() -> None:
     )  # fmt: skip
 
 
-def test_the_served_kinds_are_those_that_upstream_serves_by_default() -> None:
+def test_the_served_kinds_are_those_that_upstream_serves_by_default_and_that_do_something() -> None:
     served = {(kind.group, kind.version, kind.kind) for kind in registry.builtin()}
     assert ("apps", "v1", "Deployment") in served
+    assert not {group for group, _, _ in served} & registry.LATER_GROUPS
     assert not [each for each in served if "alpha" in each[1] or "beta" in each[1]]
 
 
