@@ -9,6 +9,8 @@ Not here: what a verb wants changed (verbs/*.py), how long a deletion waits (del
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from knarr.apiserver import assigned, managed, status, strategy
 from knarr.apiserver.admission import chain
 from knarr.apiserver.context import RequestContext
@@ -24,6 +26,7 @@ OBJECT_BYTES_MAX = 1_572_864
 VERSION_REQUIRED = errors.Cause(
     "metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0x0: must be specified for an update"
 )
+_ordered: Final = msgspec.json.Encoder(order="sorted").encode
 TWICE_OWNED: Final = (
     ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may "
     "reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {uids}"
@@ -78,20 +81,21 @@ def checked_kind(context: RequestContext, obj: Json) -> Json:
 
 def _each_owner_once(context: RequestContext, metadata: Json) -> Json:
     """The metadata without owners that are named a second time in the very same words, which is warned of."""
-    owners: list[Any] = []
+    owners: dict[bytes, Any] = {}
     twice = []
     for owner in metadata["ownerReferences"]:
-        if owner in owners:
+        words = _ordered(owner)  # a search in what there is would take the square of thousands
+        if words in owners:
             twice.append(str(owner.get("uid", "")) if isinstance(owner, dict) else "")
         else:
-            owners.append(owner)
+            owners[words] = owner
     if not twice:
         return metadata
     when = " after mutating admission happens" if context.route.verb == "patch" else ""
     warning = TWICE_OWNED.format(when=when, uids=", ".join(twice))
     if warning not in context.warnings:  # a patch may be put in several times
         context.warnings.append(warning)
-    return {**metadata, "ownerReferences": owners}
+    return {**metadata, "ownerReferences": [*owners.values()]}
 
 
 def check_name(context: RequestContext, obj: Json) -> None:
