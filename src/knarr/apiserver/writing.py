@@ -72,7 +72,8 @@ def checked_kind(context: RequestContext, obj: Json) -> Json:
         metadata = {key: value for key, value in metadata.items() if key != "namespace"}
     if metadata.get("managedFields") == []:  # which decoding would drop
         metadata = {**metadata, "managedFields": tracking.RESET}
-    if len(metadata.get("ownerReferences") or ()) > 1:
+    named = metadata.get("ownerReferences")
+    if isinstance(named, list) and len(named) > 1:  # a value of a wrong type is decoding's to refuse
         metadata = _each_owner_once(context, metadata)
     if metadata.get("resourceVersion") == NO_VERSION:
         metadata = {key: value for key, value in metadata.items() if key != "resourceVersion"}

@@ -255,3 +255,6 @@ async def test_an_owner_that_is_named_twice_is_kept_once_and_warned_of(ask: Any)
     assert [len(each) for each in told] == [1, 1, 1]
     assert "duplicate UID(s) observed: u-1" in told[0][0]
     assert "after mutating admission" in told[2][0]
+    for wrong in (5, "owners", {"a": 1, "b": 2}, [1, 1]):
+        body = {"metadata": {"name": "w", "ownerReferences": wrong}}
+        assert (await ask.send("POST", CONFIGMAPS, body)).status == 400
