@@ -113,6 +113,11 @@ class Node:
             raise NotFound(f'an error occurred when try to find container "{identity}": not found')
         return record
 
+    def is_abandoned(self, record: SandboxRecord | ContainerRecord) -> bool:
+        """Whether its creation failed, and so did the clean-up: it is not complete, and nobody is at it."""
+        lock = self.locks.get(record.id)
+        return not record.is_complete and (lock is None or not lock.locked())
+
     def containers_of(self, sandbox: str) -> list[ContainerRecord]:
         return [record for record in self.containers.all() if record.sandbox == sandbox]
 

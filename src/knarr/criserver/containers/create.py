@@ -12,8 +12,8 @@ from socket import gethostname
 import msgspec
 from msgspec.structs import replace
 
-from knarr.base import ids
-from knarr.base.errors import AlreadyExists, Invalid
+from knarr.base import ids, logs
+from knarr.base.errors import AlreadyExists, Invalid, KnarrError
 from knarr.base.failpoints import failpoint
 from knarr.base.ids import ContainerId
 from knarr.cri.messages.config import ContainerConfig, ContainerMetadata, Mount, NamespaceOption
@@ -28,6 +28,8 @@ from knarr.criserver.user_namespaces import Users
 from knarr.oci.image_config import ContainerConfig as ImageContainerConfig
 from knarr.runtime import defaults, spec
 
+_log = logs.log("criserver")
+
 
 async def create(node: Node, request: CreateContainerRequest) -> CreateContainerResponse:
     sandbox = node.get_sandbox(request.pod_sandbox_id)
@@ -37,7 +39,7 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
     _refuse_other_users(settings.namespace_options(config), sandbox)
     if not loss.is_ready(node, sandbox.id):
         raise Invalid(f"sandbox {sandbox.id} is not ready")
-    _refuse_taken(node, sandbox, config.metadata)
+    await _take_name(node, sandbox, config.metadata)
     container = ContainerId(ids.hex_id())
     log = f"{sandbox.config.log_directory}/{config.log_path}" if config.log_path else ""
     record = ContainerRecord(
@@ -55,19 +57,32 @@ async def create(node: Node, request: CreateContainerRequest) -> CreateContainer
             if not loss.is_ready(node, sandbox.id):
                 raise Invalid(f"sandbox {sandbox.id} was stopped meanwhile")
         except BaseException:
-            await remove.remove_all(node, record)
-            node.locks.pop(container, None)
+            await _clean_up(node, record)
             raise
         node.containers.put(kept(replace(record, is_complete=True)))
     status.publish(node, container, ContainerEventType.CONTAINER_CREATED_EVENT)
     return CreateContainerResponse(container_id=container)
 
 
-def _refuse_taken(node: Node, sandbox: SandboxRecord, wanted: ContainerMetadata) -> None:
-    """Raises AlreadyExists: a container keeps its name in the pod until it is removed."""
-    for other in node.containers_of(sandbox.id):
-        if other.config.metadata == wanted:
+async def _take_name(node: Node, sandbox: SandboxRecord, wanted: ContainerMetadata) -> None:
+    """Raises AlreadyExists: a container keeps its name in the pod until it is removed. What a failed creation left
+    goes first: no list shows it, so nobody else would."""
+    while other := next((o for o in node.containers_of(sandbox.id) if o.config.metadata == wanted), None):
+        if not node.is_abandoned(other):
             raise AlreadyExists(f"container name {f'{wanted.name}_{wanted.attempt}'!r} is reserved for {other.id!r}")
+        async with node.locks[other.id]:
+            await remove.remove_all(node, other)
+        node.locks.pop(other.id, None)
+
+
+async def _clean_up(node: Node, record: ContainerRecord) -> None:
+    """After a creation that failed, whose error counts: what cannot go now goes before the name's next use."""
+    try:
+        await remove.remove_all(node, record)
+    except (KnarrError, OSError) as error:
+        _log.warning("a failed creation left something %s", logs.fields(container=record.id, error=error))
+    else:
+        node.locks.pop(record.id, None)
 
 
 def kept(record: ContainerRecord) -> ContainerRecord:

@@ -10,8 +10,8 @@ from socket import gethostname
 
 from msgspec.structs import replace
 
-from knarr.base import ids, linux
-from knarr.base.errors import AlreadyExists, Invalid
+from knarr.base import ids, linux, logs
+from knarr.base.errors import AlreadyExists, Invalid, KnarrError
 from knarr.base.failpoints import failpoint
 from knarr.base.ids import SandboxId
 from knarr.cri.messages.config import NamespaceOption, PodSandboxConfig, PodSandboxMetadata
@@ -27,6 +27,7 @@ from knarr.network import namespaces, resolv_conf
 from knarr.network.network import HostPort
 from knarr.oci.sysctls import namespace_of
 
+_log = logs.log("criserver")
 SHM_SIZE = "64m"
 HANDLERS = ("", "knarr", "runc", "crun")
 """Names of the one runtime that there is, whichever of the two programs it uses."""
@@ -44,7 +45,7 @@ async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxRespons
     if request.runtime_handler not in HANDLERS:
         raise Invalid(f'no runtime for "{request.runtime_handler}" is configured')
     new_namespaces(config)  # refused before anything is made
-    _refuse_taken(node, config.metadata)
+    await _take_name(node, config.metadata)
     sandbox = SandboxId(ids.hex_id())
     parent = cgroup_parent(config, sandbox, node.places.cgroup)
     record = SandboxRecord(id=sandbox, config=config, created_at=now(), cgroup_parent=parent)
@@ -53,8 +54,7 @@ async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxRespons
         try:
             record = await _build(node, record)
         except BaseException:
-            await teardown.remove_all(node, record)
-            node.locks.pop(sandbox, None)
+            await _clean_up(node, record)
             raise
         record = replace(record, is_complete=True, is_ready=True, runtime_handler=request.runtime_handler)
         node.sandboxes.put(record)
@@ -65,12 +65,26 @@ async def run(node: Node, request: RunPodSandboxRequest) -> RunPodSandboxRespons
     return RunPodSandboxResponse(pod_sandbox_id=sandbox)
 
 
-def _refuse_taken(node: Node, wanted: PodSandboxMetadata) -> None:
-    """Raises AlreadyExists: a sandbox keeps its name until it is removed, so a call made twice makes one."""
-    for other in node.sandboxes.all():
-        if other.config.metadata == wanted:
+async def _take_name(node: Node, wanted: PodSandboxMetadata) -> None:
+    """Raises AlreadyExists: a sandbox keeps its name until it is removed, so a call made twice makes one. What a failed
+    creation left goes first: no list shows it, so nobody else would."""
+    while other := next((o for o in node.sandboxes.all() if o.config.metadata == wanted), None):
+        if not node.is_abandoned(other):
             name = f"{wanted.name}_{wanted.namespace}_{wanted.uid}_{wanted.attempt}"
             raise AlreadyExists(f"sandbox name {name!r} is reserved for {other.id!r}")
+        async with node.locks[other.id]:
+            await teardown.remove_all(node, other)
+        node.locks.pop(other.id, None)
+
+
+async def _clean_up(node: Node, record: SandboxRecord) -> None:
+    """After a creation that failed, whose error counts: what cannot go now goes before the name's next use."""
+    try:
+        await teardown.remove_all(node, record)
+    except (KnarrError, OSError) as error:
+        _log.warning("a failed creation left something %s", logs.fields(sandbox=record.id, error=error))
+    else:
+        node.locks.pop(record.id, None)
 
 
 def cgroup_parent(config: PodSandboxConfig, sandbox: str, root: str) -> str:
