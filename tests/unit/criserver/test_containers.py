@@ -333,6 +333,28 @@ def test_a_default_profile_that_could_not_be_loaded_is_refused_to_who_asks_for_i
             profiles.apparmor_profile(wanted, armor=unloaded)
 
 
+async def test_a_default_profile_that_somebody_unloaded_is_loaded_again_or_the_container_is_refused(
+    armor: apparmor.Kernel,
+) -> None:
+    loads: list[str] = []
+
+    def load() -> apparmor.Kernel:
+        loads.append(apparmor.DEFAULT)
+        armor.loaded.write_text("web (complain)\nknarr-default (enforce)\n")
+        return armor
+
+    assert await profiles.ready_apparmor_profile(context(), armor=armor, load=load) == "knarr-default"
+    assert loads == []
+    armor.loaded.write_text("web (complain)\n")
+    unconfined = context(apparmor=of_type(ProfileType.Unconfined))
+    assert await profiles.ready_apparmor_profile(unconfined, armor=armor, load=load) == ""
+    with pytest.raises(Invalid, match="knarr-default was unloaded on this machine, and could not be loaded again"):
+        await profiles.ready_apparmor_profile(context(), armor=armor, load=lambda: apparmor.Kernel(is_enabled=True))
+    assert loads == []
+    assert await profiles.ready_apparmor_profile(context(), armor=armor, load=load) == "knarr-default"
+    assert loads == ["knarr-default"]
+
+
 def test_devices_that_cannot_be_given_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for device in (c.Device(host_path=str(tmp_path / "none")), c.Device(host_path=str(tmp_path / "file"))):

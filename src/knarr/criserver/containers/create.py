@@ -133,7 +133,9 @@ async def _build(node: Node, sandbox: SandboxRecord, record: ContainerRecord) ->
     wanted, record = await _mounts(node, record, root, pods)
     declared = declared_volumes.mounts(config, root, (mount.container_path for mount in wanted), pods)
     config = replace(config, mounts=(*declared, *wanted))
-    rendered = settings.render(config, root.config, _found(node, sandbox, replace(record, config=config), root, user))
+    rendered = settings.render(
+        config, root.config, await _found(node, sandbox, replace(record, config=config), root, user)
+    )
     if pods is None:
         guard.make_directory(root.path, rendered.cwd, user.uid, user.gid)
     else:
@@ -181,7 +183,9 @@ def _from_host(mount: Mount, target: str) -> Mount:
     return replace(mount, container_path=target, host_path=str(Path(mount.host_path).resolve()))
 
 
-def _found(node: Node, sandbox: SandboxRecord, record: ContainerRecord, root: Root, user: spec.User) -> settings.Found:
+async def _found(
+    node: Node, sandbox: SandboxRecord, record: ContainerRecord, root: Root, user: spec.User
+) -> settings.Found:
     config = record.config
     context = settings.security(config)
     limits = config.linux.resources if config.linux else None
@@ -201,7 +205,7 @@ def _found(node: Node, sandbox: SandboxRecord, record: ContainerRecord, root: Ro
         shared_namespaces=shared,
         sandbox_files=_sandbox_files(node, sandbox, root),
         devices=profiles.devices(config),
-        apparmor_profile=profiles.apparmor_profile(context, armor=node.armor),
+        apparmor_profile=await profiles.ready_apparmor_profile(context, armor=node.armor),
         seccomp_profile=profiles.seccomp_profile(context, frozenset(spec.capabilities(unfiltered))),
         oom_score_adj=limits.oom_score_adj if limits else None,
     )

@@ -1,8 +1,9 @@
 """Which seccomp and AppArmor profiles and which devices a container gets."""
 
+import asyncio
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,23 @@ def apparmor_profile(context: LinuxContainerSecurityContext, *, armor: apparmor.
     if is_asked_for and armor.is_enabled and not armor.default:
         raise Invalid(f"AppArmor is enabled on this machine, but the profile {apparmor.DEFAULT} could not be loaded")
     return armor.default  # without AppArmor RuntimeDefault is as good as Unconfined, as upstream says
+
+
+async def ready_apparmor_profile(
+    context: LinuxContainerSecurityContext,
+    *,
+    armor: apparmor.Kernel,
+    load: Callable[[], apparmor.Kernel] = apparmor.prepared,
+) -> str:
+    """The same, the default one loaded again where somebody took it away since the node's start. Raises Invalid where
+    that fails: a container does not lose its wall quietly."""
+    name = apparmor_profile(context, armor=armor)
+    if not name or name != armor.default or armor.knows(name):
+        return name
+    again = await asyncio.to_thread(load)
+    if again.default != name:
+        raise Invalid(f"the AppArmor profile {name} was unloaded on this machine, and could not be loaded again")
+    return name
 
 
 def _local(name: str, armor: apparmor.Kernel) -> str:
