@@ -14,21 +14,26 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from knarr.kinds.lens.container import Container, EphemeralContainer
-from knarr.kinds.lens.meta import ObjectMeta
+from knarr.kinds.lens.meta import ObjectMeta, OwnerReference
 from knarr.kinds.lens.pod import Pod, PodSpec
 from knarr.kinds.lens.pod_status import PodStatus
 
 KNOWN_MAX: Final = 2048
 """Words and sets of labels that are known; past that all are forgotten, and only their pods hold them."""
 PATTERNS_MAX: Final = 512
+PATTERNS_BYTES_MAX: Final = 1 << 20
+"""JSON of all patterns; their lenses take some times that."""
 SPEC_BYTES_MAX: Final = 8192
 MEMBERS_MAX: Final = 16
 """Labels and conditions of one pod."""
 WORD_MAX: Final = 256
-"""Longer ones are not looked for: what is known stays below a few megabytes whatever pods there are."""
+"""Characters. Longer words are not looked for."""
+LABELS_MAX: Final = 1024
+"""Characters of one pod's labels, or of its owner's words. So the words, labels and owners that are known stay below
+ten megabytes whatever pods there are: 2048 sets of sixteen labels with so much text take some four kilobytes each."""
 NAME: Final = re.compile(rb'"(kube-api-access-[0-9a-z]{5})"')
-_BLANK: Final = b'"kube-api-access-?????"'
-"""No volume has such a name."""
+_BLANK: Final = b"\x00"
+"""JSON never has this byte: a key with it is no other spec's text."""
 _NO_WORDS: Final[dict[str, str]] = {}
 _set = msgspec.structs.force_setattr
 
@@ -50,7 +55,7 @@ _spec = msgspec.json.Decoder(PodSpec).decode
 _patterns: dict[bytes, _Pattern] = {}
 _known: dict[Any, Any] = {}
 _one = _known.setdefault
-"""The first value that was known by a key. A function of Python's own would cost twice as much."""
+"""The first value that was known by a key."""
 
 
 def pod(raw: bytes) -> Pod:
@@ -64,31 +69,38 @@ def pod(raw: bytes) -> Pod:
 def _metadata(metadata: ObjectMeta) -> ObjectMeta:
     if len(_known) >= KNOWN_MAX:
         _known.clear()
-    namespace, labels, owners = metadata.namespace, metadata.labels, metadata.owner_references
-    _set(metadata, "namespace", _one(namespace, namespace))
+    labels, owners = metadata.labels, metadata.owner_references
+    _set(metadata, "namespace", _word(metadata.namespace))
     if not metadata.annotations:
         _set(metadata, "annotations", _NO_WORDS)
-    if len(labels) <= MEMBERS_MAX:
+    if len(labels) <= MEMBERS_MAX and sum(map(len, labels)) + sum(map(len, labels.values())) <= LABELS_MAX:
         _set(metadata, "labels", _one((*labels.items(),), labels))
-    if len(owners) == 1:
+    if len(owners) == 1 and _short(owners[0]):
         _set(metadata, "owner_references", _one(owners, owners))
     return metadata
 
 
+def _short(owner: OwnerReference) -> bool:
+    return len(owner.api_version) + len(owner.kind) + len(owner.name) + len(owner.uid) <= LABELS_MAX
+
+
 def _status(status: PodStatus) -> PodStatus:
-    _set(status, "phase", _one(status.phase, status.phase))
-    _set(status, "qos_class", _one(status.qos_class, status.qos_class))
+    _set(status, "phase", _word(status.phase))
+    _set(status, "qos_class", _word(status.qos_class))
     if not status.allocated_resources:
         _set(status, "allocated_resources", _NO_WORDS)
     for condition in status.conditions[:MEMBERS_MAX]:
-        name, reason, message = condition.type, condition.reason, condition.message
-        _set(condition, "type", _one(name, name))
-        _set(condition, "status", _one(condition.status, condition.status))
-        if reason:
-            _set(condition, "reason", _one(reason, reason))
-        if message and len(message) <= WORD_MAX:
-            _set(condition, "message", _one(message, message))
+        _set(condition, "type", _word(condition.type))
+        _set(condition, "status", _word(condition.status))
+        if condition.reason:
+            _set(condition, "reason", _word(condition.reason))
+        if condition.message:
+            _set(condition, "message", _word(condition.message))
     return status
+
+
+def _word(word: str) -> str:
+    return _one(word, word) if len(word) <= WORD_MAX else word
 
 
 def _shared(raw: bytes) -> PodSpec:
@@ -97,15 +109,23 @@ def _shared(raw: bytes) -> PodSpec:
     key = raw.replace(b'"%b"' % name, _BLANK) if name else raw
     pattern = _patterns.get(key)
     if pattern is None:
-        if len(_patterns) >= PATTERNS_MAX:
-            _patterns.clear()
-        spec, text = _spec(raw), name.decode()
-        _patterns[key] = _Pattern(spec, text, _places(spec, text))
-        return spec
+        return _first(raw, key, name)
     if not name:
         return pattern.spec
     # Where the name is more than a volume's, the pattern's would stay there.
     return _named(pattern, name.decode()) if raw.count(name) == pattern.places else _spec(raw)
+
+
+def _first(raw: bytes, key: bytes, name: bytes) -> PodSpec:
+    """The lens of a spec that is not known; it is a pattern when the name is its volume's alone."""
+    spec, text = _spec(raw), name.decode()
+    places = _places(spec, text)
+    if name and raw.count(name) != places:
+        return spec
+    if len(_patterns) >= PATTERNS_MAX or sum(map(len, _patterns)) + len(key) > PATTERNS_BYTES_MAX:
+        _patterns.clear()
+    _patterns[key] = _Pattern(spec, text, places)
+    return spec
 
 
 def _places(spec: PodSpec, name: str) -> int:

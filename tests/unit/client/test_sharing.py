@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import msgspec
+import pytest
 
 from knarr.client import sharing
 from knarr.kinds.lens.pod import Pod
@@ -24,6 +25,13 @@ def pod(name: str, token: str, *, labels: dict[str, str] | None = None, **spec: 
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no nodes"}
     status = {"phase": "Pending", "conditions": [condition]}
     return json.dumps({"metadata": metadata, "spec": written, "status": status}).encode()
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> None:
+    """What is known is the process's: other tests' pods would fill it at any moment of these."""
+    sharing._known.clear()
+    sharing._patterns.clear()
 
 
 def alone(raw: bytes) -> Pod:
@@ -74,3 +82,33 @@ def test_what_is_known_has_a_bound() -> None:
         assert sharing.pod(raw).spec.hostname == str(number)
     assert len(sharing._known) <= sharing.KNOWN_MAX + 2 * sharing.MEMBERS_MAX
     assert len(sharing._patterns) <= sharing.PATTERNS_MAX
+
+
+def test_a_spec_with_the_name_in_other_fields_is_no_pattern() -> None:
+    def with_args(token: str, word: str) -> bytes:
+        return pod("a", token, containers=[{"name": "c", "args": [word], "volumeMounts": [{"name": token}]}])
+
+    first, second = "kube-api-access-bbbbb", "kube-api-access-ccccc"
+    for token, word in ((first, first), (second, "kube-api-access-?????"), (second, second), (first, second)):
+        raw = with_args(token, word)
+        assert sharing.pod(raw) == alone(raw)
+
+
+def test_what_is_long_is_not_kept() -> None:
+    long = "x" * (sharing.WORD_MAX + 1)
+    condition = {"type": long + "t", "status": long + "s", "reason": long + "r", "message": long + "m"}
+    status = {"phase": long + "p", "qosClass": long + "q", "conditions": [condition]}
+    owner = {"apiVersion": "v1", "kind": long * 4, "name": "n", "uid": "u"}
+    labels = {"k": "v" * sharing.LABELS_MAX}
+    metadata = {"namespace": long, "labels": labels, "ownerReferences": [owner]}
+    raw = json.dumps({"metadata": metadata, "status": status}).encode()
+    assert sharing.pod(raw) == alone(raw)
+    assert not sharing._known
+
+
+def test_the_patterns_bytes_have_a_bound() -> None:
+    count = 2 * sharing.PATTERNS_BYTES_MAX // sharing.SPEC_BYTES_MAX
+    for number in range(count):
+        sharing.pod(pod("a", "plain", hostname=f"{number:07000}"))
+        assert sum(map(len, sharing._patterns)) <= sharing.PATTERNS_BYTES_MAX
+    assert 0 < len(sharing._patterns) < count
