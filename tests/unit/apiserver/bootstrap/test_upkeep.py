@@ -63,3 +63,12 @@ async def test_a_service_that_was_changed_stays_changed(ask: Asker) -> None:
     await ask("PATCH", SERVICE, {"metadata": {"labels": {"mine": "yes"}}}, media=MERGE)
     await written(ask, ask("DELETE", SLICE))  # the upkeep has seen the change before
     assert (await ask("GET", SERVICE))["metadata"]["labels"]["mine"] == "yes"
+
+
+async def test_the_endpoints_as_they_are_stored_need_no_restoring(ask: Asker) -> None:
+    for path, default in zip((ENDPOINTS, SLICE), objects.endpoints("10.244.0.1", 6443), strict=True):
+        stored = await ask("GET", path)
+        assert stored["kind"] == default["kind"]
+        assert upkeep.restored_endpoints(stored, default) is None
+        await written(ask, ask("DELETE", path))
+        assert upkeep.restored_endpoints(await ask("GET", path), default) is None
