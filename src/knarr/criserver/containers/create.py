@@ -131,8 +131,8 @@ async def _build(node: Node, sandbox: SandboxRecord, record: ContainerRecord) ->
     context = settings.security(config)
     user = users.user(context, root.config.user, users.read_accounts(root.path))
     wanted, record = await _mounts(node, record, root, pods)
-    declared = declared_volumes.mounts(config, root, (mount.container_path for mount in wanted), pods)
-    config = replace(config, mounts=(*declared, *wanted))
+    taken = {*_sandbox_files(node, sandbox, root), *(mount.container_path for mount in wanted)}
+    config = replace(config, mounts=(*declared_volumes.mounts(config, root, taken, pods), *wanted))
     rendered = settings.render(
         config, root.config, await _found(node, sandbox, replace(record, config=config), root, user)
     )
