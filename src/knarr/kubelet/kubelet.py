@@ -340,10 +340,12 @@ class Kubelet:
         uids = {observed.pod_uid(status.labels) for status in event.containers_statuses}
         if event.pod_sandbox_status is not None:
             uids.add(observed.pod_uid(event.pod_sandbox_status.labels))
+        begun = observed.begun_sandbox(event)
         for uid in uids:
             worker = self._workers.get(uid)
-            if worker is not None:
-                worker.look()
+            known = worker.observed.ready_sandbox if worker is not None else None
+            if worker is not None and not (known is not None and known.id == begun):
+                worker.look(begun)
 
     async def _rotate_logs(self, ready: Ready) -> None:
         ready()

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 
 from knarr.base.clock import Instant
 from knarr.cri.messages import sandbox as cri_sandbox
-from knarr.cri.messages.enums import ContainerState, PodSandboxState, Signal
+from knarr.cri.messages.container import ContainerEventResponse
+from knarr.cri.messages.enums import ContainerEventType, ContainerState, PodSandboxState, Signal
 
 POD_NAME = "io.kubernetes.pod.name"
 POD_NAMESPACE = "io.kubernetes.pod.namespace"
@@ -119,6 +120,14 @@ def observed_pod(
 def pod_uid(labels: dict[str, str]) -> str:
     """The uid of the pod that a CRI object belongs to; "" for a stranger's."""
     return labels.get(POD_UID, "")
+
+
+def begun_sandbox(event: ContainerEventResponse) -> str:
+    """The id of the sandbox of which the event says that it is there; "" where it says anything else."""
+    began = (ContainerEventType.CONTAINER_CREATED_EVENT, ContainerEventType.CONTAINER_STARTED_EVENT)
+    box = event.pod_sandbox_status
+    is_begun = box is not None and box.id == event.container_id and event.container_event_type in began
+    return event.container_id if is_begun else ""
 
 
 def _sandbox(status: cri_sandbox.PodSandboxStatus) -> ObservedSandbox:

@@ -110,10 +110,11 @@ class PodWorker:
     def wake(self) -> None:
         self._woken.set()
 
-    def look(self) -> None:
-        """The runtime has news of the pod."""
-        self._is_dirty = True
-        self.wake()
+    def look(self, begun: str = "") -> None:
+        """The runtime has news of the pod; that the sandbox `begun` is there is none where the act's end will look."""
+        if not begun or SANDBOX not in self._tasks:
+            self._is_dirty = True
+            self.wake()
 
     def stop(self, stop: Stop) -> None:
         """End the pod for good with that reason (eviction, deadline)."""
@@ -372,10 +373,9 @@ class PodWorker:
         self.tell("", "Normal", "ResizeCompleted", f"{who} was given its new resources")
 
     def _set_problem(self, name: str, problem: Problem | None) -> None:
-        problems = {key: value for key, value in self._standing.problems.items() if key != name}
-        if problem is not None:
-            problems[name] = problem
-        self._standing = replace(self._standing, problems=problems)
+        problems = {**self._standing.problems, name: problem}
+        left = {key: value for key, value in problems.items() if value is not None}
+        self._standing = replace(self._standing, problems=left)
 
     async def _cancel(self, keys: list[str]) -> None:
         """Cancel acts and wait until they are over, within reason."""
