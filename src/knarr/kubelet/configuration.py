@@ -106,19 +106,19 @@ def shown(settings: KubeletSettings) -> dict[str, object]:
         "singleProcessOOMKill": not settings.memory_rules.kills_together,
         "memorySwap": {"swapBehavior": LIMITED_SWAP} if settings.memory_rules.swap_bytes else {},
         "crashLoopBackOff": {
-            "maxContainerRestartPeriod": f"{restarts.rule(settings.backoff, settings.restart_seconds_max).cap:g}s"
+            "maxContainerRestartPeriod": _duration(restarts.rule(settings.backoff, settings.restart_seconds_max).cap)
         },
         "containerLogMaxSize": str(settings.container_log_bytes_max),
         "containerLogMaxFiles": settings.container_log_files_max,
-        "imageMinimumGCAge": f"{settings.image_policy.age_seconds:g}s",
-        "imageMaximumGCAge": f"{settings.image_policy.age_seconds_max:g}s",
+        "imageMinimumGCAge": _duration(settings.image_policy.age_seconds),
+        "imageMaximumGCAge": _duration(settings.image_policy.age_seconds_max),
         "imageGCHighThresholdPercent": settings.image_policy.high,
         "imageGCLowThresholdPercent": settings.image_policy.low,
         "evictionHard": hard,
         "evictionSoft": {signal: _shown(threshold) for signal, threshold in soft.items()},
-        "evictionSoftGracePeriod": {signal: f"{threshold.grace_seconds:g}s" for signal, threshold in soft.items()},
+        "evictionSoftGracePeriod": {signal: _duration(threshold.grace_seconds) for signal, threshold in soft.items()},
         "evictionMinimumReclaim": {t.signal: str(t.reclaim) for t in settings.thresholds if t.reclaim},
-        "evictionPressureTransitionPeriod": f"{settings.pressure_transition_seconds:g}s",
+        "evictionPressureTransitionPeriod": _duration(settings.pressure_transition_seconds),
         "evictionMaxPodGracePeriod": settings.eviction_grace_seconds_max,
         "clusterDomain": settings.cluster_domain,
         "clusterDNS": list(settings.cluster_dns),
@@ -127,6 +127,11 @@ def shown(settings: KubeletSettings) -> dict[str, object]:
 
 def _shown(threshold: Threshold) -> str:
     return str(threshold.amount) if threshold.amount else f"{threshold.share * 100:g}%"
+
+
+def _duration(seconds_: float) -> str:
+    """As Go prints it, which is how it may be read again."""
+    return durations.shown(round(seconds_ * durations.SECOND))
 
 
 def _memory_rules(rules: MemoryRules, wanted: KubeletConfiguration) -> MemoryRules:
@@ -158,10 +163,13 @@ def _image_policy(wanted: KubeletConfiguration) -> image_gc.Policy:
     if not 0 <= low < high <= 100:
         text = f"imageGCHighThresholdPercent {high} must be above imageGCLowThresholdPercent {low}, both of 0 to 100"
         raise Invalid(f"kubelet configuration: {text}")
-    least = seconds("imageMinimumGCAge", wanted.image_minimum_gc_age or f"{policy.age_seconds:g}s")
-    most = seconds("imageMaximumGCAge", wanted.image_maximum_gc_age or "0s")
+    least, most = policy.age_seconds, policy.age_seconds_max
+    if wanted.image_minimum_gc_age:
+        least = seconds("imageMinimumGCAge", wanted.image_minimum_gc_age)
+    if wanted.image_maximum_gc_age:
+        most = seconds("imageMaximumGCAge", wanted.image_maximum_gc_age)
     if 0 < most <= least:
-        text = f"imageMaximumGCAge {most:g}s must be greater than imageMinimumGCAge {least:g}s"
+        text = f"imageMaximumGCAge {_duration(most)} must be greater than imageMinimumGCAge {_duration(least)}"
         raise Invalid(f"kubelet configuration: {text}")
     return image_gc.Policy(high, low, least, most)
 

@@ -182,7 +182,7 @@ def test_a_configuration_file_changes_what_it_names() -> None:
         "evictionMinimumReclaim": {"memory.available": "50Mi"},
         "evictionPressureTransitionPeriod": "30s",
         "imageGCHighThresholdPercent": 90,
-        "imageMaximumGCAge": "12h",
+        "imageMaximumGCAge": "720h",
         "crashLoopBackOff": {"maxContainerRestartPeriod": "5s"},
         "podPidsLimit": 100,
         "containerLogMaxSize": "1Mi",
@@ -194,12 +194,16 @@ def test_a_configuration_file_changes_what_it_names() -> None:
         Threshold("nodefs.available", share=0.05),
         Threshold("memory.available", amount=1 << 30, reclaim=50 * MEGABYTE, grace_seconds=90),
     )
-    assert (found.image_policy, found.pressure_transition_seconds) == (Policy(90, 80, 120, 43200), 30)
+    assert (found.image_policy, found.pressure_transition_seconds) == (Policy(90, 80, 120, 2592000), 30)
     assert (found.pod_pids_max, found.container_log_bytes_max, found.max_pods) == (100, MEGABYTE, 110)
     shown = configuration.shown(found)
     assert shown["evictionHard"] == {"memory.available": str(200 * MEGABYTE), "nodefs.available": "5%"}
     assert shown["allowedUnsafeSysctls"] == ["kernel.msg*"]
-    assert (shown["imageMaximumGCAge"], shown["imageMinimumGCAge"]) == ("43200s", "120s")
+    assert (shown["imageMaximumGCAge"], shown["imageMinimumGCAge"]) == ("720h0m0s", "2m0s")
+    assert (shown["evictionPressureTransitionPeriod"], shown["evictionSoftGracePeriod"]) == (
+        "30s",
+        {"memory.available": "1m30s"},
+    )
     assert shown["crashLoopBackOff"] == {"maxContainerRestartPeriod": "5s"}
 
 
@@ -237,7 +241,7 @@ def test_an_empty_file_changes_nothing() -> None:
         ({"evictionHard": {"memory.available": "much"}}, "is not a quantity"),
         ({"evictionSoft": {"memory.available": "1Gi"}}, "evictionSoftGracePeriod: there is none for memory.available"),
         ({"imageGCHighThresholdPercent": 70}, "must be above imageGCLowThresholdPercent 80"),
-        ({"imageMaximumGCAge": "2m"}, "imageMaximumGCAge 120s must be greater than imageMinimumGCAge 120s"),
+        ({"imageMaximumGCAge": "2m"}, "imageMaximumGCAge 2m0s must be greater than imageMinimumGCAge 2m0s"),
         ({"imageMaximumGCAge": "-1s"}, "imageMaximumGCAge: '-1s' is negative"),
         ({"crashLoopBackOff": {"maxContainerRestartPeriod": "0s"}}, "'0s' is not between 1s and 300s"),
         ({"crashLoopBackOff": {"maxContainerRestartPeriod": "301s"}}, "'301s' is not between 1s and 300s"),
