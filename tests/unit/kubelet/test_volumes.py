@@ -231,9 +231,17 @@ def test_a_host_path_may_be_made(tmp_path: Path) -> None:
     assert (tmp_path / "a/b").is_dir()
 
 
-def test_a_volume_that_is_not_there_yet_says_so(tmp_path: Path) -> None:
-    subject = pod({"persistentVolumeClaim": {"claimName": "x"}})
-    with pytest.raises(Unimplemented, match="type persistentVolumeClaim yet"):
+@pytest.mark.parametrize(
+    ("source", "type_"),
+    [
+        ({"persistentVolumeClaim": {"claimName": "x"}}, "persistentVolumeClaim"),
+        ({"ephemeral": {"volumeClaimTemplate": {"spec": {}}}}, "ephemeral"),
+        ({"another": {}}, "unknown"),
+    ],
+)
+def test_a_volume_that_is_not_there_yet_says_so(tmp_path: Path, source: Any, type_: str) -> None:
+    subject = pod(source)
+    with pytest.raises(Unimplemented, match=f"volumes of type {type_} yet: use"):
         PodVolumes(tmp_path, tmp_path).prepare(subject, subject.spec.volumes[0], INPUTS)
 
 

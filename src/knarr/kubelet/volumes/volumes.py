@@ -54,10 +54,8 @@ class PodVolumes:
             return self.directory(volume)
         if volume.image is not None:
             return None
-        kind = (
-            "persistentVolumeClaim" if volume.persistent_volume_claim else "ephemeral" if volume.ephemeral else "this"
-        )
-        raise Unimplemented(f"knarr does not mount volumes of type {kind} yet: use emptyDir or hostPath")
+        # preparation.py says which volume it is.
+        raise Unimplemented(f"knarr does not mount volumes of type {_type(volume)} yet: use emptyDir or hostPath")
 
     def mounts(self, pod: Pod, container: AnyContainer, env: dict[str, str]) -> list[Mount]:
         """The CRI mounts of a container's volumeMounts; all volumes must have been prepared."""
@@ -113,7 +111,7 @@ def _absolute(path: str) -> str:
 def _type(volume: Volume) -> str:
     if volume.persistent_volume_claim is not None:
         return "persistentVolumeClaim"
-    return "ephemeral" if volume.ephemeral is not None else "like this one"
+    return "ephemeral" if volume.ephemeral is not None else "unknown"
 
 
 def _sub_path(mount: VolumeMount, env: dict[str, str]) -> str:
