@@ -20,6 +20,7 @@ Json = dict[str, Any]
 ROOT = "/registry/"
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+_GO_ESCAPES = (("&", rb"\u0026"), ("<", rb"\u003c"), (">", rb"\u003e"), ("\u2028", rb"\u2028"), ("\u2029", rb"\u2029"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +68,8 @@ class Resource:
             self.stored.kind,
             metadata,
         )
-        return _encode(ordered)
+        value = _encode(ordered)
+        return _as_go_writes(value) if self.stored.kind == "ControllerRevision" else value
 
     def splice(self, value: bytes, revision: Revision | int) -> bytes:
         """The object's JSON as answered: `value` is stored bytes."""
@@ -81,6 +83,13 @@ class Resource:
 
     def decode_entry(self, entry: Entry) -> Json:
         return self.decode(entry.value, entry.modified)
+
+
+def _as_go_writes(value: bytes) -> bytes:
+    """The same JSON with the escapes that Go writes: kubectl compares the text of a revision's data with its own."""
+    for character, escape in _GO_ESCAPES:
+        value = value.replace(character.encode(), escape)
+    return value
 
 
 def head(kind: Kind) -> bytes:
