@@ -1,6 +1,7 @@
 """The kubelet's read-only pages: /pods, /runningpods, /stats/summary, /metrics and its own. For server.py's table.
 
-Each answers from what the workers know and from one CRI call; nothing is sampled while nobody asks.
+Each answers from what the workers know and from one CRI call; nothing is sampled while nobody asks. Only the summary
+also walks the pods' volumes and logs, once in WALK_AGAIN for whoever asks.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from knarr.base import exposition
-from knarr.base.clock import Clock
+from knarr.base.clock import Clock, Instant
 from knarr.base.errors import KnarrError
 from knarr.cri.messages.container import ContainerFilter, ContainerStateValue, ListContainersRequest
 from knarr.cri.messages.enums import ContainerState, PodSandboxState
@@ -37,6 +38,8 @@ TEXT: http.Headers = (("content-type", "text/plain; version=0.0.4; charset=utf-8
 SAMPLE_SECONDS = 0.1
 """How far apart the two samples are when nobody asked before: a rate needs two."""
 FRESH = timedelta(seconds=60)
+WALK_AGAIN = timedelta(seconds=60)
+"""As often as upstream calculates what volumes take (volumeStatsAggPeriod)."""
 
 
 def pages(kubelet: Kubelet, clock: Clock) -> Mapping[str, Page]:
@@ -54,12 +57,14 @@ def pages(kubelet: Kubelet, clock: Clock) -> Mapping[str, Page]:
 
 
 class Pages:
-    """Keeps only the last CPU sample of each container."""
+    """Keeps only the last CPU sample of each container, and what the last walk found."""
 
     def __init__(self, kubelet: Kubelet, clock: Clock) -> None:
         self._kubelet = kubelet
         self._clock = clock
         self._rates = stats.Rates()
+        self._walking = asyncio.Lock()
+        self._walked: tuple[Instant, dict[str, PodFigures]] | None = None
 
     async def pods(self, _request: http.Request) -> http.Response:
         """The pods bound here, as the API has them."""
@@ -136,7 +141,15 @@ class Pages:
         return {observed.pod_uid(one.attributes.labels): one.linux for one in found if one.attributes and one.linux}
 
     async def _files(self) -> dict[str, PodFigures]:
-        """Volumes and logs by the pod's uid, walked beside the event loop."""
+        """Volumes and logs by the pod's uid; one walk at a time, and who waited for one takes what it found."""
+        async with self._walking:
+            now = self._clock.now()
+            if self._walked is None or now - self._walked[0] >= WALK_AGAIN:
+                self._walked = (now, await self._walk())
+            return self._walked[1]
+
+    async def _walk(self) -> dict[str, PodFigures]:
+        """Beside the event loop."""
         settings, found = self._kubelet.settings, dict[str, PodFigures]()
         pods = self._kubelet.pods()
 

@@ -56,5 +56,10 @@ def test_the_summary_has_volumes_and_logs_unless_only_cpu_and_memory_are_asked_f
         brief = json.loads((await page(http.Request("GET", "/stats/summary", "only_cpu_and_memory=true"))).body)
         assert set(brief["node"]) == {"nodeName", "startTime", "cpu", "memory"}
         assert "volume" not in brief["pods"][0]
+        (node.settings.pod_dir(uid) / "volumes/v/more").write_bytes(b"x" * 5000)
+        for seconds, inodes in ((0, 1), (61, 2)):
+            await asyncio.sleep(seconds)
+            again = json.loads((await page(http.Request("GET", "/stats/summary"))).body)["pods"][0]["volume"]
+            assert again[0]["inodesUsed"] == inodes, "walked once a minute"
 
     run(tmp_path, story)
