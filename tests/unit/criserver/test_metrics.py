@@ -4,8 +4,14 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
+
+from knarr.base.clock import SystemClock
+from knarr.cri.messages import config as c
 from knarr.criserver.containers import metrics, process_figures
 from knarr.criserver.containers.process_figures import Processes
+from knarr.criserver.records import ContainerRecord
+from tests.unit.criserver.test_stopping import EARLY, POD, Crossed, node_of
 
 
 def test_every_metric_is_described_once_with_help_and_labels() -> None:
@@ -17,6 +23,25 @@ def test_every_metric_is_described_once_with_help_and_labels() -> None:
             metrics.CONTAINER_LABELS,
             metrics.POD_LABELS,
         )
+
+
+@pytest.mark.parametrize("weight", [39, 100])
+def test_shares_are_those_that_were_asked_for_however_the_runtime_weighs_them(tmp_path: Path, weight: int) -> None:
+    (tmp_path / "cgroup" / "p").mkdir(parents=True)
+    (tmp_path / "cgroup" / "cgroup.controllers").write_text("cpu memory\n")
+    (tmp_path / "cgroup" / "p" / "cpu.weight").write_text(f"{weight}\n")
+    (tmp_path / "cgroup" / "p" / "cpu.max").write_text("20000 100000\n")
+    node = node_of(tmp_path, Crossed(SystemClock()))
+
+    def told(resources: c.LinuxContainerResources | None) -> tuple[int, int | None]:
+        config = c.ContainerConfig(linux=c.LinuxContainerConfig(resources=resources))
+        record = ContainerRecord(id=EARLY, sandbox=POD, config=config, created_at=1, cgroup_path="/p")
+        cpu = metrics.figures(node, record).cpu
+        return cpu.shares, cpu.quota
+
+    assert told(c.LinuxContainerResources(cpu_shares=1024)) == (1024, 20000)
+    by_weight = {39: 998, 100: 2597}[weight]
+    assert told(c.LinuxContainerResources()) == told(None) == (by_weight, 20000)
 
 
 def test_open_files_and_sockets_of_a_process_are_counted() -> None:

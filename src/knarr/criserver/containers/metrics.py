@@ -7,6 +7,7 @@ hundred pods opens thousands. Not here: what a metric means (metric_rows.py), th
 import asyncio
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from knarr.base.errors import NotFound
@@ -87,12 +88,20 @@ def _read(node: Node, record: ContainerRecord, found: messages.ContainerStats, f
     state = str(node.places.state)
     return metric_rows.Found(
         stats=found,
-        figures=cgroup_figures.read(node.cgroups, record.cgroup_path),
+        figures=figures(node, record),
         processes=process_figures.read(node.cgroups.members(record.cgroup_path), first),
         room=os.statvfs(state),
         device=state,
         started=record.started_at,
     )
+
+
+def figures(node: Node, record: ContainerRecord) -> cgroup_figures.Figures:
+    """The group's, with the shares that were asked for: the weight of version 2 does not tell them exactly, and newer
+    low-level runtimes make another one of them."""
+    found = cgroup_figures.read(node.cgroups, record.cgroup_path)
+    wanted = record.config.linux.resources if record.config.linux else None
+    return replace(found, cpu=replace(found.cpu, shares=wanted.cpu_shares)) if wanted and wanted.cpu_shares else found
 
 
 def _metric(name: str, at: int, kind: MetricType, labels: tuple[str, ...], number: int) -> messages.Metric:
