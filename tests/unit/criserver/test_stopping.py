@@ -20,7 +20,7 @@ from knarr.cri.messages.config import (
     PodSandboxConfig,
     UserNamespace,
 )
-from knarr.cri.messages.enums import NamespaceMode
+from knarr.cri.messages.enums import ContainerEventType, NamespaceMode, PodSandboxState
 from knarr.cri.messages.sandbox import StopPodSandboxRequest
 from knarr.criserver import compose
 from knarr.criserver.containers import remove, start, stop
@@ -28,7 +28,7 @@ from knarr.criserver.events import Events
 from knarr.criserver.node import Node, Places, now
 from knarr.criserver.records import ContainerRecord, Records, SandboxRecord
 from knarr.criserver.rootfs import DirectoryRoots
-from knarr.criserver.sandboxes import teardown
+from knarr.criserver.sandboxes import loss, teardown
 from knarr.network.memory import MemoryNetwork
 from knarr.runtime.cgroups import Cgroups
 from knarr.runtime.memory import MemoryRuntime
@@ -99,6 +99,19 @@ async def test_who_starts_while_the_others_are_killed_is_killed_too(tmp_path: Pa
         ended = node.get_container(identity).ended
         assert ended is not None
         assert ended.exit_code == 137
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="letting namespaces go needs root")
+async def test_a_lost_sandbox_is_told_under_its_own_id_as_one_that_is_not_ready(tmp_path: Path) -> None:
+    node = node_of(tmp_path, Crossed(SystemClock()))
+    record = SandboxRecord(id=POD, config=PodSandboxConfig(), created_at=1, cgroup_parent="/p", is_ready=True)
+    node.sandboxes.put(record)
+    events = node.events.subscribe()
+    await loss.lost(node, record)
+    event = await anext(events)
+    assert (event.container_id, event.container_event_type) == (POD, ContainerEventType.CONTAINER_STOPPED_EVENT)
+    assert event.pod_sandbox_status is not None
+    assert event.pod_sandbox_status.state is PodSandboxState.SANDBOX_NOTREADY
 
 
 def bound(source: Path, place: Path) -> None:

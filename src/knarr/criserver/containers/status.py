@@ -101,11 +101,11 @@ def of(record: ContainerRecord) -> ContainerStatus:
 
 
 def publish(node: Node, identity: str, kind: ContainerEventType) -> None:
-    """Tell the subscribers what happened to a container, or to a sandbox, with all that is in the sandbox now."""
+    """Tell the subscribers what happened to a container, with all that is in its sandbox now."""
     if not node.events.has_subscribers:
         return
     record = node.containers.find(identity)
-    _tell(node, identity, kind, node.sandboxes.find(record.sandbox if record else identity))
+    _tell(node, identity, kind, node.sandboxes.find(record.sandbox) if record else None)
 
 
 def publish_removed(node: Node, record: ContainerRecord) -> None:

@@ -6,6 +6,8 @@ hears of it by an event and makes a new sandbox.
 
 import asyncio
 
+from msgspec.structs import replace
+
 from knarr.base import logs
 from knarr.cri.messages.enums import ContainerEventType
 from knarr.criserver.containers import status
@@ -40,7 +42,7 @@ async def lost(node: Node, record: SandboxRecord) -> None:
     """Note that the sandbox is of no use any more; what is in its directories goes with its removal."""
     await teardown.end(node, record)
     _log.warning("lost a sandbox %s", logs.fields(sandbox=record.id))
-    status.publish(node, record.id, ContainerEventType.CONTAINER_STOPPED_EVENT)
+    status.publish_sandbox(node, replace(record, is_ready=False), ContainerEventType.CONTAINER_STOPPED_EVENT)
 
 
 async def _note_end(node: Node, record: SandboxRecord) -> None:
