@@ -52,7 +52,12 @@ async def test_a_program_of_this_machine_may_open_streams(origin: str, running: 
 
 
 @pytest.mark.parametrize("origin", ["null", "http://evil.example", "http://localhost.evil.example", "file://localhost"])
-async def test_a_page_of_somewhere_else_may_not(origin: str, running: Stage) -> None:
-    protocols = [Subprotocol("channel.k8s.io")]
+@pytest.mark.parametrize(
+    ("path", "protocol"),
+    [(EXEC, "channel.k8s.io"), ("pods/web/log", "binary.k8s.io"), ("pods?watch=true", "binary.k8s.io")],
+    ids=["exec", "log", "watch"],
+)
+async def test_a_page_of_somewhere_else_may_not(origin: str, path: str, protocol: str, running: Stage) -> None:
+    protocols = [Subprotocol(protocol)]
     with pytest.raises(InvalidStatus, match="403"):
-        await connect(url(running, EXEC), origin=Origin(origin), subprotocols=protocols, proxy=None)
+        await connect(url(running, path), origin=Origin(origin), subprotocols=protocols, proxy=None)

@@ -51,6 +51,11 @@ def test_a_page_is_changed_in_its_urls_alone() -> None:
     assert Page(WAY).passed(BEFORE, is_last=True) == AFTER
 
 
+def test_a_parameter_that_begins_like_a_character_stays_one() -> None:
+    found = Page(WAY).passed(b'<a href="/x?a=1&copy=2&timestamp=3&#38;b=4">', is_last=True)
+    assert found == f'<a href="{PREFIX}/x?a=1&amp;copy=2&amp;timestamp=3&amp;b=4">'.encode()
+
+
 def test_a_page_may_be_cut_anywhere() -> None:
     for cut in range(len(BEFORE)):
         page = Page(WAY)

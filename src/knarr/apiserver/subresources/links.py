@@ -56,7 +56,8 @@ VERBATIM: Final = frozenset(("script", "style", "textarea", "title", "xmp", "noe
 _TAG = re.compile(rb"""<([a-zA-Z][^\s/><"']*+)((?:[^<>"']++|"[^"]*+"|'[^']*+')*+)>""")
 _BEGUN = re.compile(rb"""<(?:!-?|[a-zA-Z][^\s/><"']*+(?:[^<>"']++|"[^"]*+"|'[^']*+')*+(?:"[^"]*+|'[^']*+)?)?""")
 _ATTRIBUTE = re.compile(rb"""([^\s=/>"']++)(\s*+=\s*+)(?:"([^"]*+)"|'([^']*+)'|([^\s>"']++))""")
-
+# In an attribute a name without its semicolon is none: `&copy=1` is a parameter.
+_REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[a-zA-Z][a-zA-Z0-9]*;)", re.ASCII)
 # What ends the text that passes as it is → how it is looked for.
 _ENDS: Final = {
     end: re.compile(re.escape(end), re.IGNORECASE) for end in (b"-->", *(b"</" + name.encode() for name in VERBATIM))
@@ -149,7 +150,7 @@ class Page:
         if found[1].decode("latin-1").lower() not in names:
             return found[0]
         raw = next(value for value in found.group(3, 4, 5) if value is not None)
-        url = html.unescape(raw.decode("utf-8", "surrogateescape"))
+        url = _REFERENCE.sub(lambda one: html.unescape(one[0]), raw.decode("utf-8", "surrogateescape"))
         changed = through(url, self._way)
         if changed == url:
             return found[0]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from knarr.apiserver import status
+from knarr.apiserver import origins, status
 from knarr.apiserver.context import Json, RequestContext
 from knarr.apiserver.subresources import connecting
 from knarr.base import clock
@@ -33,6 +33,8 @@ async def log(context: RequestContext) -> http.Response:
     """GET pods/NAME/log."""
     if context.request.method not in ("GET", "HEAD"):
         raise status.method_not_allowed()
+    if upgrades.is_websocket(context.request):
+        origins.check(context.request)
     check_options(context.route.name, context.query)
     pod = connecting.pod_of(context)
     container = connecting.container_of(pod, context.query.get("container", ""))

@@ -6,16 +6,15 @@ whatever the method is (SEC-13).
 
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, urlencode
 
+from knarr.apiserver import origins
 from knarr.apiserver.context import RequestContext
 from knarr.apiserver.status import Refusal, method_not_allowed
 from knarr.apiserver.subresources import connecting
-from knarr.base.errors import BadRequest, DeadlineExceeded, Forbidden, Unavailable
+from knarr.base.errors import BadRequest, DeadlineExceeded, Unavailable
 from knarr.wire import http, parameters, tunnel, upgrades
 
-SCHEMES: Final = ("http", "https", "ws", "wss")
-LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _FLAGS: Final = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty"}
 """The API's parameter → the kubelet's."""
 
@@ -75,15 +74,4 @@ def _check(context: RequestContext) -> None:
         raise method_not_allowed()
     if not (upgrades.is_websocket(request) or upgrades.is_spdy(request)):
         raise Refusal(400, "BadRequest", "Upgrade request required")
-    origin = request.header("origin")
-    if origin and not is_own(origin, request.header("host")):
-        raise Forbidden(f"the origin {origin!r} may not open streams")  # a web page of somewhere else (SEC-05)
-
-
-def is_own(origin: str, host: str) -> bool:
-    """Whether a stream may be opened from there: by this server's pages, or by what runs on this machine.
-
-    Programs must name an origin too, and name localhost: upstream's own client for WebSockets does. Pure.
-    """
-    where = urlsplit(origin)
-    return where.netloc.lower() == host.lower() or (where.scheme in SCHEMES and where.hostname in LOOPBACK)
+    origins.check(request)

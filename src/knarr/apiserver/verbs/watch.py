@@ -9,7 +9,7 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from knarr.apiserver import answers, metrics, options, presenting, reading, selecting, status
+from knarr.apiserver import answers, metrics, options, origins, presenting, reading, selecting, status
 from knarr.apiserver.context import RequestContext, integer
 from knarr.apiserver.negotiation import Accepted, accepted
 from knarr.apiserver.resources import Resource
@@ -77,6 +77,8 @@ class _Stream:
 async def watch(context: RequestContext) -> http.Response:
     """Answer with the endless body, or one of a lone 410 when the revision is compacted. Raises BadRequest."""
     options.check_list(context)
+    if upgrades.is_websocket(context.request):
+        origins.check(context.request)
     form = accepted(context.request.header("accept"))
     if form.form == "yaml":
         form = Accepted("json")
