@@ -56,7 +56,7 @@ def checked_kind(context: RequestContext, obj: Json) -> Json:
     kind = context.resource.kind
     # As upstream's decoder: what the body leaves out is what the path says.
     found = (obj.get("apiVersion") or kind.api_version, obj.get("kind") or kind.kind)
-    if found != (kind.api_version, kind.kind) and found != (f"/{kind.api_version}", kind.kind):
+    if found != (kind.api_version, kind.kind) and (kind.group or found != (f"/{kind.api_version}", kind.kind)):
         raise BadRequest(_wrong_kind(context, obj))
     metadata = obj.get("metadata")
     if metadata is None:

@@ -5,8 +5,9 @@ A batch is one INSERT of many rows: one SQLite step, hence one release of the in
 `commit_here` commits one row in the caller's thread while the journal's is idle: when to do that is pace.py's.
 After a failed write nothing is retried (a failed fsync may have lost pages): the journal stays failed. Only a full disk
 is forgiven: SQLite has rolled that INSERT back before any fsync, so later ones may be tried.
-Table: `step` is append-only, a row per change; (previous, key) is unique, so history can never fork. In this order new
-rows come to the index's end, where a batch finds them in few pages; by key each would change a page of its own.
+Table: `step` is append-only, a row per change; (previous, key) is unique, so history can never fork. In this order
+rows of changes come to the index's end, where a batch finds them in few pages; by key each would change one of its own,
+as that of a creation does (its previous is 0).
 """
 
 import contextlib

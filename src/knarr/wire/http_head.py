@@ -14,7 +14,7 @@ from knarr.wire.http import Headers, Response
 
 REASONS: Final = {status.value: status.phrase for status in standard.HTTPStatus}
 PIECE_BYTES: Final = 256 * 1024
-"""What is written at once: a transport holds twice as much before it wants a pause."""
+"""What is written at once: under TLS a transport holds twice as much before it wants a pause."""
 NO_BODY: Final = frozenset({204, 304})
 _STATUS_LINES: Final = {code: f"HTTP/1.1 {code} {phrase}\r\n" for code, phrase in REASONS.items()}
 _date: tuple[int, str] = (0, "")

@@ -235,6 +235,8 @@ async def test_what_is_made_for_the_answer_alone_has_no_names(ask: Any) -> None:
 async def test_the_core_group_may_be_written_with_its_slash(ask: Any) -> None:
     made = await ask("POST", CONFIGMAPS, {"apiVersion": "/v1", "kind": "ConfigMap", "metadata": {"name": "c"}})
     assert (made["apiVersion"], made["metadata"]["name"]) == ("v1", "c")
+    body = {"apiVersion": "/apps/v1", "kind": "Deployment", "metadata": {"name": "d"}}
+    assert (await ask("POST", "/apis/apps/v1/namespaces/default/deployments", body))["code"] == 400
 
 
 async def test_an_owner_that_is_named_twice_is_kept_once_and_warned_of(ask: Any) -> None:
