@@ -86,7 +86,9 @@ async def watch(context: RequestContext) -> http.Response:
     if not seconds:
         seconds = random.randint(TIMEOUT_SECONDS, 2 * TIMEOUT_SECONDS)
     try:
-        body = _events(_opened(context, form, float(seconds)))
+        stream = _opened(context, form, float(seconds))
+        # The generator's own `finally` never runs if nobody reads of it: a HEAD, a handshake that is refused.
+        body: AsyncIterator[bytes] = http.Followed(_events(stream), stream.watcher.close)
     except Expired as error:
         body = _refusal(error)  # the answer is 200 and the 410 an event, as upstream: that is where clients look for it
     if upgrades.is_websocket(context.request):
