@@ -16,6 +16,8 @@ from knarr.wire import http, upgrades, websocket
 
 PROTOCOLS: Final = {"binary.k8s.io": False, "base64.binary.k8s.io": True}
 """The subprotocol → whether its messages are base64. None at all means the first."""
+BEARER: Final = "base64url.bearer.authorization.k8s.io."
+"""How a browser, which can set no header, sends its token: as a subprotocol."""
 
 
 async def content(request: http.Request, body: AsyncIterator[bytes]) -> http.Response:
@@ -34,13 +36,16 @@ async def content(request: http.Request, body: AsyncIterator[bytes]) -> http.Res
 
 
 async def lines(request: http.Request, body: AsyncIterator[bytes]) -> http.Response:
-    """The response to a request for a watch; it speaks whatever is offered, for its messages are the same in all."""
+    """The response to a request for a watch; it speaks whatever is offered, for its messages are the same in all.
+
+    A token that came as a protocol is never answered with. It is not taken as a credential, either (upstream does)."""
     offered = upgrades.offered_protocols(request)
+    name = next((name for name in offered if not name.startswith(BEARER)), None)
 
     async def run(connection: http.Connection) -> None:
         await _send(websocket.WebSocket(connection, is_text=True), _lines(body))
 
-    return await _accepted(request, offered[0] if offered else None, body, run)
+    return await _accepted(request, name, body, run)
 
 
 async def _accepted(
@@ -64,6 +69,8 @@ async def _send(socket: websocket.WebSocket, messages: AsyncIterator[bytes]) -> 
     sending = asyncio.create_task(_copy(messages, socket), name="websocket messages")
     try:
         await asyncio.wait({reading, sending}, return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            sending.result()  # a body that failed gets no good-bye: the client must not take it for the whole
         if not reading.done():
             await socket.close()
             await websocket.farewell(reading)

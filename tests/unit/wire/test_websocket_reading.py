@@ -84,3 +84,28 @@ async def test_a_browser_that_leaves_ends_a_watch_that_says_nothing() -> None:
         async with asyncio.timeout(5):
             await running
     assert body.is_closed.is_set()
+
+
+async def test_a_body_that_fails_is_not_ended_as_if_it_were_whole() -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"one\n"
+        raise OSError("the node is lost")
+
+    response = await websocket_reading.content(websocket_request(), broken())
+    async with pair() as (server, client):
+        running = upgraded(response, server)
+        browser = Browser(client)
+        await browser.until(lambda: len(browser.messages) == 2)
+        with pytest.raises(OSError, match="the node is lost"):
+            await running
+        assert not browser.closed
+        server.close()
+        assert await client.read() == b""
+
+
+@pytest.mark.parametrize(("others", "spoken"), [((), []), (("any",), ["any"])])
+async def test_a_token_that_came_as_a_protocol_is_not_answered_with(others: tuple[str, ...], spoken: list[str]) -> None:
+    request = websocket_request("base64url.bearer.authorization.k8s.io.c2VjcmV0", *others)
+    response = await websocket_reading.lines(request, Body())
+    assert response.status == 101
+    assert [value for name, value in response.headers if name == "sec-websocket-protocol"] == spoken
