@@ -8,9 +8,10 @@ import pytest
 
 from knarr.base.clock import SystemClock
 from knarr.cri.messages import config as c
-from knarr.criserver.containers import metrics, process_figures
+from knarr.criserver.containers import metric_rows, metrics, process_figures, stats
 from knarr.criserver.containers.process_figures import Processes
 from knarr.criserver.records import ContainerRecord
+from knarr.runtime.cgroup_figures import Disk
 from tests.unit.criserver.test_stopping import EARLY, POD, Crossed, node_of
 
 
@@ -61,3 +62,19 @@ def test_no_limit_of_open_files_is_no_figure(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()
     (tmp_path / "7" / "limits").write_text("Max open files    unlimited    unlimited    files\n")
     assert process_figures.read([], 7, tmp_path).files_max is None
+
+
+def test_disks_without_a_name_are_told_apart_by_their_numbers() -> None:
+    disks = (Disk("99999:1"), Disk("99999:2"))
+    assert [metric_rows.name_of(disk) for disk in disks] == ["99999:1", "99999:2"]
+
+
+def test_a_link_that_goes_while_it_is_read_has_no_counters(tmp_path: Path) -> None:
+    for number, name in enumerate(
+        f"{way}_{kind}" for way in ("rx", "tx") for kind in ("bytes", "errors", "packets", "dropped")
+    ):
+        (tmp_path / name).write_text(f"{number}\n")
+    found = stats.counters(tmp_path)
+    assert (found["tx_bytes"], found["rx_bytes"], len(found)) == (0, 4, 8)
+    (tmp_path / "tx_dropped").unlink()
+    assert stats.counters(tmp_path) == {}

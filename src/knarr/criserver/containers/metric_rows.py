@@ -70,22 +70,22 @@ def _on_device(number: Callable[[Found], int | None]) -> Callable[[Found], Value
 
 
 def _disks(number: Callable[[Disk], int]) -> Callable[[Found], Values]:
-    return lambda found: [((_device(disk),), number(disk)) for disk in found.figures.disks]
+    return lambda found: [((name_of(disk),), number(disk)) for disk in found.figures.disks]
 
 
 def _operations(found: Found) -> Iterator[tuple[tuple[str, ...], int]]:
     for disk in found.figures.disks:
         major, _, minor = disk.device.partition(":")
         for operation, count in (("Read", disk.read_bytes), ("Write", disk.written_bytes)):
-            yield (_device(disk), major, minor, operation), count
+            yield (name_of(disk), major, minor, operation), count
 
 
-def _device(disk: Disk) -> str:
-    """/dev/sda of 8:0; "" for one that this machine has no name for."""
+def name_of(disk: Disk) -> str:
+    """/dev/sda of 8:0; the number of one without a name: two of the same label would be the same series."""
     try:
         return f"/dev/{Path(os.readlink(f'/sys/dev/block/{disk.device}')).name}"
     except OSError:
-        return ""
+        return disk.device
 
 
 def _faults(found: Found) -> Values:

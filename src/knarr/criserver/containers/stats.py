@@ -117,14 +117,18 @@ def link_figures(node: Node, record: SandboxRecord) -> dict[str, int]:
     They are the mirror of the host's side: what the pod sends, the host receives.
     """
     link = node.network.link(record.id)
-    directory = Path("/sys/class/net") / (link or "") / "statistics"
-    if link is None or not directory.is_dir():
-        return {}
+    return {} if link is None else counters(Path("/sys/class/net") / link / "statistics")
+
+
+def counters(directory: Path) -> dict[str, int]:
+    """Of a link's directory; none of a link that is gone, or that goes while it is read."""
     ways = {"rx": "tx", "tx": "rx"}
     kinds = ("bytes", "errors", "packets", "dropped")
-    return {
-        f"{pod}_{kind}": int((directory / f"{host}_{kind}").read_text()) for pod, host in ways.items() for kind in kinds
-    }
+    names = {f"{pod}_{kind}": f"{host}_{kind}" for pod, host in ways.items() for kind in kinds}
+    try:
+        return {name: int((directory / file).read_text()) for name, file in names.items()}
+    except OSError:
+        return {}
 
 
 def _network(node: Node, record: SandboxRecord, at: int) -> messages.NetworkUsage | None:
