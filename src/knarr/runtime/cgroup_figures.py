@@ -126,7 +126,7 @@ def _cpu_v1(root: Path, group: str) -> Cpu:
 
 def _cpu_v2(directory: Path) -> Cpu:
     table = _table(directory / "cpu.stat")
-    quota, period = (_words(directory / "cpu.max") or ["max", "0"])[:2]
+    quota, period = (*(_words(directory / "cpu.max") or ["max"]), "0")[:2]
     weight = _number(directory / "cpu.weight")
     return Cpu(
         user=table.get("user_usec", 0) * 1000,
@@ -195,12 +195,18 @@ def _disks_v1(directory: Path) -> tuple[Disk, ...]:
 
 
 def _disks_v2(directory: Path) -> tuple[Disk, ...]:
-    """Of the lines "8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0"."""
+    """Of the lines "8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0".
+
+    Older kernels end no line of a device that has no figures: the last of a line's names is that of the figures.
+    """
     found = []
     for line in _lines(directory / "io.stat"):
-        device, *words = line.split()
+        words = line.split()
+        names = [word for word in words if "=" not in word]
         counts = dict(word.split("=", 1) for word in words if "=" in word)
-        found.append(Disk(device, *(int(counts.get(key, 0)) for key in ("rbytes", "wbytes", "rios", "wios"))))
+        found.extend(Disk(name) for name in names[:-1])
+        for device in names[-1:]:
+            found.append(Disk(device, *(int(counts.get(key, 0)) for key in ("rbytes", "wbytes", "rios", "wios"))))
     return tuple(found)
 
 

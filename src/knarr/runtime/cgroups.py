@@ -224,7 +224,7 @@ class Cgroups:
         """Figures of the group; None if it is gone."""
         try:
             return self._usage_v2(path) if self.is_v2 else self._usage_v1(path)
-        except FileNotFoundError:
+        except OSError:  # ENODEV where the group goes between opening and reading
             return None
 
     def _usage_v1(self, path: str) -> Usage:
@@ -303,7 +303,7 @@ def _number(file: Path) -> int:
 def _table(file: Path) -> dict[str, int]:
     try:
         lines = file.read_text().splitlines()
-    except FileNotFoundError:
+    except OSError:
         return {}
     pairs = (line.split() for line in lines)
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isascii() and pair[1].isdigit()}

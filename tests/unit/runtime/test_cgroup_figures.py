@@ -140,3 +140,10 @@ def test_a_group_that_is_gone_tells_zeros(tmp_path: Path) -> None:
     for number, files in enumerate((V1, V2)):
         found = cgroup_figures.read(laid_out(tmp_path / str(number), files), "/gone")
         assert found == Figures(cpu=Cpu(), memory=Memory())
+
+
+def test_disks_that_share_a_line_keep_the_figures_with_the_last(tmp_path: Path) -> None:
+    files = {"k/io.stat": "7:7 7:6 8:0 rbytes=1 wbytes=2 rios=3 wios=4\n\n", "k/cpu.max": "max\n"}
+    found = cgroup_figures.read(laid_out(tmp_path, {**V2, **files}), "/k")
+    assert found.disks == (Disk("7:7"), Disk("7:6"), Disk("8:0", 1, 2, 3, 4))
+    assert (found.cpu.quota, found.cpu.period) == (None, 0)

@@ -143,3 +143,13 @@ def test_version_2_says_whether_a_group_was_given_the_memory_controller(tmp_path
         (tmp_path / name / "cgroup.controllers").write_text(controllers)
     groups = Cgroups(tmp_path)
     assert [groups.bounds_memory_of(path) for path in ("/with", "/without", "/none")] == [True, False, False]
+
+
+@pytest.mark.parametrize("file", ["memory.stat", "memory.current"])
+def test_a_group_whose_files_cannot_be_read_any_more_is_gone(tmp_path: Path, file: str) -> None:
+    write(tmp_path, cgroup_dot_controllers="memory\n")
+    (tmp_path / "k" / file).mkdir(parents=True)  # reading it is another error than that of an absent one
+    (tmp_path / "k" / "memory.events").mkdir()
+    groups = Cgroups(tmp_path)
+    assert groups.usage("/k") is None
+    assert groups.oom_kills("/k") == 0
