@@ -1,7 +1,6 @@
 """Links in what a proxy passes back: whole, and however the page is cut."""
 
 import gzip
-import zlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -79,7 +78,12 @@ async def arriving(content: bytes, size: int = 7) -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("content", "encoding"), [(BEFORE, ""), (gzip.compress(BEFORE), "gzip"), (zlib.compress(BEFORE), "deflate")]
+    ("content", "encoding"),
+    [
+        (BEFORE, ""),
+        (gzip.compress(BEFORE), "gzip"),
+        (gzip.compress(BEFORE[:100]) + gzip.compress(b"") + gzip.compress(BEFORE[100:]), "gzip"),
+    ],
 )
 async def test_a_compressed_page_arrives_plain(content: bytes, encoding: str) -> None:
     assert b"".join([piece async for piece in links.pages(arriving(content), encoding, WAY)]) == AFTER
@@ -95,3 +99,17 @@ async def test_a_small_piece_that_holds_much_is_looked_at_in_parts() -> None:
 async def test_a_damaged_page_ends_with_an_error_that_is_known() -> None:
     with pytest.raises(Unavailable):
         _ = [piece async for piece in links.pages(arriving(b"not gzip at all"), "gzip", WAY)]
+
+
+async def test_a_page_that_ends_too_early_is_not_passed_as_whole() -> None:
+    with pytest.raises(Unavailable):
+        _ = [piece async for piece in links.pages(arriving(gzip.compress(BEFORE)[:-9]), "gzip", WAY)]
+
+
+async def test_an_answer_without_a_body_is_no_damaged_page() -> None:
+    assert [piece async for piece in links.pages(arriving(b""), "gzip", WAY)] == []
+
+
+def test_a_page_in_deflate_passes_as_it_is() -> None:
+    assert links.is_page("text/html; charset=utf-8", "gzip")
+    assert not links.is_page("text/html", "deflate")

@@ -19,7 +19,7 @@ from knarr.base.errors import Unavailable
 
 PLAIN_BYTES_MAX: Final = 64 * 1024
 """So much of what a compressed page holds is looked at in one go, however small it was."""
-_GZIP_OR_ZLIB: Final = 47  # zlib's window bits for either, told apart by their heads
+_GZIP: Final = 31  # zlib's window bits for gzip
 TAG_BYTES_MAX: Final = 16 * 1024
 """So much of a tag that is not complete is held back; a longer one passes as text."""
 # Tag → its attributes that hold URLs (HTML 4.01 and the living standard, index of attributes).
@@ -158,26 +158,47 @@ class Page:
 
 
 def is_page(media: str, encoding: str) -> bool:
-    """Whether a body of this Content-Type and Content-Encoding is HTML that can be read."""
-    return media.partition(";")[0].strip().lower() == "text/html" and encoding in ("", "identity", "gzip", "deflate")
+    """Whether a body of this Content-Type and Content-Encoding is HTML that can be read.
+
+    "deflate" is sent in two forms, with zlib's head and without: such a page passes as it is.
+    """
+    return media.partition(";")[0].strip().lower() == "text/html" and encoding in ("", "identity", "gzip")
 
 
 async def pages(pieces: AsyncIterator[bytes], encoding: str, way: Way) -> AsyncIterator[bytes]:
     """The body with its links changed, no longer compressed. Raises Unavailable for one that is compressed wrongly."""
     page = Page(way)
-    inflating = zlib.decompressobj(_GZIP_OR_ZLIB) if encoding in ("gzip", "deflate") else None
+    inflating = _Inflating() if encoding == "gzip" else None
     try:
         async for piece in pieces:
-            for plain in (piece,) if inflating is None else _inflated(inflating, piece):
+            for plain in (piece,) if inflating is None else inflating.plain(piece):
                 if made := page.passed(plain):
                     yield made
     except zlib.error as error:
         raise Unavailable(f"the page's {encoding} is damaged: {error}") from error
+    if inflating is not None and inflating.is_within:
+        raise Unavailable(f"the page's {encoding} ends too early")
     if rest := page.passed(b"", is_last=True):
         yield rest
 
 
-def _inflated(inflating: "zlib._Decompress", piece: bytes) -> Iterator[bytes]:
-    while piece:
-        yield inflating.decompress(piece, PLAIN_BYTES_MAX)
-        piece = inflating.unconsumed_tail
+class _Inflating:
+    """The members of a gzip body, one after the other."""
+
+    def __init__(self) -> None:
+        self._member: zlib._Decompress | None = None
+
+    @property
+    def is_within(self) -> bool:
+        """Whether a member has begun that has not ended."""
+        return self._member is not None
+
+    def plain(self, piece: bytes) -> Iterator[bytes]:
+        while piece:
+            member = self._member or zlib.decompressobj(_GZIP)
+            self._member = member
+            if found := member.decompress(piece, PLAIN_BYTES_MAX):
+                yield found
+            piece = member.unused_data if member.eof else member.unconsumed_tail
+            if member.eof:
+                self._member = None
