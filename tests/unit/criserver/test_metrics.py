@@ -78,3 +78,12 @@ def test_a_link_that_goes_while_it_is_read_has_no_counters(tmp_path: Path) -> No
     assert (found["tx_bytes"], found["rx_bytes"], len(found)) == (0, 4, 8)
     (tmp_path / "tx_dropped").unlink()
     assert stats.counters(tmp_path) == {}
+
+
+def test_descriptors_are_counted_up_to_a_bound(tmp_path: Path) -> None:
+    for pid in ("7", "8"):
+        (tmp_path / pid / "fd").mkdir(parents=True)
+        for number in range(3):
+            (tmp_path / pid / "fd" / str(number)).symlink_to(f"socket:[{number}]")
+    assert process_figures.read([7, 8], 7, tmp_path) == Processes(6, 6)
+    assert process_figures.read([7, 8], 7, tmp_path, most=4) == Processes(4, 4)

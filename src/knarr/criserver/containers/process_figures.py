@@ -4,11 +4,14 @@ A process that ends meanwhile counts for nothing.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 _PROC = Path("/proc")
+MOST = 1_000_000
+"""Descriptors that are counted: a container that holds more is not worth a scrape of minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +23,27 @@ class Processes:
     files_max: int | None = None
 
 
-def read(pids: Iterable[int], first: int, proc: Path = _PROC) -> Processes:
-    opened = [target for pid in pids for target in _opened(proc / str(pid) / "fd")]
-    sockets = sum(target.startswith("socket:") for target in opened)
-    return Processes(len(opened), sockets, _files_max(proc / str(first) / "limits"))
+def read(pids: Iterable[int], first: int, proc: Path = _PROC, most: int = MOST) -> Processes:
+    opened = (target for pid in pids for target in _opened(proc / str(pid) / "fd"))
+    descriptors = sockets = 0
+    for target in islice(opened, most):
+        descriptors += 1
+        sockets += target.startswith("socket:")
+    return Processes(descriptors, sockets, _files_max(proc / str(first) / "limits"))
 
 
-def _opened(directory: Path) -> list[str]:
-    """What each descriptor leads to."""
+def _opened(directory: Path) -> Iterator[str]:
+    """What each descriptor leads to, one by one: all of them may be too many to hold."""
     try:
-        names = os.listdir(directory)
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                try:
+                    target = os.readlink(entry.path)
+                except OSError:
+                    continue
+                yield target
     except OSError:
-        return []
-    found = []
-    for name in names:
-        try:
-            found.append(os.readlink(directory / name))
-        except OSError:
-            continue
-    return found
+        return
 
 
 def _files_max(file: Path) -> int | None:
