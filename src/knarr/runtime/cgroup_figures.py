@@ -199,7 +199,7 @@ def _disks_v2(directory: Path) -> tuple[Disk, ...]:
 
     Older kernels end no line of a device that has no figures: the last of a line's names is that of the figures.
     """
-    found = []
+    found: list[Disk] = []
     for line in _lines(directory / "io.stat"):
         words = line.split()
         names = [word for word in words if "=" not in word]
