@@ -7,7 +7,10 @@ import pytest
 
 from knarr.apiserver.status import Refusal
 from knarr.apiserver.subresources import connecting, log, proxy, streams
+from knarr.apiserver.subresources.links import Way
 from knarr.base.errors import BadRequest
+from knarr.wire import http, tls
+from knarr.wire.http_client import Target
 
 
 def pod(*containers: str, init: tuple[str, ...] = (), **status: Any) -> dict[str, Any]:
@@ -128,3 +131,20 @@ def test_a_proxy_leads_neither_to_this_machine_nor_to_a_name(address: str) -> No
     with pytest.raises(Refusal) as refused:
         proxy.check_address(address)
     assert (refused.value.code, str(refused.value)) == (400, "address not allowed")
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "scheme", "host"),
+    [
+        ("10.0.0.1", 80, "http", "10.0.0.1"),
+        ("10.0.0.1", 443, "http", "10.0.0.1:443"),
+        ("10.0.0.1", 443, "https", "10.0.0.1"),
+        ("10.0.0.1", 80, "https", "10.0.0.1:80"),
+        ("fd00::1", 8080, "http", "[fd00::1]:8080"),
+    ],
+)
+def test_a_page_knows_its_pod_by_the_host_of_a_url(address: str, port: int, scheme: str, host: str) -> None:
+    request = http.Request("GET", "/pods/web/proxy/a", "", (("host", "localhost:8001"),), b"")
+    context = tls.client_context(verifies=False) if scheme == "https" else None
+    found = proxy.way(request, "/a", Target(address, port, context))
+    assert found == Way("/pods/web/proxy", host, "localhost:8001")

@@ -139,9 +139,12 @@ async def _pass(context: RequestContext, target: Target, *, is_kubelet: bool = F
         )
     except (Unavailable, DeadlineExceeded) as error:
         raise connecting.dialing(error) from error
-    port = "" if target.port in (80, 443) else f":{target.port}"
-    way = links.Way(request.path.removesuffix(path), f"{target.host}{port}", request.header("host"))
-    return _passed_back(request, response, way)
+    return _passed_back(request, response, way(request, path, target))
+
+
+def way(request: http.Request, path: str, target: Target) -> links.Way:
+    """The way that a request for the target's `path` took. Pure."""
+    return links.Way(request.path.removesuffix(path), target.authority, request.header("host"))
 
 
 def _to_root(request: http.Request) -> http.Response:
