@@ -139,7 +139,7 @@ class Containerd:
 
 
 def is_installed() -> bool:
-    return all(map(_found, ("containerd", "ctr"))) and (PLUGINS / "bridge").exists()
+    return all(map(_found, ("containerd", "ctr", "iptables-save", "nft"))) and (PLUGINS / "bridge").exists()
 
 
 def _found(name: str) -> str | None:

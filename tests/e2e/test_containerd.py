@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e import cni_rules
 from tests.e2e.cluster import Cluster
 from tests.e2e.containerd import Containerd, is_installed
 from tests.e2e.inventory import inventory
 
-pytestmark = pytest.mark.skipif(not is_installed(), reason="needs containerd and containernetworking-plugins")
+pytestmark = pytest.mark.skipif(
+    not is_installed(), reason="needs containerd, containernetworking-plugins, iptables and nft"
+)
 
 PORTS = {"port": 17443, "registry-port": 17500, "kubelet-port": 17250}
 REGISTRY = f"localhost:{PORTS['registry-port']}"
@@ -47,10 +48,9 @@ def deployment(image: str) -> str:
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containerd]:
     made = Containerd(tmp_path_factory.mktemp("ctr"), f"{REGISTRY}/pause:1", "10.249.128.0/17")
     made.start()
-    had_table = made.had_table
     yield made
     made.stop()
-    assert (made.rules(), cni_rules.has_table()) == ([], had_table)
+    assert made.rules() == []  # the table itself may be anybody's
 
 
 @pytest.fixture(scope="module")
