@@ -167,7 +167,7 @@ async def _api_resources(kubectl: Kubectl) -> None:
     """Every kind by its preferred version, with its names and verbs."""
     shown = [line.split() for line in (await kubectl("api-resources", "-o", "wide", "--no-headers")).splitlines()]
     for row in registry.facts("kinds")["kinds"]:
-        if not row["servedByDefault"] or (row["kind"], row["version"]) == ("HorizontalPodAutoscaler", "v1"):
+        if not registry.is_served(row) or (row["kind"], row["version"]) == ("HorizontalPodAutoscaler", "v1"):
             continue
         group = f"{row['group']}/{row['version']}" if row["group"] else row["version"]
         short = [",".join(row["shortNames"])] if row.get("shortNames") else []

@@ -89,7 +89,7 @@ def kind_named(word: str) -> Kind:
     """A kind by its kind, plural, singular or short name."""
     for row in registry.facts("kinds")["kinds"]:
         names = (row["kind"], row["plural"], row["singular"], *row.get("shortNames", ()))
-        if row["servedByDefault"] and word in names:
+        if registry.is_served(row) and word in names:
             return registry.row(row["group"], row["version"], row["kind"])
     raise ValueError(f"no kind is called {word!r}")
 

@@ -10,6 +10,7 @@ import pytest
 from kr8s import NotFoundError, ServerError
 from kr8s.asyncio.objects import ConfigMap, Pod
 
+from tests.conformance.streams_stage import free_port
 from tests.e2e.clients.conftest import NAMESPACE, POD, PORT, Place
 
 pytestmark = pytest.mark.filterwarnings("ignore:Kubernetes version .* is not supported")  # it knows 1.28 to 1.35
@@ -128,7 +129,7 @@ async def test_a_log_is_read_and_followed(api: Any) -> None:
 
 
 async def test_a_port_is_forwarded(api: Any) -> None:
-    async with (await web(api)).portforward(remote_port=PORT, local_port="auto") as port:
+    async with (await web(api)).portforward(remote_port=PORT, local_port=free_port()) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"GET /index.html HTTP/1.0\r\n\r\n")
         answer = await asyncio.wait_for(reader.readuntil(b"hello\n"), 30)
