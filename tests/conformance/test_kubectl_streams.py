@@ -1,10 +1,11 @@
 """Every kubectl found judges exec, attach, cp, port-forward and logs: WebSocket and SPDY, old and new."""
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -31,6 +32,7 @@ def kubectls() -> list[str]:
 KUBECTLS = kubectls()
 pytestmark = pytest.mark.skipif(not KUBECTLS, reason="no kubectl on this machine")
 BLOB = os.urandom(1_000_000)
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture(params=[True, False], ids=["in_process", "over_loopback"])
@@ -113,23 +115,9 @@ async def test_ports_are_forwarded_for_many_connections_at_once(path: str, runni
         await writer.drain()
         writer.close()
 
-    listener = await asyncio.start_server(shout, "127.0.0.1", 0)
-    remote, local = listener.sockets[0].getsockname()[1], free_port()
-    child = await asyncio.create_subprocess_exec(
-        path, "port-forward", f"--server={running.url}", "--kubeconfig=/dev/null", "web", f"{local}:{remote}",
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        assert child.stdout is not None
-        async with asyncio.timeout(20):
-            await child.stdout.readline()
-            answers = await asyncio.gather(*(_asked(local, b"%d abc" % number * 5000) for number in range(20)))
+    async with _forwarded(path, running, shout) as local:
+        answers = await asyncio.gather(*(_asked(local, b"%d abc" % number * 5000) for number in range(20)))
         assert answers == [b"%d ABC" % number * 5000 for number in range(20)]
-    finally:
-        child.kill()
-        await child.wait()
-        listener.close()
-        await listener.wait_closed()
 
 
 @pytest.mark.parametrize("path", KUBECTLS, ids=lambda path: Path(path).name)
@@ -138,7 +126,14 @@ async def test_a_port_that_closes_first_is_closed_to_the_client(path: str, runni
         writer.write(b"that is all")
         writer.close()
 
-    listener = await asyncio.start_server(greet, "127.0.0.1", 0)
+    async with _forwarded(path, running, greet) as local:
+        assert await _asked(local, b"", says_its_end=False) == b"that is all"
+
+
+@contextlib.asynccontextmanager
+async def _forwarded(path: str, running: Stage, serve: Serve) -> AsyncIterator[int]:
+    """The local port at which `kubectl port-forward` leads to the server; with 20 seconds for what is asked there."""
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     remote, local = listener.sockets[0].getsockname()[1], free_port()
     child = await asyncio.create_subprocess_exec(
         path, "port-forward", f"--server={running.url}", "--kubeconfig=/dev/null", "web", f"{local}:{remote}",
@@ -148,7 +143,7 @@ async def test_a_port_that_closes_first_is_closed_to_the_client(path: str, runni
         assert child.stdout is not None
         async with asyncio.timeout(20):
             await child.stdout.readline()
-            assert await _asked(local, b"", says_its_end=False) == b"that is all"
+            yield local
     finally:
         child.kill()
         await child.wait()
